@@ -1,0 +1,5 @@
+"""`python -m stream_serve`: the same as the command `stream-serve`."""
+
+from stream_serve.cli import main
+
+main()

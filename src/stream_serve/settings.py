@@ -1,0 +1,224 @@
+"""The settings, and the only place that reads the environment.
+
+A setting `name` is the environment variable `STREAM_SERVE_NAME`, or a line of the file `.env` in the
+current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from stream_serve.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
+"""The article's example of a key. It counts as no key."""
+
+DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
+DASHSCOPE_MODEL: Final = "qwen-plus"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Provider(Struct, frozen=True):
+    """The OpenAI-compatible server that answers: its base URL, key and default model.
+
+    `key` is empty for a server that wants none; `key_setting` names the setting to look at.
+    """
+
+    url: str
+    key: str
+    model: str
+    key_setting: str
+
+    def __repr__(self) -> str:
+        return f"Provider(url={self.url!r}, model={self.model!r})"
+
+
+class Settings(BaseSettings):
+    """All settings with their defaults. Durations are seconds, sizes bytes."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAM_SERVE_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(
+        3000,
+        ge=0,
+        le=65_535,
+        validation_alias=AliasChoices("STREAM_SERVE_PORT", "PORT"),
+        description="port to listen on; 0 takes a free one",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: colours on a terminal, JSON elsewhere"
+    )
+
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        (), description="keys that callers may use, comma-separated; empty: no key is asked for"
+    )
+    allow_anonymous: bool = Field(
+        default=False, description="listen on other addresses than this machine's without keys"
+    )
+    allowed_hosts: Names = Field((), description="more host names that this service answers for")
+    cors_origins: Names | None = Field(
+        None, description="origins that may call every endpoint; * is any"
+    )
+    max_body_bytes: int = Field(1_048_576, gt=0)
+
+    dashscope_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("DASHSCOPE_API_KEY")
+    )
+    upstream_url: str | None = Field(
+        None, description="base URL of an OpenAI-compatible server, without /chat/completions"
+    )
+    upstream_api_key: SecretStr | None = None
+    model: str | None = Field(None, description="the model that answers when a request names none")
+    system_prompt: str = "你是一个专业的编程助手"
+
+    connect_timeout: Seconds = 5.0
+    first_token_timeout: Seconds = 60.0
+    idle_timeout: Seconds = Field(30.0, description="between two tokens")
+    run_timeout: Seconds = 600.0
+    heartbeat_interval: Seconds = 15.0
+    run_retention: Seconds = Field(300.0, description="how long a run is known after its end")
+    grace_timeout: Seconds = Field(10.0, description="how long open responses may take at shutdown")
+    max_run_bytes: int = Field(16_777_216, gt=0, description="events that one run may have")
+    max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
+
+    @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
+        return value
+
+    @field_validator("dashscope_api_key", "upstream_api_key")
+    @classmethod
+    def _check_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None:
+            return None
+        text = key.get_secret_value().strip()
+        if not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError("a key has only printable ASCII characters and no spaces")
+        return SecretStr(text)
+
+    @field_validator("upstream_url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url.strip())
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("it must be an http:// or https:// address")
+        if parts.username or parts.password or parts.query:
+            raise ValueError(
+                "it must not carry a credential or a query: the key has its own setting"
+            )
+        return url.strip().rstrip("/").removesuffix("/chat/completions")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Settings:
+        """Read the environment and `.env`; `overrides` that are not None win.
+
+        Raises `SettingsError` that names each wrong variable and never its value.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            lines = [
+                f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
+            ]
+            raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
+
+    @property
+    def placeholder_key(self) -> bool:
+        """True when a key is set to the article's placeholder, which counts as no key."""
+        keys = (self.dashscope_api_key, self.upstream_api_key)
+        return any(key is not None and key.get_secret_value() == PLACEHOLDER_KEY for key in keys)
+
+    def provider(self) -> Provider | None:
+        """Say who answers; None is the built-in demo model.
+
+        `STREAM_SERVE_UPSTREAM_URL` wins over `DASHSCOPE_API_KEY`. The DashScope key goes only to
+        DashScope's own hosts. Raises `SettingsError` when a URL is set and no model is known.
+        """
+        dashscope_key = _secret(self.dashscope_api_key)
+        if self.upstream_url is not None:
+            dashscope = _is_dashscope(self.upstream_url)
+            model = self.model or (DASHSCOPE_MODEL if dashscope else None)
+            if model is None:
+                raise SettingsError(
+                    "STREAM_SERVE_UPSTREAM_URL is set, and no model: set STREAM_SERVE_MODEL to the "
+                    "name of the model that the server should answer with"
+                )
+            key = _secret(self.upstream_api_key) or (dashscope_key if dashscope else "")
+            return Provider(self.upstream_url, key, model, "STREAM_SERVE_UPSTREAM_API_KEY")
+        if dashscope_key:
+            model = self.model or DASHSCOPE_MODEL
+            return Provider(DASHSCOPE_URL, dashscope_key, model, "DASHSCOPE_API_KEY")
+        return None
+
+    def check_exposure(self) -> None:
+        """Refuse to serve other machines without keys. Raises `SettingsError`."""
+        if self.api_keys or self.allow_anonymous or is_loopback(self.host):
+            return
+        raise SettingsError(
+            f"listening on {self.host} would let everyone who reaches this machine spend your "
+            "provider's tokens. Set STREAM_SERVE_API_KEYS to one or more keys, or listen on "
+            "127.0.0.1, or say --allow-anonymous if that is what you want"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """True for an address or name that only this machine can reach."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def environment(**overrides: object) -> Mapping[str, str]:
+    """Give overrides as environment variables, for a server process that reads them again."""
+    return {
+        f"STREAM_SERVE_{name.upper()}": str(value).lower() if value is True else str(value)
+        for name, value in overrides.items()
+        if value is not None and value is not False
+    }
+
+
+def _secret(key: SecretStr | None) -> str:
+    text = key.get_secret_value() if key is not None else ""
+    return "" if text == PLACEHOLDER_KEY else text
+
+
+def _is_dashscope(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    return host.endswith(".aliyuncs.com")
+
+
+def _variable(loc: tuple[int | str, ...]) -> str:
+    name = str(loc[0]) if loc else "settings"
+    if name.isupper():
+        return name
+    return f"STREAM_SERVE_{name.upper()}"

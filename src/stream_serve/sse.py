@@ -1,0 +1,132 @@
+"""Server-Sent Events as bytes: making frames, and parsing a stream of them.
+
+The rules are those of the WHATWG HTML standard, section "Server-sent events". Nothing here does I/O.
+
+How the parser works: bytes come in pieces of any size. A piece is cut into lines at LF, CR or CRLF;
+what follows the last line end is kept for the next piece (and a CR at the very end may be half a
+CRLF, so a LF at the start of the next piece is skipped). Lines build up an event; an empty line
+gives it out. What an unfinished event holds is capped, so that memory stays flat whatever comes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+HEARTBEAT: Final = b": heartbeat\n\n"
+"""A comment: it keeps proxies from cutting a silent stream, and every client ignores it."""
+
+_BOM: Final = b"\xef\xbb\xbf"
+_LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+
+
+def frame(seq: int, data: bytes) -> bytes:
+    """Give one event with `id: seq`.
+
+    `data` must be a single line, as JSON without newlines is.
+    """
+    return b"id: %d\ndata: %b\n\n" % (seq, data)
+
+
+class ServerSentEvent(Struct, frozen=True, gc=False):
+    """One dispatched event: its data, its type ("message" when unnamed), the last id so far."""
+
+    data: bytes
+    event: bytes = b"message"
+    id: bytes = b""
+
+
+class EventTooLarge(ValueError):
+    """An event has grown past the parser's cap without being finished."""
+
+
+class Parser:
+    """An incremental parser: `feed` bytes as they come, get the events that they complete.
+
+    `max_event_bytes` caps what one unfinished event may hold; past it `feed` raises
+    `EventTooLarge`, and the parser is of no more use.
+    """
+
+    def __init__(self, max_event_bytes: int) -> None:
+        self._cap = max_event_bytes
+        self._partial = bytearray()
+        self._held = 0
+        self._data: list[bytes] = []
+        self._event = b""
+        self._id = b""
+        self._started = False
+        self._skip_lf = False
+        self.retry: int | None = None
+        """The reconnection time that the stream asked for last, in milliseconds."""
+
+    def feed(self, piece: bytes) -> list[ServerSentEvent]:
+        """Take the next bytes and give the events that they complete, in order.
+
+        At the end of the stream just stop feeding: an event that no empty line closed is
+        discarded, as the standard wants it.
+        """
+        if not self._started:
+            piece = self._start(piece)
+        if self._skip_lf and piece:
+            self._skip_lf = False
+            if piece.startswith(b"\n"):
+                piece = piece[1:]
+        if b"\r" in piece:
+            self._skip_lf = piece.endswith(b"\r")
+            lines = _LINE_END.split(piece)
+        else:
+            lines = piece.split(b"\n")
+        rest = lines.pop()
+        events: list[ServerSentEvent] = []
+        if lines and self._partial:
+            self._partial += lines[0]
+            lines[0] = bytes(self._partial)
+            self._partial.clear()
+        for line in lines:
+            if line:
+                self._take(line)
+            elif self._data:
+                events.append(self._dispatch())
+            else:
+                self._event = b""
+        self._partial += rest
+        if self._held + len(self._partial) > self._cap:
+            raise EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+        return events
+
+    def _start(self, piece: bytes) -> bytes:
+        """Drop a byte order mark at the very start, however it is split."""
+        piece = bytes(self._partial) + piece
+        self._partial.clear()
+        if len(piece) < len(_BOM) and _BOM.startswith(piece):
+            self._partial += piece
+            return b""
+        self._started = True
+        return piece.removeprefix(_BOM)
+
+    def _take(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        if value.startswith(b" "):
+            value = value[1:]
+        if name == b"data":
+            self._data.append(value)
+            self._held += len(value) + 1
+            if self._held > self._cap:
+                raise EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+        elif name == b"event":
+            self._event = value
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value
+        elif name == b"retry" and value.isdigit():
+            self.retry = int(value)
+
+    def _dispatch(self) -> ServerSentEvent:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        event = ServerSentEvent(data, self._event or b"message", self._id)
+        self._data = []
+        self._held = 0
+        self._event = b""
+        return event

@@ -1,0 +1,1 @@
+"""The model providers: one contract, and those who fulfil it."""

@@ -1,0 +1,203 @@
+"""The chunks of a chat completion stream, from JSON bytes to what they bring.
+
+The shape is OpenAI's `chat.completion.chunk`, read as widely as the compatible servers write it:
+`choices` may be null or empty, `content` null, usage in a chunk of its own, thinking in
+`reasoning_content` (DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the chunk that
+carries the finish_reason. JSON of another shape is ignored, since servers add chunks of their own;
+what is not JSON is an error. Tool calls cannot be asked for through this service and are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final, cast
+
+import msgspec
+from msgspec import Struct
+
+from stream_serve.errors import UpstreamProtocol
+from stream_serve.events import Chunk, Delta, Reasoning, Usage
+
+DONE: Final = b"[DONE]"
+_REPLACEMENT: Final = "\ufffd"
+
+
+class WireDelta(Struct):
+    """`choices[0].delta`."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+
+
+class WireChoice(Struct):
+    """One of `choices`; only index 0 is ever asked for."""
+
+    delta: WireDelta | None = None
+    finish_reason: str | None = None
+    index: int = 0
+
+
+class WireTokenDetails(Struct):
+    """`usage.completion_tokens_details`; its parts may overlap and are never added up."""
+
+    reasoning_tokens: int | None = None
+
+
+class WireUsage(Struct):
+    """`usage`, in the last chunk or, from some servers, in every one."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    completion_tokens_details: WireTokenDetails | None = None
+
+
+class WireChunk(Struct):
+    """One `data:` of the stream. `error` stands instead of the rest when the provider failed."""
+
+    choices: list[WireChoice] | None = None
+    usage: WireUsage | None = None
+    error: Any = None
+    request_id: str | None = None
+
+
+_decode: Final = msgspec.json.Decoder(WireChunk).decode
+
+
+def decode(data: bytes) -> WireChunk | None:
+    """Decode one chunk; None for JSON that is not a chunk.
+
+    Strings may hold lone surrogates (`json` allows them, the fast decoder does not): see `Mender`.
+    Raises `UpstreamProtocol` for what is not JSON.
+    """
+    try:
+        return _decode(data)
+    except msgspec.ValidationError:
+        return _convert(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _convert(data)
+    except RecursionError:
+        raise UpstreamProtocol("the provider sent JSON that is nested too deeply") from None
+
+
+def _convert(data: bytes) -> WireChunk | None:
+    """Take the slow way for JSON that the fast decoder refuses."""
+    try:
+        parsed: object = json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise UpstreamProtocol("the provider sent a chunk that is not JSON") from None
+    if isinstance(parsed, dict):
+        fields = cast("dict[str, object]", parsed)
+        if fields.get("error"):
+            request_id = fields.get("request_id")
+            return WireChunk(
+                error=fields["error"],
+                request_id=request_id if isinstance(request_id, str) else None,
+            )
+    try:
+        return msgspec.convert(parsed, WireChunk)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+
+
+class Mender:
+    """Makes text whole that was cut inside a surrogate pair, chunk by chunk.
+
+    Some servers cut their text by UTF-16 units and write an emoji as `"\\ud83d"` in one chunk and
+    `"\\ude00"` in the next. The first half is held back until the second comes; what stays alone is
+    replaced by U+FFFD. The result can always be encoded as UTF-8.
+    """
+
+    __slots__ = ("_half",)
+
+    def __init__(self) -> None:
+        self._half = ""
+
+    def mend(self, text: str) -> str:
+        """Give the text that is whole by now."""
+        if not self._half and text.isascii():
+            return text
+        text = self._half + text
+        self._half = ""
+        if text and "\ud800" <= text[-1] <= "\udbff":
+            text, self._half = text[:-1], text[-1]
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return text
+
+    def rest(self) -> str:
+        """Give what is still held back, at the end of the text."""
+        half, self._half = self._half, ""
+        return _REPLACEMENT if half else ""
+
+
+class Reading:
+    """What a stream of chunks has brought so far: takes each chunk, gives its deltas."""
+
+    __slots__ = ("_answer", "_thought", "done", "error", "finish_reason", "started", "usage")
+
+    def __init__(self) -> None:
+        self._answer = Mender()
+        self._thought = Mender()
+        self.done = False
+        self.started = False
+        self.finish_reason: str | None = None
+        self.usage: Usage | None = None
+        self.error: WireChunk | None = None
+
+    def take(self, data: bytes, deltas: list[Delta]) -> None:
+        """Take the data of one SSE event and append its deltas.
+
+        Raises `UpstreamProtocol` for what is not JSON. An error object ends the stream: it stays in
+        `error`.
+        """
+        if data == DONE:
+            self.done = True
+            self._flush(deltas)
+            return
+        chunk = decode(data)
+        if chunk is None:
+            return
+        if chunk.error:
+            self.error = chunk
+            self._flush(deltas)
+            return
+        if chunk.usage is not None:
+            self.usage = _usage(chunk.usage)
+        for choice in chunk.choices or ():
+            if choice.index != 0:
+                continue
+            self.started = True
+            if choice.delta is not None:
+                self._take_delta(choice.delta, deltas)
+            if choice.finish_reason:
+                self.finish_reason = choice.finish_reason
+
+    def _take_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and (text := self._thought.mend(thought)):
+            deltas.append(Reasoning(text))
+        said = delta.content or delta.refusal
+        if said and (text := self._answer.mend(said)):
+            deltas.append(Chunk(text))
+
+    def _flush(self, deltas: list[Delta]) -> None:
+        if rest := self._thought.rest():
+            deltas.append(Reasoning(rest))
+        if rest := self._answer.rest():
+            deltas.append(Chunk(rest))
+
+
+def _usage(wire: WireUsage) -> Usage:
+    details = wire.completion_tokens_details
+    return Usage(
+        prompt_tokens=wire.prompt_tokens,
+        completion_tokens=wire.completion_tokens,
+        total_tokens=wire.total_tokens or wire.prompt_tokens + wire.completion_tokens,
+        source="provider",
+        reasoning_tokens=details.reasoning_tokens if details is not None else None,
+    )

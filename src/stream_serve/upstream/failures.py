@@ -1,0 +1,185 @@
+"""What a provider says when it fails, turned into our errors.
+
+The sources are OpenAI's error object (`{"error": {"message", "type", "param", "code"}}`) and the codes
+of Alibaba Cloud Model Studio's page "Error codes". Only text goes into our messages that cannot carry
+the key: for a refused key nothing of the provider's, for the rest its message with the key cut out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, cast
+
+from msgspec import Struct
+
+from stream_serve.errors import (
+    UpstreamAuth,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamProtocol,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_TEXT: Final = 500
+_QUOTA_CODES: Final = frozenset({"insufficient_quota", "Arrearage"})
+_RATE_CODES: Final = ("Throttling", "rate_limit", "limit_requests", "limit_burst_rate")
+_AUTH_CODES: Final = frozenset({"invalid_api_key", "InvalidApiKey", "access_denied"})
+_REJECTED_CODES: Final = (
+    "invalid_parameter",
+    "invalid_request",
+    "DataInspectionFailed",
+    "data_inspection_failed",
+    "model_not_found",
+    "context_length_exceeded",
+    "content_filter",
+    "Arrearage",
+)
+
+
+class Complaint(Struct, frozen=True):
+    """The provider's own words: what it said, its code, its id of the request."""
+
+    message: str = ""
+    code: str | None = None
+    request_id: str | None = None
+
+
+def read(error: object, *, request_id: str | None = None, key: str = "") -> Complaint:
+    """Read an error object (or string), however the server writes it, with the key cut out."""
+    if isinstance(error, dict):
+        fields = cast("dict[str, object]", error)
+        code = fields.get("code") or fields.get("type")
+        message = fields.get("message")
+        own_id = fields.get("request_id")
+        return Complaint(
+            _clean(message if isinstance(message, str) else "", key),
+            _clean(str(code), key) if code else None,
+            _clean(own_id if isinstance(own_id, str) else request_id or "", key) or None,
+        )
+    text = error if isinstance(error, str) else ""
+    return Complaint(_clean(text, key), None, _clean(request_id or "", key) or None)
+
+
+def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> Complaint | None:
+    """Read the body of a failed answer; None where it says nothing that we understand."""
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    fields = cast("dict[str, object]", parsed)
+    own_id = fields.get("request_id")
+    request_id = own_id if isinstance(own_id, str) else request_id
+    if "error" in fields:
+        return read(fields["error"], request_id=request_id, key=key)
+    if "code" in fields or "message" in fields:
+        return read(fields, request_id=request_id, key=key)
+    return None
+
+
+def from_status(
+    status: int,
+    complaint: Complaint | None,
+    *,
+    headers: Mapping[str, str],
+    key_setting: str,
+) -> UpstreamError:
+    """Give the error for an answer whose status is not 200."""
+    said = complaint or Complaint(request_id=headers.get("x-request-id"))
+    wait = retry_after(headers.get("retry-after"))
+    if status in {401, 403} and not _is_rejection(said.code):
+        return _auth(said, status, key_setting)
+    if status == 429:
+        return _rate_limited(said, wait)
+    if status >= 500 or status == 408:
+        kind: type[UpstreamError] = UpstreamFailed
+        what = f"the provider failed with status {status}"
+    elif status >= 400:
+        kind = UpstreamRejected
+        what = f"the provider refused the request with status {status}"
+    else:
+        kind = UpstreamProtocol
+        what = (
+            f"the provider answered with status {status}, which is not a stream; redirects are not "
+            "followed, so check STREAM_SERVE_UPSTREAM_URL"
+        )
+    return kind(
+        _sentence(what, said),
+        retry_after=wait,
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
+    """Give the error for an error object inside a stream (after status 200)."""
+    code = said.code or ""
+    if code in _AUTH_CODES:
+        return _auth(said, None, key_setting)
+    if code in _QUOTA_CODES or code.startswith(_RATE_CODES):
+        return _rate_limited(said, None)
+    kind = UpstreamRejected if _is_rejection(code) else UpstreamFailed
+    return kind(
+        _sentence("the provider reported an error", said),
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def retry_after(value: str | None) -> float | None:
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds or a date. None for anything else."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+        return float(max(0, math.ceil(when.timestamp() - time.time())))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _auth(said: Complaint, status: int | None, key_setting: str) -> UpstreamAuth:
+    with_status = f" (status {status})" if status else ""
+    return UpstreamAuth(
+        f"the provider refused the API key{with_status}: check {key_setting}, and that the key "
+        "belongs to the region and server of the URL",
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def _rate_limited(said: Complaint, wait: float | None) -> UpstreamRateLimited:
+    used_up = said.code in _QUOTA_CODES
+    what = "the provider's quota is used up" if used_up else "the provider limits the rate"
+    return UpstreamRateLimited(
+        _sentence(what, said),
+        retryable=not used_up,
+        retry_after=wait,
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def _is_rejection(code: str | None) -> bool:
+    return code is not None and code.startswith(_REJECTED_CODES)
+
+
+def _sentence(what: str, said: Complaint) -> str:
+    return f"{what}: {said.message}" if said.message else what
+
+
+def _clean(text: str, key: str) -> str:
+    if key:
+        text = text.replace(key, "***")
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -1,0 +1,69 @@
+"""JSON bodies: read within a cap, and turned into a model or a clear error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from stream_serve.errors import BadRequest, BodyTooLarge, InvalidFields, NotJSON
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_MAX_NAME: Final = 100
+_MAX_ERRORS: Final = 20
+
+
+async def read_json(request: Request, model: type[_Model], *, max_bytes: int) -> _Model:
+    """Read a request's body as `model`.
+
+    Raises `NotJSON`, `BodyTooLarge` (before more than the cap is in memory), `BadRequest` for what
+    is not JSON, `InvalidFields` with the path of each wrong field, and Starlette's
+    `ClientDisconnect` when the client goes away meanwhile.
+    """
+    _check_type(request)
+    raw = await _read(request, max_bytes)
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+    if details[0]["type"] == "json_invalid":
+        raise BadRequest(f"the body is not valid JSON: {details[0]['msg']}")
+    raise InvalidFields(
+        "; ".join(f"{field_name(detail['loc'])}: {detail['msg']}" for detail in details[:3]),
+        errors=tuple((field_name(d["loc"]), d["msg"]) for d in details[:_MAX_ERRORS]),
+    )
+
+
+def field_name(loc: tuple[int | str, ...]) -> str:
+    """Write the path of a field as JavaScript would: messages[2].content."""
+    name = ""
+    for part in loc:
+        name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
+    return name[:_MAX_NAME] or "body"
+
+
+def _check_type(request: Request) -> None:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        raise NotJSON("send the body as JSON, with the header 'Content-Type: application/json'")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise NotJSON("send the body as it is, without a Content-Encoding")
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    too_large = BodyTooLarge(
+        f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)",
+        headers=(("Connection", "close"),),
+    )
+    declared = request.headers.get("content-length", "0")
+    if declared.isdigit() and int(declared) > max_bytes:
+        raise too_large
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > max_bytes:
+            raise too_large
+    return bytes(body)

@@ -1,0 +1,21 @@
+"""What the routes need from the application, given by FastAPI's dependency injection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from fastapi import Request
+
+if TYPE_CHECKING:
+    from stream_serve.runs import Runs
+    from stream_serve.settings import Settings
+
+
+def runs_of(request: Request) -> Runs:
+    """Give the runs of the process; they live as long as the application's lifespan."""
+    return cast("Runs", request.state.runs)
+
+
+def settings_of(request: Request) -> Settings:
+    """Give the settings that the application was made with."""
+    return cast("Settings", request.app.state.settings)

@@ -1,0 +1,137 @@
+"""The pages, `/health` and `/ai/info`: what a person or a machine looks at from outside."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import fastapi_swagger  # pyright: ignore[reportMissingTypeStubs]
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from stream_serve import __version__
+from stream_serve.runs import Runs
+from stream_serve.settings import Settings
+from stream_serve.web.dependencies import runs_of, settings_of
+
+if TYPE_CHECKING:
+    from os import PathLike, stat_result
+
+    from starlette.types import Scope
+
+router = APIRouter()
+
+_PAGES: Final = Path(__file__).parent.parent / "pages"
+_SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
+_STARTED: Final = time.monotonic()
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src {style}; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+def _headers(style: str) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": _POLICY.format(style=style),
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cache-Control": "no-cache",
+    }
+
+
+_STRICT: Final = _headers("'self'")
+_SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
+"""Swagger UI sets style attributes; scripts stay strict."""
+
+
+class Pages(StaticFiles):
+    """The shipped pages, with a strict Content-Security-Policy."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=_PAGES)
+
+    def file_response(
+        self,
+        full_path: str | PathLike[str],
+        stat_result: stat_result,
+        scope: Scope,
+        status_code: int = 200,
+    ) -> Response:
+        """Give a file with the pages' headers."""
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        response.headers.update(_STRICT)
+        return response
+
+
+class Health(BaseModel):
+    """`uptime` is in seconds, `timestamp` in ISO 8601."""
+
+    status: str
+    version: str
+    timestamp: str
+    uptime: float
+
+
+class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
+    """What a page needs to know before it asks: who answers, and whether a key is wanted."""
+
+    name: str
+    version: str
+    demo: bool
+    auth_required: bool
+    model: str
+
+
+@router.get("/health", tags=["service"])
+async def show_health() -> Health:
+    """Say that the service is up."""
+    return Health(
+        status="ok",
+        version=__version__,
+        timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        uptime=round(time.monotonic() - _STARTED, 3),
+    )
+
+
+@router.get("/ai/info", tags=["service"])
+async def show_info(
+    runs: Annotated[Runs, Depends(runs_of)], settings: Annotated[Settings, Depends(settings_of)]
+) -> Info:
+    """Say which model answers, and whether a key is wanted. Needs no key."""
+    return Info(
+        name="stream-serve",
+        version=__version__,
+        demo=settings.provider() is None,
+        auth_required=bool(settings.api_keys),
+        model=runs.model,
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def lead() -> Response:
+    """Lead to the debug page."""
+    return RedirectResponse("/test-stream.html", status_code=307)
+
+
+@router.get("/docs", include_in_schema=False)
+async def show_docs() -> Response:
+    """Show Swagger UI, served from here."""
+    return FileResponse(_PAGES / "docs" / "index.html", headers=_SWAGGER_HEADERS)
+
+
+@router.get("/docs/{name}", include_in_schema=False)
+async def show_docs_file(request: Request, name: str) -> Response:
+    """Give Swagger UI's own files."""
+    del request
+    names = {"swagger-ui.css", "swagger-ui-bundle.js"}
+    folder = _SWAGGER if name in names else _PAGES / "docs"
+    if name not in names | {"start.js"}:
+        return Response(status_code=404)
+    return FileResponse(folder / name, headers=_SWAGGER_HEADERS)

@@ -1,0 +1,96 @@
+"""Errors as `application/problem+json` (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from stream_serve.errors import RequestError
+from stream_serve.web.gate import cors_headers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class FieldProblem(Struct, frozen=True):
+    """One field of the body, by its path ("messages[2].content"), and what is wrong with it."""
+
+    field: str
+    message: str
+
+
+class Problem(Struct, frozen=True, omit_defaults=True):
+    """The body of every error answer. `code` is a stable name for programs."""
+
+    title: str
+    status: int
+    detail: str
+    code: str
+    type: str = "about:blank"
+    errors: list[FieldProblem] | None = None
+
+
+def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Give a problem as a response."""
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=problem.status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def from_error(error: RequestError) -> Response:
+    """Give one of our errors as a response, without CORS headers."""
+    problem = Problem(
+        title=error.title,
+        status=error.status,
+        detail=str(error),
+        code=error.code,
+        errors=[FieldProblem(field, message) for field, message in error.errors] or None,
+    )
+    return respond(problem, dict(error.headers))
+
+
+async def on_request_error(request: Request, error: Exception) -> Response:
+    """Answer one of our own errors."""
+    if not isinstance(error, RequestError):
+        raise error
+    response = from_error(error)
+    response.headers.update(cors_headers(request.scope))
+    return response
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Answer what the framework refuses: unknown paths, wrong methods."""
+    if not isinstance(error, HTTPException):
+        raise error
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = Problem(
+        title=phrase,
+        status=error.status_code,
+        detail=f"{request.method} {request.url.path[:200]}: {phrase.lower()}",
+        code=phrase.lower().replace(" ", "_"),
+    )
+    return respond(problem, {**(error.headers or {}), **cors_headers(request.scope)})
+
+
+async def on_defect(request: Request, error: Exception) -> Response:
+    """Answer a defect of ours; the server logs the traceback."""
+    del error
+    problem = Problem(
+        title="The service failed",
+        status=500,
+        detail="this is a defect of the service; its log says why",
+        code="internal_error",
+    )
+    return respond(problem, cors_headers(request.scope))

@@ -1,0 +1,711 @@
+"""The debug page in a real browser, against a real service and the scripted upstream."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from playwright.async_api import expect
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from playwright.async_api import Locator, Page, Route
+
+    PageFactory = Callable[..., Awaitable[Page]]
+
+PATIENCE: Final = 15_000  # milliseconds
+ROWS: Final = 500  # rows of the inspector that stay in the page
+
+EVENTS_WITHOUT_AN_END: Final = (
+    'id: 1\ndata: {"type":"start","runId":"run-1","model":"m"}\n\n'
+    'id: 2\ndata: {"type":"chunk","content":"半句"}\n\n'
+)
+
+
+class Service(Protocol):
+    """A running service."""
+
+    @property
+    def url(self) -> str: ...
+
+
+class KeyedService(Service, Protocol):
+    """A running service that wants a key."""
+
+    @property
+    def key(self) -> str: ...
+
+
+class Upstream(Protocol):
+    """The scripted upstream and what it saw."""
+
+    async def requests(self) -> list[dict[str, Any]]: ...
+
+
+@dataclass(frozen=True)
+class Debugger:
+    """The page, in the words of who uses it."""
+
+    page: Page
+
+    @property
+    def answer(self) -> Locator:
+        return self.page.locator("#answer-text")
+
+    @property
+    def status(self) -> Locator:
+        return self.page.get_by_role("status")
+
+    @property
+    def start(self) -> Locator:
+        return self.page.locator("#start")
+
+    @property
+    def stop(self) -> Locator:
+        return self.page.locator("#stop")
+
+    @property
+    def mark(self) -> Locator:
+        return self.page.locator("#stopped-mark")
+
+    @property
+    def receipt(self) -> Locator:
+        return self.page.locator("#receipt")
+
+    @property
+    def failure(self) -> Locator:
+        return self.page.locator("#failure")
+
+    @property
+    def rows(self) -> Locator:
+        return self.page.locator("#events tr")
+
+    async def fill(self, model: str, message: str = "你好") -> None:
+        await self.page.locator("#model").fill(model)
+        await self.page.locator("#message").fill(message)
+
+    async def send(self, model: str, message: str = "你好") -> None:
+        await self.fill(model, message)
+        await self.start.click()
+
+    async def reaches(self, state: str) -> None:
+        """Wait for the run's state: streaming, finished, stopped, failed or cut."""
+        line = self.page.locator("#status-line")
+        await expect(line).to_have_attribute("data-state", state, timeout=PATIENCE)
+
+    async def column(self, name: str) -> list[str]:
+        return await self.page.locator(f"#events td.{name}").all_text_contents()
+
+    async def overflow(self) -> int:
+        """How many pixels the page is wider than its window."""
+        return await self.page.evaluate(
+            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+
+
+async def visit(page_context: PageFactory, service: Service, **options: object) -> Debugger:
+    """Open the page and wait until it has met the service."""
+    page = await page_context(**{"locale": "zh-CN", **options})
+    async with page.expect_response("**/ai/info"):
+        await page.goto(f"{service.url}/test-stream.html")
+    return Debugger(page)
+
+
+# Sending
+
+
+async def test_the_answer_appears_while_it_is_written(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("answer?tokens=80&interval=0.03")
+    await expect(debugger.answer).not_to_be_empty()
+    early = await debugger.answer.text_content() or ""
+    await expect(debugger.stop).to_be_enabled()
+    await expect(debugger.start).to_be_disabled()
+    await debugger.reaches("finished")
+    whole = await debugger.answer.text_content() or ""
+    assert whole.startswith(early)
+    assert len(whole) > len(early)
+    await expect(debugger.start).to_be_enabled()
+    await expect(debugger.stop).to_be_disabled()
+
+
+async def test_the_end_shows_the_finish_reason_and_whose_usage_it_is(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="en-US")
+    await debugger.send("answer?tokens=5&finish=length")
+    await debugger.reaches("finished")
+    outcome = debugger.page.locator("#outcome")
+    await expect(outcome).to_contain_text("length limit reached (length)")
+    await expect(outcome).to_contain_text("completion 5")
+    await expect(outcome).to_contain_text("counted by the provider")
+    await expect(debugger.mark).to_be_hidden()
+
+
+async def test_the_fields_are_sent_and_empty_ones_are_left_out(
+    service: Service, upstream: Upstream, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("answer?tokens=1")
+    await debugger.reaches("finished")
+    plain = (await upstream.requests())[-1]["body"]
+    assert "enable_thinking" not in plain
+    assert plain["messages"][-1]["content"] == "你好"
+
+    await debugger.page.locator("#system-prompt").fill("Answer in rhyme.")
+    await debugger.page.get_by_role("switch").check()
+    await debugger.send("answer?tokens=2")
+    await debugger.reaches("finished")
+    full = (await upstream.requests())[-1]["body"]
+    assert full["enable_thinking"] is True
+    assert full["messages"][0] == {"role": "system", "content": "Answer in rhyme."}
+
+
+async def test_white_space_and_line_ends_are_kept(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    code = "def f():\n\tif x:\n        return  1\n\n\nend 😀"
+    await debugger.send("echo", code)
+    await debugger.reaches("finished")
+    assert await debugger.answer.text_content() == code
+    style = await debugger.answer.evaluate("element => getComputedStyle(element).whiteSpace")
+    assert style == "pre-wrap"
+
+
+async def test_an_empty_message_is_not_sent(
+    service: Service, upstream: Upstream, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("answer", "   ")
+    await expect(debugger.page.locator("#message-error")).to_have_text("请先输入消息。")
+    await expect(debugger.page.locator("#message")).to_be_focused()
+    assert await upstream.requests() == []
+
+
+async def test_thinking_is_shown_apart_from_the_answer(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("thinking?thought=THOUGHT&text=ANSWER")
+    await debugger.reaches("finished")
+    await expect(debugger.page.locator("#thinking-text")).to_have_text("THOUGHT")
+    await expect(debugger.page.locator("#thinking")).to_have_attribute("open", "")
+    await expect(debugger.answer).to_have_text("ANSWER")
+
+
+async def test_the_view_follows_the_end_only_while_the_reader_is_there(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, viewport=(390, 600))
+    box = debugger.page.locator("#answer")
+    distance = "box => box.scrollHeight - box.scrollTop - box.clientHeight"
+    await debugger.send("forever?interval=0.005")
+    await expect(debugger.answer).to_contain_text(re.compile(r".{1500}", re.S), timeout=PATIENCE)
+    assert await box.evaluate("box => box.scrollTop") > 0
+    assert await box.evaluate(distance) < 24
+
+    await box.evaluate("box => { box.scrollTop = 0; }")
+    seen = len(await debugger.answer.text_content() or "")
+    longer = re.compile(rf".{{{seen + 300}}}", re.S)
+    await expect(debugger.answer).to_contain_text(longer, timeout=PATIENCE)
+    assert await box.evaluate("box => box.scrollTop") == 0
+    await debugger.stop.click()
+    await debugger.reaches("stopped")
+
+
+# Stopping
+
+
+async def test_stop_keeps_the_text_marks_it_and_shows_the_receipt(
+    service: Service, upstream: Upstream, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("answer?tokens=1000&interval=0.02")
+    await expect(debugger.answer).not_to_be_empty()
+    early = await debugger.answer.text_content() or ""
+    await debugger.stop.click()
+    await debugger.reaches("stopped")
+    assert (await debugger.answer.text_content() or "").startswith(early)
+    await expect(debugger.mark).to_have_text("[用户停止生成]")
+    await expect(debugger.receipt).to_contain_text("已停止")
+    await expect(debugger.receipt).to_contain_text("已关闭")
+    await expect(debugger.receipt).to_contain_text("毫秒")
+    await expect(debugger.receipt).to_contain_text("(stopped)")
+    await expect(debugger.receipt).to_contain_text("估算")
+    await expect(debugger.status).to_have_text("已停止")
+    assert (await upstream.requests())[-1]["closedBy"] == "peer"
+
+
+async def test_stop_before_the_first_token_closes_the_upstream_too(
+    service: Service, upstream: Upstream, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("silent")
+    await expect(debugger.rows).to_have_count(1)
+    await debugger.stop.click()
+    await debugger.reaches("stopped")
+    await expect(debugger.mark).to_be_visible()
+    await expect(debugger.answer).to_be_empty()
+    await expect(debugger.receipt).to_be_visible()
+    assert [record["closedBy"] for record in await upstream.requests()] in ([], ["peer"])
+
+
+async def test_stop_before_the_run_is_known_closes_the_request(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    held: list[Route] = []
+
+    async def hold(route: Route) -> None:
+        held.append(route)
+
+    await debugger.page.route("**/ai/chat/stream-sse", hold)
+    async with debugger.page.expect_event("requestfailed"):
+        await debugger.send("answer")
+        await debugger.stop.click()
+    await debugger.reaches("stopped")
+    await expect(debugger.mark).to_have_text("[用户停止生成]")
+    await expect(debugger.receipt).to_contain_text("没有回执")
+    await expect(debugger.start).to_be_enabled()
+
+
+async def test_a_stop_from_elsewhere_is_shown_as_a_stop(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    async with debugger.page.expect_response("**/ai/chat/stream-sse") as coming:
+        await debugger.send("hang-mid")
+    run = (await (await coming.value).all_headers())["x-run-id"]
+    await expect(debugger.rows).to_have_count(4)
+    await debugger.page.request.post(f"{service.url}/ai/runs/{run}/stop")
+    await debugger.reaches("stopped")
+    await expect(debugger.mark).to_be_visible()
+
+
+async def test_a_new_message_after_a_stop_starts_clean(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("hang-mid")
+    await expect(debugger.answer).not_to_be_empty()
+    await debugger.stop.click()
+    await debugger.reaches("stopped")
+    await debugger.send("echo", "again")
+    await debugger.reaches("finished")
+    await expect(debugger.answer).to_have_text("again")
+    await expect(debugger.mark).to_be_hidden()
+    await expect(debugger.receipt).to_be_hidden()
+    assert (await debugger.column("id"))[0] == "1"
+
+
+# Keyboard and screen readers
+
+
+async def test_control_enter_sends_and_escape_stops(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.fill("hang-mid", "one line")
+    await debugger.page.keyboard.press("Enter")
+    await expect(debugger.page.locator("#message")).to_have_value("one line\n")
+    await expect(debugger.status).to_have_text("就绪")
+    await debugger.page.keyboard.press("Control+Enter")
+    await expect(debugger.answer).not_to_be_empty()
+    await debugger.page.keyboard.press("Escape")
+    await debugger.reaches("stopped")
+    await expect(debugger.page.locator("#message")).to_be_focused()
+
+
+async def test_the_focus_goes_from_button_to_button_and_is_not_lost(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.fill("hang-mid")
+    await debugger.start.focus()
+    await debugger.page.keyboard.press("Enter")
+    await expect(debugger.stop).to_be_focused()
+    await expect(debugger.answer).not_to_be_empty()
+    await debugger.page.keyboard.press("Enter")
+    await debugger.reaches("stopped")
+    await expect(debugger.start).to_be_focused()
+
+
+async def test_only_the_status_line_is_announced(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    live = debugger.page.locator("[aria-live], [role=status], [role=alert], [role=log]")
+    await expect(live).to_have_count(1)
+    await expect(debugger.status).to_have_text("就绪")
+    await debugger.send("hang-mid")
+    await expect(debugger.answer).not_to_be_empty()
+    await expect(debugger.status).to_have_text("已开始，正在接收…")
+
+
+async def test_every_field_and_button_has_a_name(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    page = debugger.page
+    for role, name in (
+        ("textbox", "消息"),
+        ("textbox", "系统提示词"),
+        ("textbox", "模型"),
+        ("switch", "思考"),
+        ("button", "开始聊天"),
+        ("button", "停止生成"),
+        ("region", "回答"),
+        ("region", "事件检查器"),
+        ("tab", "原始字节"),
+    ):
+        found = page.get_by_role(role, name=name, exact=True)
+        assert await found.count() > 0, f"{role} {name}"
+
+
+async def test_the_tabs_go_by_arrow_keys(service: Service, page_context: PageFactory) -> None:
+    debugger = await visit(page_context, service)
+    page = debugger.page
+    await page.get_by_role("tab", name="事件").focus()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.get_by_role("tab", name="原始字节")).to_be_focused()
+    await expect(page.locator("#panel-raw")).to_be_visible()
+    await expect(page.locator("#panel-events")).to_be_hidden()
+    await page.keyboard.press("End")
+    await expect(page.locator("#panel-curl")).to_be_visible()
+    await page.keyboard.press("ArrowRight")
+    await expect(page.locator("#panel-events")).to_be_visible()
+
+
+# Languages
+
+
+async def test_the_language_is_the_browsers_until_another_is_chosen_and_remembered(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="zh-CN")
+    page = debugger.page
+    await expect(debugger.start).to_contain_text("开始聊天")
+    await expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
+    await expect(page).to_have_title("stream-serve · 流式调试")
+
+    await page.get_by_role("button", name="English").click()
+    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
+    await expect(page.get_by_role("button", name="Stop generating")).to_be_visible()
+    await expect(page.locator("html")).to_have_attribute("lang", "en")
+    await expect(page).to_have_title("stream-serve · Stream debugger")
+
+    await page.reload()
+    await expect(debugger.start).to_contain_text("Start")
+
+
+async def test_a_browser_in_another_language_gets_english(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="fr-FR")
+    await expect(debugger.start).to_contain_text("Start")
+
+
+async def test_what_is_already_shown_changes_language_too(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("hang-mid")
+    await expect(debugger.answer).not_to_be_empty()
+    text = await debugger.answer.text_content() or ""
+    await debugger.stop.click()
+    await expect(debugger.receipt).to_contain_text("停止回执")
+    await debugger.page.get_by_role("button", name="English").click()
+    await expect(debugger.receipt).to_contain_text("Stop receipt")
+    await expect(debugger.mark).to_have_text("[stopped by the user]")
+    await expect(debugger.status).to_have_text("Stopped")
+    await expect(debugger.answer).to_have_text(text)
+
+
+# Failures
+
+
+async def test_an_error_in_the_middle_shows_its_code_and_keeps_the_text(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("error-mid?text=kept&tokens=1")
+    await debugger.reaches("failed")
+    await expect(debugger.answer).to_have_text("kept")
+    await expect(debugger.failure).to_contain_text("upstream_")
+    await expect(debugger.failure.locator(".server-words")).not_to_be_empty()
+    await expect(debugger.mark).to_be_hidden()
+    await expect(debugger.start).to_be_enabled()
+    assert (await debugger.column("type"))[-1] == "error"
+
+
+async def test_an_error_is_explained_in_the_pages_language(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("unauthorized")
+    await debugger.reaches("failed")
+    await expect(debugger.failure).to_contain_text("模型服务商不接受所配置的密钥。")
+    await expect(debugger.failure).to_contain_text("upstream_auth")
+    await expect(debugger.status).to_contain_text("出错：")
+
+
+async def test_a_stream_without_an_end_is_shown_as_cut(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+
+    async def cut(route: Route) -> None:
+        await route.fulfill(
+            headers={"Content-Type": "text/event-stream", "X-Run-Id": "run-1"},
+            body=EVENTS_WITHOUT_AN_END,
+        )
+
+    await debugger.page.route("**/ai/chat/stream-sse", cut)
+    await debugger.send("answer")
+    await debugger.reaches("cut")
+    await expect(debugger.answer).to_have_text("半句")
+    await expect(debugger.failure).to_contain_text("可能不完整")
+
+
+async def test_a_response_that_is_no_stream_is_not_taken_for_one(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+
+    async def login_wall(route: Route) -> None:
+        await route.fulfill(content_type="text/html", body="<h1>Log in</h1>")
+
+    await debugger.page.route("**/ai/chat/stream-sse", login_wall)
+    await debugger.send("answer")
+    await debugger.reaches("failed")
+    await expect(debugger.failure).to_contain_text("text/html")
+
+
+# Hostile text
+
+
+async def test_markup_in_the_answer_is_text_and_nothing_of_it_runs(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    page = debugger.page
+    title = await page.title()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await debugger.send("markup")
+    await debugger.reaches("finished")
+    await debugger.rows.nth(1).locator("button").click()
+    await page.get_by_role("tab", name="原始字节").click()
+    await expect(page.locator("#raw")).to_contain_text("onerror")
+    await expect(debugger.answer).to_contain_text("<script>")
+    await expect(debugger.answer).to_contain_text("onerror")
+    made = page.locator(":is(#answer, #events, #raw) :is(img, script, a, svg, iframe, object)")
+    await expect(made).to_have_count(0)
+    assert await page.title() == title
+    assert [url for url in asked if "/ai/" not in url] == []
+
+
+# The inspector
+
+
+async def test_the_inspector_lists_every_event_with_its_numbers(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="en-US")
+    await debugger.send("answer?tokens=5&interval=0.02")
+    await debugger.reaches("finished")
+    count = await debugger.rows.count()
+    assert await debugger.column("id") == [str(number) for number in range(1, count + 1)]
+    types = await debugger.column("type")
+    assert (types[0], types[-1]) == ("start", "end")
+    assert set(types[1:-1]) == {"chunk"}
+    times = [float(value) for value in await debugger.column("time")]
+    assert times == sorted(times)
+    gaps = [float(value) for value in await debugger.column("gap")]
+    assert abs(sum(gaps) - times[-1]) < 1
+    page = debugger.page
+    await expect(page.locator("#tile-events")).to_have_text(str(count))
+    for tile in ("first-event", "first-token", "tokens", "characters", "total"):
+        await expect(page.locator(f"#tile-{tile}")).to_have_text(re.compile(r"\d"))
+    label = await page.locator("#chart").get_attribute("aria-label") or ""
+    assert "median" in label
+
+
+async def test_the_raw_bytes_can_be_read_and_downloaded(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    page = debugger.page
+    await debugger.send("answer?tokens=5")
+    await debugger.reaches("finished")
+    sizes = [int(value) for value in await debugger.column("size")]
+    await page.get_by_role("tab", name="原始字节").click()
+    await expect(page.locator("#raw")).to_contain_text('"type":"end"')
+    async with page.expect_download() as coming:
+        await page.get_by_role("button", name="下载").click()
+    content = (await (await coming.value).path()).read_bytes()
+    assert content.startswith(b"id: 1\ndata: {")
+    assert await page.locator("#raw").text_content() == content.decode()
+    assert sum(sizes) == len(content)
+
+
+async def test_a_row_opens_to_the_event_as_it_came(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await debugger.send("echo", "opened")
+    await debugger.reaches("finished")
+    first = debugger.rows.first.locator("button")
+    await first.focus()
+    await debugger.page.keyboard.press("ArrowDown")
+    second = debugger.rows.nth(1).locator("button")
+    await expect(second).to_be_focused()
+    await debugger.page.keyboard.press("Enter")
+    await expect(second).to_have_attribute("aria-expanded", "true")
+    await expect(debugger.rows.nth(1).locator("pre")).to_contain_text("id: 2")
+    await debugger.page.keyboard.press("Enter")
+    await expect(second).to_have_attribute("aria-expanded", "false")
+    await expect(debugger.rows.nth(1).locator("pre")).to_have_count(0)
+
+
+async def test_twenty_thousand_events_are_counted_though_few_rows_stay(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="en-US")
+    await debugger.send("flood?tokens=20000")
+    await debugger.reaches("finished")
+    await expect(debugger.rows).to_have_count(ROWS)
+    last = int((await debugger.column("id"))[-1])
+    assert last >= 20_002
+    await expect(debugger.page.locator("#tile-events")).to_have_text(f"{last:,}")
+    hidden = debugger.page.locator("#events-hidden")
+    await expect(hidden).to_contain_text(f"{last - ROWS:,}")
+    await expect(debugger.page.locator("#events-skipped")).to_be_hidden()
+
+
+async def test_the_request_can_be_copied_as_curl(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    page = debugger.page
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    message = "it's $HOME `id` \"quoted\" \\ !\n第二行"
+    await debugger.send("answer?tokens=1", message)
+    await debugger.reaches("finished")
+    await page.get_by_role("tab", name="curl").click()
+    await page.locator("#curl-copy").click()
+    await expect(page.locator("#curl-copy")).to_have_text("已复制")
+    command = await page.evaluate("navigator.clipboard.readText()")
+    assert command == await page.locator("#curl").text_content()
+    words = shlex.split(command.replace("\\\n", ""))
+    assert words[:3] == ["curl", "-N", f"{service.url}/ai/chat/stream-sse"]
+    body = json.loads(words[words.index("--data-raw") + 1])
+    assert body == {"message": message, "model": "answer?tokens=1"}
+
+
+# The service behind it
+
+
+async def test_the_demo_model_is_announced(
+    demo_service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, demo_service)
+    banner = debugger.page.locator("#demo")
+    await expect(banner).to_be_visible()
+    await expect(banner).to_contain_text("DASHSCOPE_API_KEY")
+    await debugger.page.locator("#message").fill("你好")
+    await debugger.start.click()
+    await expect(debugger.answer).not_to_be_empty(timeout=PATIENCE)
+    await debugger.stop.click()
+    await debugger.reaches("stopped")
+    await expect(debugger.receipt).to_contain_text("没有建立过连接")
+
+
+async def test_a_real_model_has_no_demo_banner(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    await expect(debugger.page.locator("#model")).to_have_attribute(
+        "placeholder", re.compile(r".")
+    )
+    await expect(debugger.page.locator("#demo")).to_be_hidden()
+    await expect(debugger.page.locator("#key-field")).to_be_hidden()
+
+
+async def test_a_service_with_keys_asks_for_one_and_the_key_stays_in_the_tab(
+    keyed_service: KeyedService, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, keyed_service)
+    page = debugger.page
+    key = page.get_by_label("API 密钥")
+    await expect(key).to_have_attribute("type", "password")
+    await page.locator("#message").fill("你好")
+    await debugger.start.click()
+    await debugger.reaches("failed")
+    await expect(debugger.failure).to_contain_text("401")
+    await expect(key).to_be_focused()
+
+    await key.fill(keyed_service.key)
+    async with page.expect_request("**/ai/chat/stream-sse") as coming:
+        await debugger.start.click()
+    request = await coming.value
+    assert (await request.all_headers())["authorization"] == f"Bearer {keyed_service.key}"
+    assert keyed_service.key not in request.url
+    await expect(debugger.answer).not_to_be_empty(timeout=PATIENCE)
+    await expect(debugger.failure).to_be_hidden()
+
+    command = await page.locator("#curl").text_content() or ""
+    assert keyed_service.key not in command
+    assert '"Authorization: Bearer $STREAM_SERVE_API_KEY"' in command
+    kept = "Object.values(localStorage).join()"
+    assert keyed_service.key not in await page.evaluate(kept)
+    await page.reload()
+    await expect(key).to_have_value(keyed_service.key)
+
+
+# How it looks
+
+
+async def test_a_phone_has_no_sideways_scroll(service: Service, page_context: PageFactory) -> None:
+    debugger = await visit(page_context, service, viewport=(360, 740))
+    assert await debugger.overflow() == 0
+    await debugger.send("echo", "x" * 3000 + "\n" + "https://example.test/" + "a-b/" * 400)
+    await debugger.reaches("finished")
+    for tab in ("curl", "原始字节", "事件"):
+        await debugger.page.get_by_role("tab", name=tab).click()
+        assert await debugger.overflow() == 0, tab
+    await debugger.page.get_by_role("button", name="English").click()
+    assert await debugger.overflow() == 0
+
+
+async def test_wide_windows_have_two_columns_and_narrow_ones_have_one(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, viewport=(1280, 800))
+
+    async def left(selector: str) -> float:
+        box = await debugger.page.locator(selector).bounding_box()
+        assert box is not None
+        return box["x"]
+
+    assert await left(".inspector") > await left(".answer-card")
+    await debugger.page.set_viewport_size({"width": 390, "height": 844})
+    assert await left(".inspector") == await left(".answer-card")
+
+
+async def test_light_and_dark_follow_the_system(
+    service: Service, page_context: PageFactory
+) -> None:
+    brightness: dict[str, int] = {}
+    for scheme in ("light", "dark"):
+        debugger = await visit(page_context, service, color_scheme=scheme)
+        colour = await debugger.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness[scheme] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
+    assert brightness["dark"] < 150 < 600 < brightness["light"]

@@ -1,0 +1,61 @@
+"""The service inside a test: a real uvicorn on a free port, in the test's own event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import uvicorn
+
+from stream_serve.app import create_app
+from stream_serve.settings import Settings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from stream_serve.runs import Runs
+
+UPSTREAM_KEY = "sk-canary-0123456789abcdef"
+
+
+class Service:
+    """The service with some settings; `url` once it runs."""
+
+    def __init__(self, **settings: Any) -> None:
+        if "upstream_url" in settings:
+            settings.setdefault("upstream_api_key", UPSTREAM_KEY)
+            settings.setdefault("model", "answer")
+        self.settings = Settings.load(port=0, **settings)
+        self.url = ""
+        self._runs: list[Runs] = []
+        app = create_app(self.settings, on_start=self._runs.append)
+        self._server = uvicorn.Server(
+            uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False)
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def runs(self) -> Runs:
+        return self._runs[0]
+
+    async def __aenter__(self) -> Self:
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup()
+        host, port = self._server.servers[0].sockets[0].getsockname()[:2]
+        self.url = f"http://{host}:{port}"
+        self._task = asyncio.create_task(self._server.main_loop())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.runs.interrupt()
+        self._server.should_exit = True
+        if self._task is not None:
+            await self._task
+        await self._server.shutdown()
