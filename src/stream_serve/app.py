@@ -67,7 +67,7 @@ def create_app(
     for router in (chat.router, web_runs.router, pages.router):
         app.include_router(router)
     app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
-    app.mount("/", pages.Pages())
+    app.mount("/test-stream", pages.Assets())
     return app
 
 

@@ -87,6 +87,11 @@ class Runs:
         """The model that answers when the request names none."""
         return self._upstream.model
 
+    @property
+    def running(self) -> int:
+        """How many runs have not ended, or still hold a connection."""
+        return len(self._pumps)
+
     async def start(self, request: ChatRequest, *, owner: str | None) -> Attachment:
         """Start a run and attach its first reader.
 

@@ -136,17 +136,17 @@ class OpenAICall:
     async def close(self) -> None:
         """Give the connection back after a finished answer, else close it."""
         response, self._response = self._response, None
-        drained = False
+        whole = False
         try:
             if response is not None and self.finish is not None:
-                drained = await _drain(response)
+                whole = await _drain(response)
         finally:
             if response is not None:
-                if drained:
+                if whole:
                     response.release()
                 else:
                     response.close()
-            await self._sockets.close()
+            await self._sockets.close(pool=whole)
 
     async def _open(self) -> aiohttp.ClientResponse:
         """Ask, with one retry after some 0.1 to 0.5 s where nothing of an answer has come yet."""

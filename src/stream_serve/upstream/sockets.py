@@ -12,6 +12,7 @@ import asyncio
 import socket
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakKeyDictionary
 
 import aiohttp
 
@@ -53,19 +54,23 @@ class CallSockets:
         if protocol is None or transport is None:
             return
         self._connections.append((connection, protocol, transport))
+        _holders[protocol] = self
         sock: _HasFileno | None = transport.get_extra_info("socket")
         if sock is not None:
             self._sockets.append(sock)
 
-    async def close(self) -> None:
-        """Close every connection that is not back in the pool, and wait until they are closed.
+    async def close(self, *, pool: bool) -> None:
+        """Close every connection, and wait until they are closed.
 
-        The closing is at once (no waiting for unsent bytes or for the peer's TLS goodbye), the
-        waiting lasts at most a second; a cancellation ends only the waiting.
+        With `pool`, those stay that are back in the pool; without, they are closed there, too,
+        unless another call has borrowed them meanwhile. The closing is at once (no waiting for
+        unsent bytes or for the peer's TLS goodbye), the waiting lasts at most a second; a
+        cancellation ends only the waiting.
         """
         waiting: list[asyncio.Future[None]] = []
         for connection, protocol, transport in self._connections:
-            if connection.protocol is None and not transport.is_closing():
+            back = connection.protocol is None and not transport.is_closing()
+            if back and (pool or _holders.get(protocol) is not self):
                 self._pooled = True
                 continue
             transport.abort()
@@ -78,6 +83,9 @@ class CallSockets:
                 if future.done() and not future.cancelled():
                     future.exception()
 
+
+_holders: WeakKeyDictionary[ResponseHandler, CallSockets] = WeakKeyDictionary()
+"""Who borrowed a connection last: aiohttp puts it back by itself when the answer's end arrives."""
 
 _current: ContextVar[CallSockets | None] = ContextVar("stream_serve_call_sockets", default=None)
 

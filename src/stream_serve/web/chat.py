@@ -122,7 +122,7 @@ class ChatBody(_Body):
         return ChatRequest(model=self.model or model, messages=messages, options=options)
 
 
-@router.post("/ai/chat/stream-sse", response_class=EventStream)
+@router.post("/ai/chat/stream-sse", response_class=EventStream, status_code=200)
 async def stream_chat(
     request: Request,
     runs: Annotated[Runs, Depends(runs_of)],

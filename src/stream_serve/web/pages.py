@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import fastapi_swagger  # pyright: ignore[reportMissingTypeStubs]
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
+from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -28,6 +29,11 @@ router = APIRouter()
 
 _PAGES: Final = Path(__file__).parent.parent / "pages"
 _SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
+_DOCS_FILES: Final = {
+    "start.js": _PAGES / "docs" / "start.js",
+    "swagger-ui.css": _SWAGGER / "swagger-ui.css",
+    "swagger-ui-bundle.js": _SWAGGER / "swagger-ui-bundle.js",
+}
 _STARTED: Final = time.monotonic()
 
 _POLICY: Final = (
@@ -51,11 +57,11 @@ _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
 """Swagger UI sets style attributes; scripts stay strict."""
 
 
-class Pages(StaticFiles):
-    """The shipped pages, with a strict Content-Security-Policy."""
+class Assets(StaticFiles):
+    """The debug page's own files, with its strict Content-Security-Policy."""
 
     def __init__(self) -> None:
-        super().__init__(directory=_PAGES)
+        super().__init__(directory=_PAGES / "test-stream")
 
     def file_response(
         self,
@@ -120,6 +126,12 @@ async def lead() -> Response:
     return RedirectResponse("/test-stream.html", status_code=307)
 
 
+@router.get("/test-stream.html", include_in_schema=False)
+async def show_page() -> Response:
+    """Show the debug page."""
+    return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)
+
+
 @router.get("/docs", include_in_schema=False)
 async def show_docs() -> Response:
     """Show Swagger UI, served from here."""
@@ -127,11 +139,9 @@ async def show_docs() -> Response:
 
 
 @router.get("/docs/{name}", include_in_schema=False)
-async def show_docs_file(request: Request, name: str) -> Response:
+async def show_docs_file(name: str) -> Response:
     """Give Swagger UI's own files."""
-    del request
-    names = {"swagger-ui.css", "swagger-ui-bundle.js"}
-    folder = _SWAGGER if name in names else _PAGES / "docs"
-    if name not in names | {"start.js"}:
-        return Response(status_code=404)
-    return FileResponse(folder / name, headers=_SWAGGER_HEADERS)
+    path = _DOCS_FILES.get(name)
+    if path is None:
+        raise HTTPException(404)
+    return FileResponse(path, headers=_SWAGGER_HEADERS)

@@ -1,0 +1,100 @@
+// The service's HTTP interface: what to send, and what comes back when it says no.
+
+const STOP_PATIENCE = 5000; // milliseconds to wait for a stop's receipt
+
+/** The service answered, and refused: an RFC 9457 problem, or whatever it sent instead. */
+export class Problem extends Error {
+  /**
+   * @param {number} status
+   * @param {{title?: string, detail?: string, code?: string, errors?: {field: string, message: string}[]}} body
+   * @param {string | null} retryAfter the header's value
+   */
+  constructor(status, body, retryAfter) {
+    super(body.detail || body.title || `HTTP ${status}`);
+    this.name = "Problem";
+    this.status = status;
+    this.title = body.title ?? "";
+    this.detail = body.detail ?? "";
+    this.code = body.code ?? "";
+    this.errors = Array.isArray(body.errors) ? body.errors : [];
+    this.retryAfter = retryAfter;
+  }
+
+  /** Read a refused response. Never throws for what the body holds. */
+  static async from(response) {
+    const text = await response.text().catch(() => "");
+    let body = null;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      // Not JSON: a proxy's page, perhaps. Its text says more than nothing.
+    }
+    if (body === null || typeof body !== "object") body = { title: response.statusText, detail: text.slice(0, 400) };
+    return new Problem(response.status, body, response.headers.get("Retry-After"));
+  }
+}
+
+/** The response is a success, but not a stream of events. */
+export class NotAStream extends Error {
+  constructor(contentType) {
+    super(contentType);
+    this.name = "NotAStream";
+    this.contentType = contentType;
+  }
+}
+
+/** @returns {{path: string, method: string, headers: Record<string, string>, body: string}} */
+export function chatRequest(fields, key) {
+  const body = { message: fields.message };
+  if (fields.systemPrompt) body.systemPrompt = fields.systemPrompt;
+  if (fields.model) body.model = fields.model;
+  if (fields.thinking) body.enableThinking = true;
+  return {
+    path: "/ai/chat/stream-sse",
+    method: "POST",
+    headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...authorization(key) },
+    body: JSON.stringify(body),
+  };
+}
+
+/** What the service says of itself. */
+export async function info() {
+  const response = await fetch("/ai/info", { headers: { Accept: "application/json" }, cache: "no-store" });
+  if (!response.ok) throw await Problem.from(response);
+  return response.json();
+}
+
+/**
+ * Send a request whose answer is a stream of events.
+ * @returns {Promise<Response>} its headers are here, its body is still to be read
+ * @throws {Problem | NotAStream | TypeError} refused; not a stream; no connection
+ */
+export async function open(request, signal) {
+  const { path, method, headers, body } = request;
+  const response = await fetch(path, { method, headers, body, signal, cache: "no-store" });
+  if (!response.ok) throw await Problem.from(response);
+  const type = response.headers.get("Content-Type") ?? "";
+  if (response.body === null || !type.toLowerCase().startsWith("text/event-stream")) throw new NotAStream(type);
+  return response;
+}
+
+/** The path that stops a run. */
+export function stopPath(runId) {
+  return `/ai/runs/${encodeURIComponent(runId)}/stop`;
+}
+
+/** Stop a run and get the receipt. Repeating it is harmless. */
+export async function stop(runId, key) {
+  const response = await fetch(stopPath(runId), {
+    method: "POST",
+    headers: { Accept: "application/json", ...authorization(key) },
+    cache: "no-store",
+    signal: AbortSignal.timeout(STOP_PATIENCE),
+  });
+  if (!response.ok) throw await Problem.from(response);
+  return response.json();
+}
+
+function authorization(key) {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}

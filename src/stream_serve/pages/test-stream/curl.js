@@ -1,0 +1,22 @@
+// A request as a curl command that can be pasted into a shell.
+
+/** Quote a word for a POSIX shell: nothing in it is expanded. */
+function quote(word) {
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/**
+ * @param {{path: string, method: string, headers: Record<string, string>, body?: string}} request
+ * @param {string} origin
+ * @returns {string} the key is never written out: the shell's `$STREAM_SERVE_API_KEY` stands for it
+ */
+export function curl(request, origin) {
+  const option = request.body === undefined ? `-X ${request.method}` : "-N";
+  const words = [`curl ${option} ${quote(origin + request.path)}`];
+  for (const [name, value] of Object.entries(request.headers)) {
+    if (name === "Authorization") words.push('-H "Authorization: Bearer $STREAM_SERVE_API_KEY"');
+    else words.push(`-H ${quote(`${name}: ${value}`)}`);
+  }
+  if (request.body !== undefined) words.push(`--data-raw ${quote(request.body)}`);
+  return words.join(" \\\n  ");
+}

@@ -1,0 +1,25 @@
+// Reads a stream of events to its end. It does not know how the stream was asked for: a new run and a run
+// taken up again are followed alike.
+
+import { SseParser } from "./sse.js";
+
+/**
+ * Read a response's body into a run.
+ * @param {ReadableStream<Uint8Array>} body
+ * @param {import("./run.js").Run} run
+ * @param {(bytes: Uint8Array, records: import("./run.js").StreamRecord[]) => void} seen called for each read
+ * @returns {Promise<void>} settles at the end of the stream; rejects when the connection breaks or is aborted
+ */
+export async function follow(body, run, seen) {
+  const reader = body.getReader();
+  const parser = new SseParser();
+  for (;;) {
+    const { done, value } = await reader.read();
+    const now = performance.now();
+    if (done) {
+      run.ended(now);
+      return;
+    }
+    seen(value, run.receive(parser.push(value), value.length, now));
+  }
+}

@@ -1,0 +1,115 @@
+// The request form: its fields, the key for this tab, and which of the two buttons can be pressed.
+
+import { byId, put } from "./element.js";
+import { text } from "./text.js";
+
+const KEY_STORED_AS = "stream-serve.key";
+
+export class Form {
+  #form = byId("form");
+  #message = byId("message");
+  #error = byId("message-error");
+  #key = byId("key");
+  #start = byId("start");
+  #stop = byId("stop");
+
+  /** @param {{send: () => void, stop: () => void, edited: () => void}} on */
+  constructor(on) {
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      on.send();
+    });
+    this.#form.addEventListener("input", () => {
+      if (this.#message.value.trim() !== "") this.#complain(false);
+      on.edited();
+    });
+    this.#key.addEventListener("input", () => store(this.#key.value));
+    this.#stop.addEventListener("click", () => on.stop());
+    // A key held down on "Start" must not go on to press "Stop", where the focus has moved to.
+    this.#stop.addEventListener("keydown", (event) => {
+      if (event.repeat && event.key === "Enter") event.preventDefault();
+    });
+    document.addEventListener("keydown", (event) => {
+      if (event.isComposing || event.repeat) return;
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#form.contains(event.target)) {
+        event.preventDefault();
+        on.send();
+      } else if (event.key === "Escape") on.stop();
+    });
+    this.#key.value = stored();
+    if (/mac|iphone|ipad/i.test(navigator.platform)) byId("start-key").textContent = "⌘ ↵";
+  }
+
+  get fields() {
+    return {
+      message: this.#message.value,
+      systemPrompt: byId("system-prompt").value.trim(),
+      model: byId("model").value.trim(),
+      thinking: byId("thinking-switch").checked,
+    };
+  }
+
+  get wantsKey() {
+    return !byId("key-field").hidden;
+  }
+
+  /** The key, where the service wants one. */
+  get key() {
+    return this.wantsKey ? this.#key.value.trim() : "";
+  }
+
+  /** Whether there is a message to send; says so where there is none. */
+  check() {
+    const empty = this.#message.value.trim() === "";
+    this.#complain(empty);
+    if (empty) this.#message.focus();
+    return !empty;
+  }
+
+  wantKey(focus) {
+    byId("key-field").hidden = false;
+    if (focus) this.#key.focus();
+  }
+
+  defaultModel(name) {
+    byId("model").placeholder = name;
+  }
+
+  /** Set the buttons; a focus that would be lost goes to the other one. */
+  buttons(running, stopping) {
+    const focused = document.activeElement;
+    this.#start.disabled = running;
+    this.#stop.disabled = !running;
+    this.#stop.setAttribute("aria-disabled", String(!running || stopping)); // keeps the focus until the end
+    if (focused === this.#start && running) this.#stop.focus({ preventScroll: true });
+    if (focused === this.#stop && !running) this.#start.focus({ preventScroll: true });
+  }
+
+  words() {
+    put(this.#error, text("messageNeeded"));
+  }
+
+  #complain(wrong) {
+    this.#error.hidden = !wrong;
+    put(this.#error, text("messageNeeded"));
+    if (wrong) this.#message.setAttribute("aria-invalid", "true");
+    else this.#message.removeAttribute("aria-invalid");
+  }
+}
+
+function stored() {
+  try {
+    return sessionStorage.getItem(KEY_STORED_AS) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function store(key) {
+  try {
+    if (key) sessionStorage.setItem(KEY_STORED_AS, key);
+    else sessionStorage.removeItem(KEY_STORED_AS);
+  } catch {
+    // Storage is switched off: the key then lives in its field alone.
+  }
+}

@@ -1,0 +1,99 @@
+// The inspector: numbers, gaps, events, bytes and the request as a command.
+
+import { GapChart } from "./chart.js";
+import { stopPath } from "./client.js";
+import { copyButton } from "./copy.js";
+import { curl } from "./curl.js";
+import { byId, make, put } from "./element.js";
+import { RawView } from "./raw.js";
+import { EventTable } from "./table.js";
+import { tabs } from "./tabs.js";
+import { duration, number, size, text } from "./text.js";
+
+const CHART_EVERY = 150; // milliseconds: sorting and drawing need not happen every frame
+const NONE = "—";
+
+export class Inspector {
+  #table = new EventTable();
+  #raw = new RawView();
+  #chart = new GapChart();
+  #charted = 0;
+
+  constructor() {
+    tabs(document.querySelector('[role="tablist"]'), () => this.#raw.show());
+    copyButton(byId("curl-copy"), () => byId("curl").textContent);
+    copyButton(byId("curl-stop-copy"), () => byId("curl-stop").textContent);
+  }
+
+  reset() {
+    this.#table.reset();
+    this.#raw.reset();
+    this.#chart.show([]);
+  }
+
+  /** Take what one read brought; drawn by the next `show`. */
+  add(bytes, records) {
+    this.#raw.add(bytes);
+    this.#table.add(records);
+  }
+
+  /**
+   * Bring everything up to date.
+   * @param {import("./run.js").Run | null} run
+   * @param {boolean} atOnce leave nothing for a later frame
+   * @returns {boolean} false when there is more to draw in a later frame
+   */
+  show(run, now, atOnce) {
+    const drawn = this.#table.show(now, atOnce);
+    this.#raw.show();
+    if (run === null) return drawn;
+    this.#raw.name = run.id ?? "stream";
+    tiles(run.meter, now);
+    if (atOnce || now - this.#charted >= CHART_EVERY) {
+      this.#charted = now;
+      this.#chart.show(run.meter.gaps);
+    }
+    return drawn;
+  }
+
+  /** Everything that holds words of the page's language. */
+  words(run) {
+    this.#table.words();
+    this.#raw.words();
+    this.#chart.show(run?.meter.gaps ?? []);
+    if (run !== null) tiles(run.meter, performance.now());
+  }
+
+  /** The request as a command: the one that was sent, or the one that the form makes. */
+  command(request, run) {
+    put(byId("curl-note"), text(run === null ? "curlPreview" : "curlSent"));
+    put(byId("curl"), curl(request, location.origin));
+    byId("curl-stop-part").hidden = !run?.id;
+    if (!run?.id) return;
+    const { Authorization } = run.request.headers;
+    const headers = Authorization ? { Authorization } : {};
+    put(byId("curl-stop"), curl({ path: stopPath(run.id), method: "POST", headers }, location.origin));
+  }
+}
+
+function tiles(meter, now) {
+  tile("tile-first-event", meter.firstEvent === null ? NONE : duration(meter.firstEvent));
+  tile("tile-first-token", meter.firstToken === null ? NONE : duration(meter.firstToken));
+  tile("tile-tokens", rate(meter.tokenRate), meter.tokenRate !== null && meter.tokenRateEstimated ? text("estimated") : "");
+  tile("tile-characters", rate(meter.characterRate));
+  tile("tile-total", duration(meter.elapsed(now)));
+  tile("tile-events", number(meter.events), meter.comments > 0 ? text("comments", { count: number(meter.comments) }) : "");
+  tile("tile-bytes", size(meter.bytes));
+}
+
+function rate(value) {
+  return value === null ? NONE : number(value, value < 100 ? 1 : 0);
+}
+
+function tile(id, value, label = "") {
+  const element = byId(id);
+  if (element.dataset.value === value + label) return;
+  element.dataset.value = value + label;
+  element.textContent = value;
+  if (label) element.append(make("small", "", label));
+}

@@ -1,0 +1,92 @@
+// The numbers of a run. Every one is measured or stays null: none is guessed.
+
+/** Durations in milliseconds of the page's monotonic clock; a rate is a second's. */
+export class Meter {
+  bytes = 0;
+  events = 0;
+  comments = 0;
+  skips = 0; // ids that did not follow the one before
+  lastId = "";
+  firstEvent = null;
+  firstToken = null;
+  total = null;
+  characters = 0; // code points of answer and thinking
+  gaps = []; // between one content event and the next
+  #start;
+  #last = 0;
+  #lastContent = null;
+  #usage = null;
+
+  constructor(now) {
+    this.#start = now;
+  }
+
+  read(bytes) {
+    this.bytes += bytes;
+  }
+
+  /** Count one event or comment and say how it stands in time. */
+  record(type, item, now) {
+    const at = now - this.#start;
+    const gap = at - this.#last;
+    this.#last = at;
+    let skipped = false;
+    if (type === "comment") this.comments += 1;
+    else {
+      this.events += 1;
+      this.firstEvent ??= at;
+      skipped = this.lastId !== "" && Number(item.id) !== Number(this.lastId) + 1;
+      if (skipped) this.skips += 1;
+      this.lastId = item.id;
+    }
+    return { id: type === "comment" ? "" : item.id, type, at, gap, size: item.size, data: item.data, content: null, raw: item.raw, skipped };
+  }
+
+  /** Count the text of a content event. */
+  content(text, now) {
+    const at = now - this.#start;
+    this.firstToken ??= at;
+    if (this.#lastContent !== null) this.gaps.push(at - this.#lastContent);
+    this.#lastContent = at;
+    for (const _ of text) this.characters += 1;
+  }
+
+  close(now, usage) {
+    this.total = now - this.#start;
+    this.#usage = usage;
+  }
+
+  /** Time since the request; the whole of it once the run is over. */
+  elapsed(now) {
+    return this.total ?? now - this.#start;
+  }
+
+  /** Tokens a second, from the usage that came and the time from first token to end; or null. */
+  get tokenRate() {
+    const tokens = this.#usage?.completionTokens;
+    return typeof tokens === "number" ? this.#rate(tokens, this.total) : null;
+  }
+
+  get tokenRateEstimated() {
+    return this.#usage?.source === "estimated";
+  }
+
+  /** Characters a second from the first to the latest text; or null. */
+  get characterRate() {
+    return this.#rate(this.characters, this.#lastContent);
+  }
+
+  #rate(count, until) {
+    if (this.firstToken === null || until === null || count === 0) return null;
+    const seconds = (until - this.firstToken) / 1000;
+    return seconds >= 0.001 ? count / seconds : null;
+  }
+}
+
+/** @returns {{count: number, median: number, p95: number, max: number} | null} */
+export function summary(gaps) {
+  if (gaps.length === 0) return null;
+  const sorted = Float64Array.from(gaps).sort();
+  const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+  return { count: sorted.length, median: at(0.5), p95: at(0.95), max: sorted[sorted.length - 1] };
+}

@@ -1,0 +1,18 @@
+"""The scenarios, by kind. Who takes the registry from here finds all of them in it."""
+
+from __future__ import annotations
+
+from stream_serve.testing.scenarios import answers, faults, floods, formats, refusals
+from stream_serve.testing.scenarios.refusals import REDIRECTED
+from stream_serve.testing.script import SCENARIOS, choose
+
+__all__ = [
+    "REDIRECTED",
+    "SCENARIOS",
+    "answers",
+    "choose",
+    "faults",
+    "floods",
+    "formats",
+    "refusals",
+]

@@ -1,0 +1,172 @@
+"""Scenarios in which the provider answers with something else than a stream: mostly a refusal.
+
+Codes and messages after Alibaba Cloud Model Studio's page "Error messages" and OpenAI's "Error
+codes", in their OpenAI-compatible shape.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING, Final
+
+from stream_serve.testing.chunks import dump, failure
+from stream_serve.testing.scenarios.answers import speak
+from stream_serve.testing.script import scenario
+from stream_serve.testing.speech import TEXT, Speech
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stream_serve.testing.reply import Reply
+    from stream_serve.testing.script import Ask
+
+_PAGE: Final = """\
+<!doctype html>
+<html><head><title>Gateway login</title></head>
+<body><h1>Please sign in</h1><p>data: {"choices": []}</p><script>location="/login"</script></body>
+</html>
+"""
+REDIRECTED: Final = "/v1/redirected/chat/completions"
+
+
+@scenario("unauthorized", "401 invalid_api_key; the message repeats part of the caller's key")
+async def unauthorized(reply: Reply, ask: Ask) -> None:
+    """Providers show the start and the end of the key that they refused."""
+    key = ask.credential
+    shown = f"{key[:7]}***{key[-4:]}" if key else "(none)"
+    message = f"Incorrect API key provided: {shown}."
+    await reply.json(401, failure(message, code="invalid_api_key"))
+
+
+@scenario("forbidden", "403 access_denied: the key may not use this model")
+async def forbidden(reply: Reply, ask: Ask) -> None:
+    """A key without the right to a model."""
+    message = f"Access denied: your account may not use the model {ask.model}."
+    await reply.json(403, failure(message, code="access_denied", type_="permission_error"))
+
+
+@scenario("bad-request", "400 invalid_parameter_error, with a request id")
+async def bad_request(reply: Reply, ask: Ask) -> None:
+    """A parameter out of its range."""
+    del ask
+    message = "Range of max_tokens should be [1, 8192]"
+    body = failure(message, code="invalid_parameter_error", param="max_tokens")
+    await reply.json(400, body)
+
+
+@scenario(
+    "rate-limited",
+    "429 Throttling.RateQuota with Retry-After; date=1 gives it as an HTTP date; times=0: always",
+    after=7,
+    date=False,
+    times=0,
+    **TEXT,
+)
+async def rate_limited(reply: Reply, ask: Ask) -> None:
+    """Too many requests a minute."""
+    after = ask.integer("after")
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=after), usegmt=True)
+    headers = {"Retry-After": date if ask.flag("date") else str(after)}
+    message = "Requests rate limit exceeded, please try again later."
+    body = failure(message, code="Throttling.RateQuota", type_="Throttling.RateQuota")
+    await _fail(reply, ask, 429, body, headers)
+
+
+@scenario("quota", "429 insufficient_quota, without Retry-After")
+async def quota(reply: Reply, ask: Ask) -> None:
+    """The account has used up what it paid for."""
+    del ask
+    message = "You exceeded your current quota, please check your plan and billing details."
+    await reply.json(429, failure(message, code="insufficient_quota", type_="insufficient_quota"))
+
+
+@scenario("arrearage", "400 Arrearage: the account owes money")
+async def arrearage(reply: Reply, ask: Ask) -> None:
+    """An account with an unpaid bill."""
+    del ask
+    message = "Access denied, please make sure your account is in good standing."
+    await reply.json(400, failure(message, code="Arrearage", type_="Arrearage"))
+
+
+@scenario("inspection", "400 DataInspectionFailed: the input was found inappropriate")
+async def inspection(reply: Reply, ask: Ask) -> None:
+    """Content inspection of the input."""
+    del ask
+    message = "Input data may contain inappropriate content."
+    body = failure(message, code="DataInspectionFailed", type_="DataInspectionFailed")
+    await reply.json(400, body)
+
+
+@scenario(
+    "http-500", "500 with an error body; times=N: only the first N, 0: always", times=0, **TEXT
+)
+async def internal_error(reply: Reply, ask: Ask) -> None:
+    """The provider's own mistake."""
+    body = failure("An internal error occurred.", code="internal_error", type_="server_error")
+    await _fail(reply, ask, 500, body)
+
+
+@scenario(
+    "http-503",
+    "503 with an error body; times=N: only the first N, 0: always; retry-after in seconds, 0: none",
+    times=0,
+    retry_after=0,
+    **TEXT,
+)
+async def unavailable(reply: Reply, ask: Ask) -> None:
+    """The provider is overloaded."""
+    after = ask.integer("retry-after")
+    body = failure("The service is overloaded.", code="ServiceUnavailable", type_="server_error")
+    await _fail(reply, ask, 503, body, {"Retry-After": str(after)} if after else None)
+
+
+@scenario("big-error-body", "500 with a body of many megabytes", megabytes=16)
+async def big_error_body(reply: Reply, ask: Ask) -> None:
+    """An error whose body nobody should keep whole."""
+    await reply.open(500, content_type="text/plain; charset=utf-8")
+    block = b"stack frame, stack frame; " * 2521
+    for _ in range(ask.integer("megabytes") * 16):
+        await reply.write(block)
+        await reply.pause(0)
+
+
+@scenario("html", "200 with an HTML page, as a login wall gives it")
+async def html(reply: Reply, ask: Ask) -> None:
+    """A gateway's page in the provider's place."""
+    del ask
+    await reply.whole(200, _PAGE.encode(), content_type="text/html; charset=utf-8")
+
+
+@scenario("json", "200 with a whole completion as JSON though a stream was asked for", **TEXT)
+async def whole_json(reply: Reply, ask: Ask) -> None:
+    """A server that does not know `stream`."""
+    speech = Speech(reply, ask)
+    message = {"content": "".join(speech.pieces())}
+    totals = speech.totals()
+    await reply.json(200, speech.chunks.completion(message, finish="stop", totals=totals))
+
+
+@scenario("json-error-200", "200 with a JSON error body")
+async def json_error(reply: Reply, ask: Ask) -> None:
+    """An error under the status of a success."""
+    del ask
+    await reply.json(200, failure("Model not exist.", code="model_not_found"))
+
+
+@scenario("redirect", "307 to another path, which records whether it was followed")
+async def redirect(reply: Reply, ask: Ask) -> None:
+    """A redirect that would carry the key along: it should not be followed."""
+    del ask
+    body = dump(failure("Moved.", code="moved"))
+    await reply.whole(307, body, headers={"Location": REDIRECTED})
+
+
+async def _fail(
+    reply: Reply, ask: Ask, status: int, body: object, headers: Mapping[str, str] | None = None
+) -> None:
+    times = ask.integer("times")
+    if times and ask.attempt > times:
+        await speak(reply, ask)
+    else:
+        await reply.json(status, body, headers=headers)

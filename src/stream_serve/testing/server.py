@@ -1,0 +1,281 @@
+"""The scripted upstream: an OpenAI-compatible provider over real sockets that plays scenarios.
+
+How it works: the `model` of a request names a scenario, `name?param=value&…`; any other model gets
+`answer`. Every connection and request is recorded while it happens. A peer that goes away cancels
+the script at once, whatever the script waits for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, cast
+
+import msgspec
+from aiohttp import web
+
+from stream_serve.testing.chunks import failure
+from stream_serve.testing.records import Ledger, Record, Side, credential
+from stream_serve.testing.reply import Connection, Reply
+from stream_serve.testing.scenarios import REDIRECTED, SCENARIOS, choose
+from stream_serve.testing.script import Ask, UnknownParameterError
+
+if TYPE_CHECKING:
+    import ssl as tls
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from stream_serve.testing.records import ConnectionRecord
+
+_MAX_BODY: Final = 64 * 1024 * 1024
+_BACKLOG: Final = 4096
+_CONTROL: Final = ("/requests", "/scenarios")
+
+
+class ScriptedUpstream:
+    """A fake provider for tests: start it, point a client at `url`, look at `requests`."""
+
+    def __init__(self) -> None:
+        self._ledger: Final = Ledger()
+        self._server: asyncio.Server | None = None
+        self._web: _Server | None = None
+        self._origin: str = ""
+
+    @property
+    def url(self) -> str:
+        """The base URL, which ends before `/chat/completions`."""
+        return f"{self.origin}/v1"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, under which `/requests` and `/scenarios` are."""
+        if not self._origin:
+            raise RuntimeError("the scripted upstream has not been started")
+        return self._origin
+
+    @property
+    def requests(self) -> list[Record]:
+        """The records of all requests, oldest first; they change while things happen."""
+        return self._ledger.requests
+
+    @property
+    def connections(self) -> list[ConnectionRecord]:
+        """The records of all connections, oldest first, also of those that sent no request."""
+        return self._ledger.connections
+
+    @property
+    def open_connections(self) -> int:
+        """How many connections are open now."""
+        return self._ledger.open_connections
+
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 0, ssl: tls.SSLContext | None = None
+    ) -> None:
+        """Listen on a loopback address; port 0 takes a free one.
+
+        Raises `ValueError` for an address that other machines can reach, `OSError` when the port is
+        taken, `RuntimeError` when already started.
+        """
+        if self._server is not None:
+            raise RuntimeError("the scripted upstream is already started")
+        if not _is_loopback(host):
+            raise ValueError(f"the scripted upstream listens on loopback only, not on {host!r}")
+        loop = asyncio.get_running_loop()
+        self._web = _Server(self._handle, self._ledger, loop)
+        self._server = await loop.create_server(
+            self._web, host, port, ssl=ssl, backlog=_BACKLOG, reuse_address=True
+        )
+        bound = self._server.sockets[0].getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        self._origin = f"{'http' if ssl is None else 'https'}://{name}:{bound}"
+
+    async def stop(self) -> None:
+        """Stop listening and drop every connection at once; harmless when not started."""
+        server, web_server = self._server, self._web
+        self._server = self._web = None
+        if server is None or web_server is None:
+            return
+        server.close()
+        for connection in web_server.connections:
+            cast("Connection", connection).abort()
+        await self.until(lambda: self.open_connections == 0)
+        await web_server.shutdown(1.0)
+        await server.wait_closed()
+
+    async def wait_for(
+        self, predicate: Callable[[Record], bool] = lambda _: True, timeout: float = 5.0
+    ) -> Record:
+        """Wait for a request that fulfils the predicate, and give its record.
+
+        It looks again at every change: a request arrives, an event is sent, a side closes. Raises
+        `TimeoutError` after `timeout` seconds.
+        """
+        found: list[Record] = []
+
+        def look() -> bool:
+            found[:] = [record for record in self.requests if predicate(record)]
+            return bool(found)
+
+        await self.until(look, timeout)
+        return found[0]
+
+    async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
+        """Wait until a condition on the records holds, such as `open_connections == 0`.
+
+        Raises `TimeoutError` after `timeout` seconds.
+        """
+        await self._ledger.until(condition, timeout)
+
+    def clear(self) -> int:
+        """Forget finished requests, closed connections and counted attempts; say how many."""
+        return self._ledger.clear()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        connection = cast("Connection", request.protocol)
+        if request.path in _CONTROL:
+            self._ledger.hide(connection.record)
+            return self._control(request)
+        headers = dict(request.headers)
+        record = self._ledger.receive(
+            connection.record, method=request.method, path=request.path, headers=headers
+        )
+        reply = Reply(request, connection, self._ledger, record)
+        try:
+            if connection.stale:
+                await reply.close()
+            raw = await request.read()
+            await self._answer(reply, raw, credential(headers))
+            return await reply.end()
+        except ConnectionError:
+            return await reply.forever()  # the connection's loss is on its way and cancels this
+        finally:
+            record.close(Side.SCRIPT)
+            self._ledger.touch()
+
+    async def _answer(self, reply: Reply, raw: bytes, key: str) -> None:
+        record = reply.record
+        if raw:
+            record.body, record.raw_body = _decode(raw)
+        if record.path.endswith("/models") and record.method == "GET":
+            await reply.json(200, _models())
+        elif not record.path.endswith("/chat/completions"):
+            await reply.json(404, failure(f"Invalid URL ({record.path})", code="not_found"))
+        elif record.method != "POST":
+            await reply.json(405, failure("Use POST.", code="method_not_allowed"))
+        else:
+            await self._complete(reply, key)
+
+    async def _complete(self, reply: Reply, key: str) -> None:
+        record = reply.record
+        problem, param = _problem(record.body)
+        if problem:
+            await reply.json(400, failure(problem, code="invalid_parameter_error", param=param))
+            return
+        model = cast("str", record.body["model"])
+        record.model = model
+        if record.path == REDIRECTED:
+            model = "answer"
+        try:
+            chosen, values = choose(model)
+        except UnknownParameterError as error:
+            body = failure(str(error), code="invalid_parameter_error", param="model")
+            await reply.json(400, body)
+            return
+        record.scenario = "redirected" if record.path == REDIRECTED else chosen.name
+        self._ledger.attempts[model] += 1
+        attempt = self._ledger.attempts[model]
+        ask = Ask(model=model, values=values, body=record.body, attempt=attempt, credential=key)
+        self._ledger.touch()
+        await chosen.play(reply, ask)
+
+    def _control(self, request: web.BaseRequest) -> web.Response:
+        if request.method == "DELETE" and request.path == "/requests":
+            return web.json_response({"cleared": self.clear()})
+        if request.method != "GET":
+            return web.json_response(failure("Use GET.", code="method_not_allowed"), status=405)
+        return web.json_response(_scenarios() if request.path == "/scenarios" else self._report())
+
+    def _report(self) -> dict[str, Any]:
+        return {
+            "openConnections": self.open_connections,
+            "requests": msgspec.to_builtins(self.requests),
+            "connections": msgspec.to_builtins(self.connections),
+        }
+
+
+class _Server(web.Server):
+    """An aiohttp server whose connections write into the ledger."""
+
+    def __init__(self, handler: Any, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(handler, handler_cancellation=True, request_factory=self._request)
+        self._ledger = ledger
+        self._event_loop = loop
+
+    def __call__(self) -> Connection:
+        connection = Connection(self, loop=self._event_loop, access_log=cast("Any", None))
+        connection.ledger = self._ledger
+        return connection
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> Any:
+        loop = self._event_loop
+        return web.BaseRequest(
+            message, payload, protocol, writer, task, loop, client_max_size=_MAX_BODY
+        )
+
+
+def _decode(raw: bytes) -> tuple[Any, str | None]:
+    try:
+        return json.loads(raw), None
+    except (ValueError, RecursionError):
+        return None, raw.decode(errors="replace")
+
+
+def _problem(body: object) -> tuple[str, str | None]:
+    if not isinstance(body, dict):
+        return "We could not parse the JSON body of your request.", None
+    fields = cast("dict[str, Any]", body)
+    if not isinstance(fields.get("model"), str):
+        return "you must provide a model parameter", "model"
+    if not isinstance(fields.get("messages"), list) or not fields["messages"]:
+        return "'messages' must be a non-empty array", "messages"
+    return "", None
+
+
+def _models() -> dict[str, Any]:
+    created = int(time.time())
+    data = [
+        {"id": name, "object": "model", "created": created, "owned_by": "stream-serve"}
+        for name in SCENARIOS
+    ]
+    return {"object": "list", "data": data}
+
+
+def _scenarios() -> dict[str, Any]:
+    listed = [
+        {"name": one.name, "description": one.description, "params": dict(one.params)}
+        for one in SCENARIOS.values()
+    ]
+    return {"scenarios": listed}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,129 @@
+"""The tree of errors: as it is drawn, with the names that programs rely on."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve import errors
+from stream_serve.errors import RequestError, RunFailure, StreamServeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_DRAWN = re.compile(r"^ {4}(?P<indent>[│ ]*)(?:[├└]── )?(?P<name>[A-Z]\w+)(?P<note>.*)$")
+
+FAILURES = {
+    "UpstreamUnreachable": ("upstream_unreachable", True),
+    "UpstreamAuth": ("upstream_auth", False),
+    "UpstreamRejected": ("upstream_rejected", False),
+    "UpstreamRateLimited": ("upstream_rate_limited", True),
+    "UpstreamFailed": ("upstream_error", True),
+    "UpstreamProtocol": ("upstream_protocol", False),
+    "UpstreamDisconnected": ("upstream_disconnected", True),
+    "UpstreamIncomplete": ("upstream_incomplete", True),
+    "UpstreamTimeout": ("upstream_timeout", True),
+    "UpstreamTooLarge": ("upstream_too_large", False),
+    "RunTimeout": ("run_timeout", False),
+    "RunInterrupted": ("run_interrupted", True),
+    "InternalError": ("internal_error", False),
+}
+REQUESTS = {
+    "BadRequest": (400, "bad_request"),
+    "Unauthorized": (401, "unauthorized"),
+    "ForeignOrigin": (403, "foreign_origin"),
+    "RunNotFound": (404, "run_not_found"),
+    "BodyTooLarge": (413, "body_too_large"),
+    "NotJSON": (415, "not_json"),
+    "ForeignHost": (421, "foreign_host"),
+    "InvalidFields": (422, "invalid_fields"),
+    "Draining": (503, "draining"),
+}
+
+
+def drawn() -> Iterator[tuple[str, str | None, str]]:
+    """The tree of the module's docstring: (name, parent, note)."""
+    above: list[str] = []
+    for line in (errors.__doc__ or "").splitlines():
+        found = _DRAWN.match(line)
+        if found is None:
+            continue
+        depth = 0 if "── " not in line else len(found["indent"]) // 4 + 1
+        del above[depth:]
+        yield found["name"], above[-1] if above else None, found["note"].strip()
+        above.append(found["name"])
+
+
+def real(kind: type[StreamServeError] = StreamServeError) -> Iterator[tuple[str, str | None]]:
+    """The tree of the classes: (name, parent)."""
+    yield kind.__name__, None if kind is StreamServeError else kind.__bases__[0].__name__
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from real(child)
+
+
+def leaves(kind: type[StreamServeError]) -> set[str]:
+    return {child.__name__ for child in subclasses(kind) if not child.__subclasses__()}
+
+
+def subclasses(kind: type[StreamServeError]) -> Iterator[type[StreamServeError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def test_the_tree_is_drawn_as_it_is_and_in_its_order() -> None:
+    assert [(name, parent) for name, parent, _ in drawn()] == list(real())
+
+
+def test_every_error_of_the_module_is_in_the_tree() -> None:
+    kinds = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
+    assert kinds == {name for name, _ in real()}
+
+
+def test_the_drawing_has_the_status_of_each_refused_request() -> None:
+    statuses = {name: note[:3] for name, parent, note in drawn() if parent == "RequestError"}
+    assert statuses == {name: str(status) for name, (status, _) in REQUESTS.items()}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_refused_request_has_its_status_and_code(name: str) -> None:
+    kind: type[RequestError] = getattr(errors, name)
+    assert (kind.status, kind.code) == REQUESTS[name]
+    refused = kind("what to do", errors=(("a", "b"),), headers=(("X-A", "b"),))
+    assert str(refused) == "what to do"
+    assert (refused.errors, refused.headers) == ((("a", "b"),), (("X-A", "b"),))
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_failure_has_its_code_and_says_whether_to_try_again(name: str) -> None:
+    kind: type[RunFailure] = getattr(errors, name)
+    failure = kind("why")
+    assert (failure.code, failure.retryable) == FAILURES[name]
+    assert str(failure) == "why"
+    assert (failure.retry_after, failure.provider_code, failure.request_id) == (None, None, None)
+
+
+def test_these_are_all_the_ways_to_fail() -> None:
+    assert leaves(RunFailure) == set(FAILURES)
+    assert leaves(RequestError) == set(REQUESTS)
+
+
+def test_no_two_errors_that_are_raised_share_a_code_or_a_title() -> None:
+    codes = [code for code, _ in FAILURES.values()] + [code for _, code in REQUESTS.values()]
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", code) for code in codes)
+    titles = [getattr(errors, name).title for name in REQUESTS]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize("retryable", [True, False])
+def test_one_failure_can_say_otherwise_and_leaves_the_others_alone(retryable: bool) -> None:
+    failure = errors.UpstreamRateLimited(
+        "m", retryable=retryable, retry_after=2.0, provider_code="c", request_id="i"
+    )
+    assert failure.retryable is retryable
+    assert (failure.retry_after, failure.provider_code, failure.request_id) == (2.0, "c", "i")
+    assert errors.UpstreamRateLimited("m").retryable is True
