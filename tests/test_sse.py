@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import msgspec
 import pytest
@@ -30,10 +31,35 @@ NASTY_TEXTS = [
 
 streams = st.lists(
     st.sampled_from(
-        [b"\r", b"\n", b"\r\n", b"\n\n", b":", b" ", b"data", b"event", b"id", b"retry"]
-        + [b"data: ", b"data:x\n", b"\ndata\n\n", b"\nid:7\n", b"\nevent:e\n", b"\nretry:50\n"]
-        + [b"Data", b"x", b"12", b"\0", b"\xc2\x85", b"\xe2\x80\xa8", b"\xf0\x9f\x98\x80", b"\xef"]
-        + [b"\xbb", b"\xbf", BOM]
+        [
+            b"\r",
+            b"\n",
+            b"\r\n",
+            b"\n\n",
+            b":",
+            b" ",
+            b"data",
+            b"event",
+            b"id",
+            b"retry",
+            b"data: ",
+            b"data:x\n",
+            b"\ndata\n\n",
+            b"\nid:7\n",
+            b"\nevent:e\n",
+            b"\nretry:50\n",
+            b"Data",
+            b"x",
+            b"12",
+            b"\0",
+            b"\xc2\x85",
+            b"\xe2\x80\xa8",
+            b"\xf0\x9f\x98\x80",
+            b"\xef",
+            b"\xbb",
+            b"\xbf",
+            BOM,
+        ]
     ),
     max_size=40,
 ).map(b"".join)
@@ -45,7 +71,7 @@ def cut_streams(draw: st.DrawFn) -> tuple[bytes, list[bytes]]:
     whole = draw(streams)
     cuts = sorted(draw(st.lists(st.integers(0, len(whole)), max_size=12)))
     edges = [0, *cuts, len(whole)]
-    return whole, [whole[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return whole, [whole[a:b] for a, b in pairwise(edges)]
 
 
 def parse(*pieces: bytes, cap: int = PLENTY) -> list[ServerSentEvent]:
@@ -57,24 +83,17 @@ def data_of(*pieces: bytes, cap: int = PLENTY) -> list[bytes]:
     return [event.data for event in parse(*pieces, cap=cap)]
 
 
+def flood(parser: Parser, piece: bytes, times: int) -> None:
+    for _ in range(times):
+        parser.feed(piece)
+
+
 def by_the_book(stream: bytes) -> tuple[list[ServerSentEvent], int | None]:
-    """WHATWG HTML, 9.2.6, byte by byte and with nothing of the parser's: events, and `retry`."""
-    lines: list[bytes] = []
-    line = b""
-    previous = 0
-    for byte in stream.removeprefix(BOM):
-        if byte == 0x0A and previous == 0x0D:
-            pass
-        elif byte in {0x0A, 0x0D}:
-            lines.append(line)
-            line = b""
-        else:
-            line += bytes([byte])
-        previous = byte
+    """WHATWG HTML, 9.2.6, with nothing of the parser's: the events, and `retry`."""
     events: list[ServerSentEvent] = []
     data = kind = last_id = b""
     retry = None
-    for line in lines:
+    for line in lines_by_the_book(stream):
         field, value = line, b""
         if b":" in line:
             colon = line.index(b":")
@@ -94,6 +113,23 @@ def by_the_book(stream: bytes) -> tuple[list[ServerSentEvent], int | None]:
         elif field == b"retry" and value and all(0x30 <= byte <= 0x39 for byte in value):
             retry = int(value)
     return events, retry
+
+
+def lines_by_the_book(stream: bytes) -> list[bytes]:
+    """The finished lines, byte by byte."""
+    lines: list[bytes] = []
+    line = b""
+    previous = 0
+    for byte in stream.removeprefix(BOM):
+        if byte == 0x0A and previous == 0x0D:
+            pass
+        elif byte in {0x0A, 0x0D}:
+            lines.append(line)
+            line = b""
+        else:
+            line += bytes([byte])
+        previous = byte
+    return lines
 
 
 @STEADY
@@ -173,7 +209,8 @@ def test_the_value_is_what_follows_the_first_colon_and_one_space(line: bytes, va
 
 
 @pytest.mark.parametrize(
-    "line", [b": data: x", b":", b"Data: x", b"DATA: x", b" data: x", b"data : x", b"foo: x", b"foo"]
+    "line",
+    [b": data: x", b":", b"Data: x", b"DATA: x", b" data: x", b"data : x", b"foo: x", b"foo"],
 )
 def test_comments_and_unknown_fields_are_ignored(line: bytes) -> None:
     assert data_of(line + b"\n\n") == []
@@ -201,7 +238,9 @@ def test_the_id_lasts_until_it_is_changed_and_one_with_nul_is_ignored() -> None:
     assert [event.id for event in parse(stream)] == [b"1", b"1", b"2", b"2", b""]
 
 
-@pytest.mark.parametrize("value", [b"", b"-1", b"+1", b"1.5", b"1e3", b"0x10", b" 1", b"1 ", b"\xc2\xb2"])
+@pytest.mark.parametrize(
+    "value", [b"", b"-1", b"+1", b"1.5", b"1e3", b"0x10", b" 1", b"1 ", b"\xc2\xb2"]
+)
 def test_a_reconnection_time_that_is_not_digits_is_ignored(value: bytes) -> None:
     parser = Parser(PLENTY)
     parser.feed(b"retry: 1500\nretry: " + value + b"\n")
@@ -213,7 +252,9 @@ def test_a_reconnection_time_of_thousands_of_digits_does_no_harm() -> None:
     assert [e.data for e in parser.feed(b"retry: " + b"9" * 10_000 + b"\ndata: x\n\n")] == [b"x"]
 
 
-@pytest.mark.parametrize("tail", [b"data: b", b"data: b\n", b"data: b\r", b"id: 2\ndata: b\n", b"\r"])
+@pytest.mark.parametrize(
+    "tail", [b"data: b", b"data: b\n", b"data: b\r", b"id: 2\ndata: b\n", b"\r"]
+)
 def test_an_event_that_no_empty_line_closed_is_discarded(tail: bytes) -> None:
     assert data_of(b"data: a\n\n" + tail) == [b"a"]
 
@@ -223,19 +264,15 @@ def test_an_event_that_no_empty_line_closed_is_discarded(tail: bytes) -> None:
 def test_a_line_that_never_ends_is_refused_soon_after_the_cap(start: bytes, size: int) -> None:
     cap, parser = 1000, Parser(1000)
     parser.feed(start)
-    fed = 0
     with pytest.raises(EventTooLarge, match="1000 bytes"):
-        while fed <= cap + size:
-            parser.feed(b"x" * size)
-            fed += size
+        flood(parser, b"x" * size, cap // size + 2)
 
 
 @pytest.mark.parametrize("line", [b"data: 0123456789\n", b"data\n", b"data:\r", b"data: x\r\n"])
 def test_data_lines_without_end_are_refused(line: bytes) -> None:
     cap, parser = 1000, Parser(1000)
     with pytest.raises(EventTooLarge):
-        for _ in range(cap + 1):
-            parser.feed(line)
+        flood(parser, line, cap + 1)
     with pytest.raises(EventTooLarge):
         Parser(cap).feed(line * (cap + 1))
 

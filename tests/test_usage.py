@@ -28,7 +28,9 @@ STEADY = settings(derandomize=True, deadline=None)
         ("é" * 400, 100),
     ],
 )
-def test_a_cjk_character_is_about_0_7_tokens_and_four_others_are_one(text: str, tokens: int) -> None:
+def test_a_cjk_character_is_about_0_7_tokens_and_four_others_are_one(
+    text: str, tokens: int
+) -> None:
     assert count(text) == tokens
 
 
@@ -42,7 +44,9 @@ def test_more_text_is_never_fewer_tokens_and_only_no_text_is_none(one: str, more
 
 @STEADY
 @given(st.text(), st.text(), st.text())
-def test_an_estimate_adds_up_and_says_that_it_is_one(prompt: str, answer: str, thought: str) -> None:
+def test_an_estimate_adds_up_and_says_that_it_is_one(
+    prompt: str, answer: str, thought: str
+) -> None:
     usage = estimate(prompt=prompt, answer=answer, reasoning=thought)
     assert usage.source == "estimated"
     assert usage.prompt_tokens == count(prompt)

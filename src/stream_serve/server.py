@@ -2,7 +2,7 @@
 
 How it ends: at the first SIGTERM or SIGINT the runs are ended as interrupted, so that every open
 stream gets its terminal event and every provider connection is closed; then uvicorn lets the responses
-finish within the grace time. A second SIGINT ends at once.
+finish within the grace time. A second signal ends the process at once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from stream_serve.runs import Runs
 
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
 
@@ -35,6 +37,9 @@ def serve(settings: Settings) -> None:
     settings.check_exposure()
     logs.configure(settings.log_level, settings.log_format)
     app = create_app(settings, on_start=_end_with_signals)
+    for number in _SIGNALS:
+        # uvicorn raises the signal again once it has served: that is a clean end.
+        signal.signal(number, lambda *_: sys.exit(0))
     _Server(_config(app, settings), settings).run()
 
 
@@ -128,10 +133,15 @@ def _end_with_signals(runs: Runs) -> None:
     uvicorn has set its own handlers by now; each of ours calls the one that it stands before.
     """
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    told = False
+    for number in _SIGNALS:
         previous = signal.getsignal(number)
 
         def handle(number: int, frame: FrameType | None, previous: object = previous) -> None:
+            nonlocal told
+            if told:
+                os._exit(128 + number)
+            told = True
             loop.call_soon_threadsafe(runs.interrupt)
             if callable(previous):
                 previous(number, frame)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Locator, Page, Route
 
+    from stream_serve.testing import ScriptedUpstream
+
     PageFactory = Callable[..., Awaitable[Page]]
 
 PATIENCE: Final = 15_000  # milliseconds
@@ -38,12 +40,6 @@ class KeyedService(Service, Protocol):
 
     @property
     def key(self) -> str: ...
-
-
-class Upstream(Protocol):
-    """The scripted upstream and what it saw."""
-
-    async def requests(self) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
@@ -150,12 +146,12 @@ async def test_the_end_shows_the_finish_reason_and_whose_usage_it_is(
 
 
 async def test_the_fields_are_sent_and_empty_ones_are_left_out(
-    service: Service, upstream: Upstream, page_context: PageFactory
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service)
     await debugger.send("answer?tokens=1")
     await debugger.reaches("finished")
-    plain = (await upstream.requests())[-1]["body"]
+    plain = upstream.requests[-1].body
     assert "enable_thinking" not in plain
     assert plain["messages"][-1]["content"] == "你好"
 
@@ -163,7 +159,7 @@ async def test_the_fields_are_sent_and_empty_ones_are_left_out(
     await debugger.page.get_by_role("switch").check()
     await debugger.send("answer?tokens=2")
     await debugger.reaches("finished")
-    full = (await upstream.requests())[-1]["body"]
+    full = upstream.requests[-1].body
     assert full["enable_thinking"] is True
     assert full["messages"][0] == {"role": "system", "content": "Answer in rhyme."}
 
@@ -181,13 +177,13 @@ async def test_white_space_and_line_ends_are_kept(
 
 
 async def test_an_empty_message_is_not_sent(
-    service: Service, upstream: Upstream, page_context: PageFactory
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service)
     await debugger.send("answer", "   ")
     await expect(debugger.page.locator("#message-error")).to_have_text("请先输入消息。")
     await expect(debugger.page.locator("#message")).to_be_focused()
-    assert await upstream.requests() == []
+    assert upstream.requests == []
 
 
 async def test_thinking_is_shown_apart_from_the_answer(
@@ -227,7 +223,7 @@ async def test_the_view_follows_the_end_only_while_the_reader_is_there(
 
 
 async def test_stop_keeps_the_text_marks_it_and_shows_the_receipt(
-    service: Service, upstream: Upstream, page_context: PageFactory
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service)
     await debugger.send("answer?tokens=1000&interval=0.02")
@@ -243,11 +239,11 @@ async def test_stop_keeps_the_text_marks_it_and_shows_the_receipt(
     await expect(debugger.receipt).to_contain_text("(stopped)")
     await expect(debugger.receipt).to_contain_text("估算")
     await expect(debugger.status).to_have_text("已停止")
-    assert (await upstream.requests())[-1]["closedBy"] == "peer"
+    assert upstream.requests[-1].closed_by == "peer"
 
 
 async def test_stop_before_the_first_token_closes_the_upstream_too(
-    service: Service, upstream: Upstream, page_context: PageFactory
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service)
     await debugger.send("silent")
@@ -257,7 +253,7 @@ async def test_stop_before_the_first_token_closes_the_upstream_too(
     await expect(debugger.mark).to_be_visible()
     await expect(debugger.answer).to_be_empty()
     await expect(debugger.receipt).to_be_visible()
-    assert [record["closedBy"] for record in await upstream.requests()] in ([], ["peer"])
+    assert [record.closed_by for record in upstream.requests] in ([], ["peer"])
 
 
 async def test_stop_before_the_run_is_known_closes_the_request(

@@ -26,21 +26,21 @@ _CJK: Final = re.compile("[\u3400-\u9fff]")
 _QUOTE_LENGTH: Final = 120
 
 _THOUGHT_ZH: Final = """\
-用户问的是:“{quote}”。
-我是内置的演示模型,没有真正的知识,所以我应该先说明这一点,再展示流式输出的样子:一段文字、一个列表、一段代码。"""
+用户问的是：“{quote}”。
+我是内置的演示模型，没有真正的知识，所以我应该先说明这一点，再展示流式输出的样子：一段文字、一个列表、一段代码。"""
 
 _ANSWER_ZH: Final = """\
-你好!我是 **stream-serve 内置的演示模型**,不是真正的大模型。你刚才说:
+你好！我是 **stream-serve 内置的演示模型**，不是真正的大模型。你刚才说：
 
 > {quote}
 
-我没法真正回答它,但你现在看到的就是流式输出:
+我没法真正回答它，但你现在看到的就是流式输出：
 
-1. 每个片段都是一个 SSE 事件,一到就显示;
-2. 随时可以点击“停止生成”,生成会立刻停止;
-3. 打开思考模式,会先看到一段思考过程。
+1. 每个片段都是一个 SSE 事件，一到就显示；
+2. 随时可以点击“停止生成”，生成会立刻停止；
+3. 打开思考模式，会先看到一段思考过程。
 
-用 Python 读取这个流只需要几行:
+用 Python 读取这个流只需要几行：
 
 ```python
 import json, urllib.request
@@ -55,9 +55,9 @@ for line in urllib.request.urlopen(request):
         print(json.loads(line[6:]).get("content", ""), end="", flush=True)
 ```
 
-要接入真正的模型,请在 `.env` 里设置 `DASHSCOPE_API_KEY`(阿里云百炼),\
+要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），\
 或设置 `STREAM_SERVE_UPSTREAM_URL` 和 \
-`STREAM_SERVE_MODEL`(任何兼容 OpenAI 的服务),然后重新启动。"""
+`STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），然后重新启动。"""
 
 _THOUGHT_EN: Final = """\
 The user asks: "{quote}".

@@ -57,6 +57,9 @@ class EventStream(Response):
                     {"type": "http.response.body", "body": data or HEARTBEAT, "more_body": True}
                 )
             await send({"type": "http.response.body", "body": b""})
+        except asyncio.CancelledError:
+            # The server ends and has waited long enough for a client that does not read.
+            return
         finally:
             self._timer.cancel()
             watcher.cancel()

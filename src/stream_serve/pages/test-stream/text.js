@@ -65,7 +65,7 @@ const CHINESE = {
   columnSize: "字节",
   columnData: "数据",
   eventsEmpty: "还没有事件。",
-  eventsHidden: "为保持流畅，较早的 {count} 行已隐藏;计数仍包含全部事件。",
+  eventsHidden: "为保持流畅，较早的 {count} 行已隐藏；计数仍包含全部事件。",
   eventsSkipped: "有 {count} 处编号不连续。",
   skipped: "编号与上一个事件不连续",
   rawEmpty: "还没有收到字节。",

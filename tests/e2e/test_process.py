@@ -1,0 +1,261 @@
+"""The commands as a person types them: real processes, real signals."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve import __version__
+from stream_serve.testing import ANSWER, ScriptedUpstream
+from support.client import ask, text
+from support.process import command, environment, serving
+
+if TYPE_CHECKING:
+    import aiohttp
+
+KEY = "sk-canary-0123456789abcdef"
+
+
+def provider(upstream: ScriptedUpstream, model: str = "answer") -> dict[str, str]:
+    return {
+        "STREAM_SERVE_UPSTREAM_URL": upstream.url,
+        "STREAM_SERVE_UPSTREAM_API_KEY": KEY,
+        "STREAM_SERVE_MODEL": model,
+    }
+
+
+async def test_the_version_is_printed() -> None:
+    assert await command("--version") == (0, f"stream-serve {__version__}\n", "")
+
+
+async def test_a_server_process_answers_and_writes_one_line_a_run_without_the_text(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    async with serving(**provider(upstream)) as server:
+        async with ask(client, server.url, message="a secret question") as stream:
+            assert text(await stream.rest()) == ANSWER
+        line = await server.line("run")
+        assert await server.end() == 0
+    assert line["run_id"] == stream.run_id
+    assert (line["model"], line["state"], line["usage_source"]) == ("answer", "completed", "provider")
+    assert line["first_token_ms"] <= line["duration_ms"]
+    for secret in ("a secret question", ANSWER[:8], KEY):
+        assert secret not in server.raw
+    assert server.raw.count(stream.run_id) == 1
+
+
+async def test_without_configuration_the_demo_answers_and_the_start_up_says_how_to_change_that() -> (
+    None
+):
+    async with serving(DASHSCOPE_API_KEY="sk-your-api-key-here") as server:
+        await server.line("the API key is the placeholder")
+        assert "DASHSCOPE_API_KEY" in (await server.line("no provider"))["event"]
+
+
+async def test_a_dotenv_file_is_read(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    settings = "\n".join(f"{name}={value}" for name, value in provider(upstream).items())
+    Path(".env").write_text(settings)
+    async with serving() as server, ask(client, server.url) as stream:
+        assert text(await stream.rest()) == ANSWER
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_under_load_ends_every_stream_with_a_typed_end_and_closes_the_provider(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession, number: int
+) -> None:
+    async with serving(**provider(upstream)) as server:
+        async with (
+            ask(client, server.url, model="silent") as waiting,
+            ask(client, server.url, model="hang-mid") as streaming,
+        ):
+            await waiting.next()
+            await streaming.until("chunk")
+            await upstream.until(lambda: upstream.open_connections == 2)
+            server.process.send_signal(number)
+            for stream in (waiting, streaming):
+                last = (await stream.rest())[-1]
+                assert (last["type"], last["code"]) == ("error", "run_interrupted")
+                assert last["retryable"] is True
+            await upstream.until(lambda: upstream.open_connections == 0)
+        assert await server.finish() == 0
+    assert "Traceback" not in server.raw
+
+
+async def test_a_killed_server_cuts_its_readers_and_its_provider_at_once(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    import aiohttp
+
+    async with serving(**provider(upstream)) as server:
+        async with ask(client, server.url, model="hang-mid") as stream:
+            await stream.until("chunk")
+            server.process.kill()
+            with pytest.raises(aiohttp.ClientError):
+                await stream.rest()
+        await upstream.until(lambda: upstream.open_connections == 0)
+
+
+async def test_listening_to_others_without_keys_is_refused_in_words() -> None:
+    code, _, err = await command("serve", "--host", "0.0.0.0", "--port", "0")
+    assert code == 2
+    assert "STREAM_SERVE_API_KEYS" in err
+    assert "--allow-anonymous" in err
+    assert "Traceback" not in err
+
+
+async def test_listening_to_others_is_allowed_with_keys_or_when_asked_for() -> None:
+    async with serving("--host", "0.0.0.0", STREAM_SERVE_API_KEYS="k" * 20) as server:
+        assert await server.end() == 0
+    async with serving("--host", "0.0.0.0", "--allow-anonymous") as server:
+        assert await server.end() == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"PORT": "many"}, "PORT"),
+        ({"STREAM_SERVE_IDLE_TIMEOUT": "-1"}, "STREAM_SERVE_IDLE_TIMEOUT"),
+        ({"STREAM_SERVE_UPSTREAM_URL": "localhost:8000"}, "STREAM_SERVE_UPSTREAM_URL"),
+        ({"STREAM_SERVE_UPSTREAM_URL": "http://localhost/v1"}, "STREAM_SERVE_MODEL"),
+    ],
+)
+async def test_a_wrong_setting_is_refused_by_name(settings: dict[str, str], name: str) -> None:
+    code, _, err = await command("serve", **settings)
+    assert code == 2
+    assert name in err
+    assert "Traceback" not in err
+
+
+async def test_a_port_in_use_is_said_in_words(upstream: ScriptedUpstream) -> None:
+    port = upstream.origin.rsplit(":", 1)[1]
+    code, _, err = await command("serve", "--port", port)
+    assert code != 0
+    assert "address already in use" in err
+    assert "Traceback" not in err
+
+
+async def test_reload_serves_too(client: aiohttp.ClientSession) -> None:
+    from stream_serve.testing import unused_port
+
+    port = unused_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_serve",
+        "serve",
+        "--reload",
+        "--port",
+        str(port),
+        env=environment(),
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        status = 0
+        async with asyncio.timeout(30):
+            while status != 200:
+                try:
+                    async with client.get(f"http://127.0.0.1:{port}/health") as response:
+                        status = response.status
+                except OSError:
+                    await asyncio.sleep(0)
+    finally:
+        process.terminate()
+        await process.communicate()
+
+
+# chat
+
+
+async def test_chat_streams_the_answer_to_standard_output(upstream: ScriptedUpstream) -> None:
+    code, out, err = await command("chat", "你好", **provider(upstream))
+    assert (code, out) == (0, ANSWER + "\n")
+    assert "tokens (provider)" in err
+
+
+async def test_chat_reads_standard_input_and_shows_the_thinking_apart(
+    upstream: ScriptedUpstream,
+) -> None:
+    code, out, _ = await command("chat", stdin="a question", **provider(upstream, "echo"))
+    assert (code, out) == (0, "a question\n")
+    code, out, err = await command("chat", "--thinking", "hi", **provider(upstream, "thinking"))
+    assert (code, out) == (0, ANSWER + "\n")
+    assert err.strip()
+    assert upstream.requests[-1].body["enable_thinking"] is True
+
+
+async def test_chat_says_what_failed(upstream: ScriptedUpstream) -> None:
+    code, _, err = await command("chat", "hi", **provider(upstream, "unauthorized"))
+    assert code == 1
+    assert "upstream_auth" in err
+    assert KEY not in err
+    assert (await command("chat", stdin=""))[0] == 2
+
+
+async def test_an_interrupt_of_chat_stops_the_generation_and_not_only_the_display(
+    upstream: ScriptedUpstream,
+) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_serve",
+        "chat",
+        "hi",
+        env=environment(**provider(upstream, "hang-mid")),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    await process.stdout.readexactly(3)
+    process.send_signal(signal.SIGINT)
+    await upstream.wait_for(lambda record: record.closed_by == "peer")
+    async with asyncio.timeout(20):
+        _, err = await process.communicate()
+    assert process.returncode == 130
+    assert "connection to the provider: closed" in err.decode()
+    assert "Traceback" not in err.decode()
+
+
+# doctor
+
+
+async def test_doctor_says_that_all_is_well(upstream: ScriptedUpstream) -> None:
+    code, out, _ = await command("doctor", **provider(upstream))
+    assert code == 0
+    assert "The model answers." in out
+    assert "first token" in out
+    assert KEY not in out
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        ("unauthorized", "Put a valid key into .env"),
+        ("html", "must be the base that ends before"),
+        ("bad-request", "STREAM_SERVE_MODEL"),
+        ("incomplete", "OpenAI's protocol"),
+    ],
+)
+async def test_doctor_says_what_to_change(
+    upstream: ScriptedUpstream, model: str, advice: str
+) -> None:
+    code, out, _ = await command("doctor", COLUMNS="200", **provider(upstream, model))
+    assert code == 1
+    assert advice in " ".join(out.split())
+    assert KEY not in out
+
+
+async def test_doctor_explains_the_demo() -> None:
+    code, out, _ = await command("doctor", COLUMNS="200", DASHSCOPE_API_KEY="sk-your-api-key-here")
+    assert code == 0
+    assert "placeholder" in out
+    assert "DASHSCOPE_API_KEY" in out
+
+

@@ -1,0 +1,99 @@
+"""Commands as real processes, with an environment of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+PATIENCE = 30.0
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """Give the environment for a command: this one's, and some settings."""
+    return {**os.environ, "STREAM_SERVE_LOG_FORMAT": "json", **settings}
+
+
+async def command(
+    *arguments: str, stdin: str | None = None, **settings: str
+) -> tuple[int, str, str]:
+    """Run `stream-serve` to its end; give the exit code and what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_serve",
+        *arguments,
+        env=environment(**settings),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE):
+        out, err = await process.communicate((stdin or "").encode())
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()
+
+
+class Server:
+    """A running `stream-serve serve`; `lines` are its log lines so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self.raw = ""
+        self.url = ""
+
+    async def line(self, event: str) -> dict[str, Any]:
+        """Wait for a log line."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            while raw := await self.process.stderr.readline():
+                self.raw += raw.decode()
+                entry = json.loads(raw)
+                self.lines.append(entry)
+                if entry["event"].startswith(event):
+                    return entry
+        raise AssertionError(f"the server ended without saying {event!r}: {self.raw}")
+
+    async def end(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; give the exit code."""
+        self.process.send_signal(number)
+        return await self.finish()
+
+    async def finish(self) -> int:
+        """Wait for the end, and give the exit code."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            self.raw += (await self.process.stderr.read()).decode()
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def serving(*arguments: str, **settings: str) -> AsyncGenerator[Server]:
+    """Run `stream-serve serve` on a free port until the block ends."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_serve",
+        "serve",
+        "--port",
+        "0",
+        *arguments,
+        env=environment(**settings),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    server = Server(process)
+    try:
+        server.url = (await server.line("listening"))["url"]
+        yield server
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()

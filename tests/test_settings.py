@@ -1,0 +1,412 @@
+"""The settings: where they come from, what is refused, and where a key may go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stream_serve.errors import SettingsError
+from stream_serve.settings import (
+    DASHSCOPE_MODEL,
+    DASHSCOPE_URL,
+    PLACEHOLDER_KEY,
+    Provider,
+    Settings,
+    environment,
+    is_loopback,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import SecretStr
+
+CANARY = "canary-7f3a"
+INTERNATIONAL = "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"
+
+
+@pytest.fixture
+def env(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set environment variables by keyword."""
+
+    def put(**variables: str) -> None:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return put
+
+
+def dotenv(text: str, encoding: str = "utf-8") -> None:
+    Path(".env").write_text(text, encoding=encoding)
+
+
+def secret(key: SecretStr | None) -> str | None:
+    return None if key is None else key.get_secret_value()
+
+
+def provider(**settings: Any) -> Provider:
+    found = Settings.load(**settings).provider()
+    assert found is not None
+    return found
+
+
+def refusal(**settings: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(**settings)
+    return str(caught.value)
+
+
+def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
+    settings = Settings.load()
+    assert (settings.host, settings.port) == ("127.0.0.1", 3000)
+    assert settings.provider() is None
+    assert settings.api_keys == ()
+    settings.check_exposure()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("host", "0.0.0.0", "0.0.0.0"),
+        ("port", "8080", 8080),
+        ("log_level", "debug", "debug"),
+        ("log_format", "json", "json"),
+        ("allow_anonymous", "true", True),
+        ("allowed_hosts", "a.example, *.b.example", ("a.example", "*.b.example")),
+        (
+            "cors_origins",
+            "https://a.example,https://b.example",
+            ("https://a.example", "https://b.example"),
+        ),
+        ("cors_origins", "*", ("*",)),
+        ("max_body_bytes", "10", 10),
+        ("upstream_url", "http://localhost:11434/v1", "http://localhost:11434/v1"),
+        ("model", "llama", "llama"),
+        ("system_prompt", "你好", "你好"),
+        ("connect_timeout", "1.5", 1.5),
+        ("first_token_timeout", "1.5", 1.5),
+        ("idle_timeout", "1.5", 1.5),
+        ("run_timeout", "1.5", 1.5),
+        ("heartbeat_interval", "1.5", 1.5),
+        ("run_retention", "1.5", 1.5),
+        ("grace_timeout", "1.5", 1.5),
+        ("max_run_bytes", "10", 10),
+        ("max_event_bytes", "10", 10),
+    ],
+)
+def test_a_setting_is_a_variable_of_its_name_or_a_line_of_the_env_file(
+    env: Callable[..., None], name: str, text: str, value: object
+) -> None:
+    dotenv(f"STREAM_SERVE_{name.upper()}={text}\n")
+    assert getattr(Settings.load(), name) == value
+    Path(".env").unlink()
+    env(**{f"STREAM_SERVE_{name.upper()}": text})
+    assert getattr(Settings.load(), name) == value
+
+
+def test_every_setting_has_been_thought_of() -> None:
+    assert set(Settings.model_fields) == {
+        *("host", "port", "log_level", "log_format", "api_keys", "allow_anonymous"),
+        *("allowed_hosts", "cors_origins", "max_body_bytes", "dashscope_api_key", "upstream_url"),
+        *("upstream_api_key", "model", "system_prompt", "connect_timeout", "first_token_timeout"),
+        *("idle_timeout", "run_timeout", "heartbeat_interval", "run_retention", "grace_timeout"),
+        *("max_run_bytes", "max_event_bytes"),
+    }
+
+
+def test_what_is_said_in_code_wins_over_the_environment_and_that_over_the_file(
+    env: Callable[..., None],
+) -> None:
+    dotenv("STREAM_SERVE_MODEL=file\nSTREAM_SERVE_PORT=1\nSTREAM_SERVE_HOST=localhost\n")
+    env(STREAM_SERVE_MODEL="environment", STREAM_SERVE_PORT="2")
+    settings = Settings.load(port=3, host=None)
+    assert (settings.model, settings.port, settings.host) == ("environment", 3, "localhost")
+
+
+def test_the_port_may_have_the_short_name_and_the_long_one_wins(env: Callable[..., None]) -> None:
+    env(PORT="4000")
+    assert Settings.load().port == 4000
+    assert Settings.load(port=0).port == 0
+    env(STREAM_SERVE_PORT="5000")
+    assert Settings.load().port == 5000
+
+
+def test_the_port_of_the_environment_wins_over_that_of_the_file(env: Callable[..., None]) -> None:
+    dotenv("STREAM_SERVE_PORT=6000\n")
+    env(PORT="4000")
+    assert Settings.load().port == 4000
+
+
+def test_the_dashscope_key_has_the_articles_name(env: Callable[..., None]) -> None:
+    env(DASHSCOPE_API_KEY="sk-dash")
+    assert secret(Settings.load().dashscope_api_key) == "sk-dash"
+
+
+def test_an_empty_variable_is_as_good_as_none(env: Callable[..., None]) -> None:
+    env(DASHSCOPE_API_KEY="", STREAM_SERVE_PORT="", STREAM_SERVE_UPSTREAM_URL="")
+    settings = Settings.load()
+    assert settings.port == 3000
+    assert settings.provider() is None
+
+
+def test_unknown_lines_of_the_env_file_are_nobodys_business() -> None:
+    dotenv("OTHER_PROGRAM=1\nSTREAM_SERVE_MODEL=m # a comment\n")
+    assert Settings.load().model == "m"
+
+
+def test_an_env_file_with_a_byte_order_mark_is_read_from_its_first_line() -> None:
+    dotenv("DASHSCOPE_API_KEY=sk-first\n", encoding="utf-8-sig")
+    assert secret(Settings.load().dashscope_api_key) == "sk-first"
+
+
+def test_an_env_file_in_another_encoding_is_refused_in_words() -> None:
+    dotenv(f"# 密钥\nDASHSCOPE_API_KEY=sk-{CANARY}\n", encoding="gbk")
+    said = refusal()
+    assert ".env" in said
+    assert CANARY not in said
+
+
+def test_keys_for_callers_are_a_comma_list_and_blanks_do_not_count(
+    env: Callable[..., None],
+) -> None:
+    env(STREAM_SERVE_API_KEYS=" k1, k2,,  ,k3,")
+    assert [secret(key) for key in Settings.load().api_keys] == ["k1", "k2", "k3"]
+    env(STREAM_SERVE_API_KEYS=" , ")
+    assert Settings.load().api_keys == ()
+
+
+def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> None:
+    env(DASHSCOPE_API_KEY=" sk-dash ")
+    assert provider() == Provider(DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "DASHSCOPE_API_KEY")
+    env(STREAM_SERVE_MODEL="qwen-max")
+    assert provider().model == "qwen-max"
+
+
+def test_the_url_wins_over_the_dashscope_key_and_never_gets_it(env: Callable[..., None]) -> None:
+    env(DASHSCOPE_API_KEY="sk-dash")
+    assert provider(upstream_url="http://localhost:8000/v1", model="m") == Provider(
+        "http://localhost:8000/v1", "", "m", "STREAM_SERVE_UPSTREAM_API_KEY"
+    )
+
+
+def test_a_url_has_its_own_key_also_when_it_is_dashscopes(env: Callable[..., None]) -> None:
+    env(DASHSCOPE_API_KEY="sk-dash")
+    for url in ("https://api.example/v1", INTERNATIONAL):
+        found = provider(upstream_url=url, upstream_api_key=" sk-own ", model="m")
+        assert found == Provider(url, "sk-own", "m", "STREAM_SERVE_UPSTREAM_API_KEY")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        INTERNATIONAL,
+        "https://dashscope.aliyuncs.com/compatible-mode/v1",
+        "https://DashScope.ALIYUNCS.com/v1",
+        "https://dashscope-us.aliyuncs.com:443/v1",
+    ],
+)
+def test_another_host_of_dashscopes_gets_the_dashscope_key_and_model(url: str) -> None:
+    found = provider(upstream_url=url, dashscope_api_key="sk-dash")
+    assert (found.url, found.key, found.model) == (url, "sk-dash", DASHSCOPE_MODEL)
+
+
+def test_the_setting_to_look_at_is_the_one_that_the_key_came_from() -> None:
+    found = provider(upstream_url=INTERNATIONAL, dashscope_api_key="sk-dash")
+    assert found.key_setting == "DASHSCOPE_API_KEY"
+    found = provider(upstream_url=INTERNATIONAL, upstream_api_key="sk-own")
+    assert found.key_setting == "STREAM_SERVE_UPSTREAM_API_KEY"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evilaliyuncs.com/v1",
+        "https://aliyuncs.com.evil.example/v1",
+        "https://dashscope.aliyuncs.com.evil.example/v1",
+        "https://evil.example/dashscope.aliyuncs.com",
+        "https://evil.example/.aliyuncs.com",
+        "https://evil.example:80/x.aliyuncs.com/v1",
+        "https://dashscope-aliyuncs.com/v1",
+        "https://dashscope.aliyuncs.com.cn/v1",
+        "https://dashscope.aliyuncs.co/v1",
+        "https://evil.example#.aliyuncs.com",
+    ],
+)
+def test_the_dashscope_key_never_goes_to_a_host_that_only_looks_like_dashscopes(url: str) -> None:
+    try:
+        found = provider(upstream_url=url, dashscope_api_key="sk-dash", model="m")
+    except SettingsError:
+        return
+    assert found.key == ""
+
+
+def test_a_url_without_a_model_is_refused_and_says_which_setting_is_missing() -> None:
+    settings = Settings.load(upstream_url="http://localhost:8000/v1", dashscope_api_key="sk-dash")
+    with pytest.raises(SettingsError, match="set STREAM_SERVE_MODEL"):
+        settings.provider()
+
+
+def test_the_articles_placeholder_counts_as_no_key_and_is_noticed() -> None:
+    settings = Settings.load(dashscope_api_key=PLACEHOLDER_KEY)
+    assert settings.provider() is None
+    assert settings.placeholder_key
+    own = Settings.load(upstream_api_key=f" {PLACEHOLDER_KEY} ", upstream_url="http://h", model="m")
+    assert own.placeholder_key
+    found = own.provider()
+    assert found is not None
+    assert found.key == ""
+    assert not Settings.load(dashscope_api_key="sk-real").placeholder_key
+    assert not Settings.load().placeholder_key
+
+
+def test_a_placeholder_for_the_urls_own_key_does_not_hide_the_dashscope_key() -> None:
+    found = provider(
+        upstream_url=INTERNATIONAL, upstream_api_key=PLACEHOLDER_KEY, dashscope_api_key="sk-dash"
+    )
+    assert found.key == "sk-dash"
+
+
+@pytest.mark.parametrize(
+    ("given", "base"),
+    [
+        ("http://h/v1/", "http://h/v1"),
+        ("http://h/v1///", "http://h/v1"),
+        (" http://h/v1 ", "http://h/v1"),
+        ("http://h/v1/chat/completions", "http://h/v1"),
+        ("http://h/v1/chat/completions/", "http://h/v1"),
+        ("http://h", "http://h"),
+        ("https://h:8443/a/b", "https://h:8443/a/b"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1"),
+    ],
+)
+def test_the_base_url_is_cleared_of_what_people_paste_with_it(given: str, base: str) -> None:
+    assert Settings.load(upstream_url=given).upstream_url == base
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://{CANARY}@h/v1",
+        f"https://user:{CANARY}@h/v1",
+        f"https://:{CANARY}@h/v1",
+        f"https://h/v1?api-key={CANARY}",
+        f"ftp://{CANARY}/v1",
+        f"//{CANARY}/v1",
+        f"/{CANARY}",
+        f"sk-{CANARY}",
+        f"https:///{CANARY}",
+        f"https://user:{CANARY}@h\u2100st/v1",
+        f"https://[{CANARY}]/v1",
+        f"https://[::1/{CANARY}",
+    ],
+)
+def test_a_url_that_is_wrong_or_carries_a_credential_is_refused_without_being_repeated(
+    url: str,
+) -> None:
+    said = refusal(upstream_url=url)
+    assert "STREAM_SERVE_UPSTREAM_URL" in said
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STREAM_SERVE_PORT", CANARY),
+        ("STREAM_SERVE_PORT", "65536"),
+        ("STREAM_SERVE_PORT", "-1"),
+        ("STREAM_SERVE_LOG_LEVEL", CANARY),
+        ("STREAM_SERVE_LOG_FORMAT", CANARY),
+        ("STREAM_SERVE_ALLOW_ANONYMOUS", CANARY),
+        ("STREAM_SERVE_MAX_BODY_BYTES", CANARY),
+        ("STREAM_SERVE_MAX_BODY_BYTES", "0"),
+        ("STREAM_SERVE_RUN_TIMEOUT", CANARY),
+        ("STREAM_SERVE_RUN_TIMEOUT", "0"),
+        ("STREAM_SERVE_RUN_TIMEOUT", "-1"),
+        ("STREAM_SERVE_RUN_TIMEOUT", "inf"),
+        ("STREAM_SERVE_RUN_TIMEOUT", "nan"),
+        ("STREAM_SERVE_RUN_TIMEOUT", "86401"),
+        ("STREAM_SERVE_MAX_EVENT_BYTES", "0"),
+        ("STREAM_SERVE_UPSTREAM_URL", f"sk-{CANARY}"),
+        ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk {CANARY}"),
+        ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\u00e9"),
+        ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\r\nX-Injected: 1"),
+        ("DASHSCOPE_API_KEY", f"sk {CANARY}"),
+        ("DASHSCOPE_API_KEY", f"“sk-{CANARY}”"),
+    ],
+)
+def test_a_wrong_value_is_refused_with_the_variables_name_and_never_the_value(
+    env: Callable[..., None], variable: str, value: str
+) -> None:
+    env(**{variable: value})
+    said = refusal()
+    assert variable in said
+    assert CANARY not in said
+
+
+def test_every_wrong_variable_is_named_at_once(env: Callable[..., None]) -> None:
+    env(STREAM_SERVE_PORT="x", STREAM_SERVE_LOG_LEVEL="y", DASHSCOPE_API_KEY="a b")
+    said = refusal()
+    for name in ("STREAM_SERVE_PORT", "STREAM_SERVE_LOG_LEVEL", "DASHSCOPE_API_KEY"):
+        assert said.count(f"\n  {name}: ") == 1
+
+
+def test_a_refusal_does_not_drag_the_values_along(env: Callable[..., None]) -> None:
+    env(STREAM_SERVE_UPSTREAM_API_KEY=f"sk {CANARY}", DASHSCOPE_API_KEY=f"sk-{CANARY}")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert CANARY not in repr(caught.value)
+
+
+def test_no_key_is_ever_shown() -> None:
+    settings = Settings.load(
+        dashscope_api_key=f"sk-1-{CANARY}",
+        upstream_api_key=f"sk-2-{CANARY}",
+        api_keys=f"k-3-{CANARY},k-4-{CANARY}",
+        upstream_url=INTERNATIONAL,
+    )
+    found = settings.provider()
+    assert found is not None
+    assert CANARY in found.key
+    shown = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
+    shown += [str(settings.model_dump()), repr(found), str(found), f"{found}"]
+    assert not [text for text in shown if CANARY in text]
+
+
+def test_settings_cannot_be_changed_once_they_are_loaded() -> None:
+    settings = Settings.load()
+    with pytest.raises(ValueError, match="frozen"):
+        settings.host = "0.0.0.0"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.5.5.5", "::1", "[::1]", "localhost"])
+def test_this_machine_alone_may_be_served_without_keys(host: str) -> None:
+    assert is_loopback(host)
+    Settings.load(host=host).check_exposure()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["0.0.0.0", "::", "[::]", "192.168.1.2", "example.com", "localhost.evil.example", "127.1"],
+)
+def test_other_machines_are_served_with_keys_or_by_an_explicit_word(host: str) -> None:
+    assert not is_loopback(host)
+    with pytest.raises(SettingsError, match="STREAM_SERVE_API_KEYS"):
+        Settings.load(host=host).check_exposure()
+    with pytest.raises(SettingsError, match="STREAM_SERVE_API_KEYS"):
+        Settings.load(host=host, api_keys=" , ").check_exposure()
+    Settings.load(host=host, api_keys="k").check_exposure()
+    Settings.load(host=host, allow_anonymous=True).check_exposure()
+
+
+def test_overrides_survive_the_way_through_the_environment(env: Callable[..., None]) -> None:
+    given = {"host": "0.0.0.0", "port": 0, "log_level": "debug", "allow_anonymous": True}
+    variables = environment(**given, model=None)
+    assert set(variables) == {f"STREAM_SERVE_{name.upper()}" for name in given}
+    env(**variables)
+    loaded = Settings.load()
+    assert {name: getattr(loaded, name) for name in given} == given
+    assert environment(allow_anonymous=False) == {}
