@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=300)
 
-texts = st.text(st.one_of(st.characters(), st.sampled_from("😀👨‍👩‍👧𝒳中é\0\u2028")))
+texts = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("😀👨‍👩‍👧𝒳中é\0\u2028"))
+)
 any_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: (
