@@ -332,6 +332,8 @@ def test_a_url_that_is_wrong_or_carries_a_credential_is_refused_without_being_re
         ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk {CANARY}"),
         ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\u00e9"),
         ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\r\nX-Injected: 1"),
+        ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\nx"),
+        ("STREAM_SERVE_UPSTREAM_API_KEY", f"sk-{CANARY}\x7f"),
         ("DASHSCOPE_API_KEY", f"sk {CANARY}"),
         ("DASHSCOPE_API_KEY", f"“sk-{CANARY}”"),
     ],

@@ -135,6 +135,7 @@ def lines_by_the_book(stream: bytes) -> list[bytes]:
 @STEADY
 @given(cut_streams())
 @example((b"data:x\r\n\r\n", [b"data:x\r", b"\n\r", b"\n"]))
+@example((b"data:x\r\ndata:y\n\n", [b"data:x\r", b"", b"\ndata:y\n\n"]))
 @example((b"data:x\r\rdata:y\r\r", [b"data:x\r", b"", b"\rdata:y\r", b"\r"]))
 @example((BOM + b"data:x\n\n", [b"\xef", b"", b"\xbb", b"\xbfdata:x\n\n"]))
 @example((b"\xef\xbbdata:x\n\n", [b"\xef\xbb", b"data:x\n\n"]))
@@ -185,6 +186,7 @@ def test_a_byte_order_mark_is_dropped_at_the_very_start_only() -> None:
     for cut in range(4):
         stream = BOM + b"data: a\n\n"
         assert data_of(stream[:cut], stream[cut:]) == [b"a"]
+    assert data_of(b"data: a\n\n", BOM + b"data: b\n\n", b"data: c\n\n") == [b"a", b"c"]
     assert data_of(BOM + BOM + b"data: a\n\n") == []
     assert data_of(b"data: a\n\n" + BOM + b"data: b\n\ndata: c\n\n") == [b"a", b"c"]
 

@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     app = create_app(settings, on_start=_end_with_signals)
     for number in _SIGNALS:
         # uvicorn raises the signal again once it has served: that is a clean end.
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _leave)
     _Server(_config(app, settings), settings).run()
 
 
@@ -125,6 +125,11 @@ def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
         server_header=False,
         timeout_graceful_shutdown=int(settings.grace_timeout) or 1,
     )
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    sys.exit(0)
 
 
 def _end_with_signals(runs: Runs) -> None:

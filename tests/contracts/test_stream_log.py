@@ -196,7 +196,11 @@ async def test_one_frame_wakes_every_reader_that_waits(log: StreamLog) -> None:
 async def test_adding_no_frames_changes_nothing(log: StreamLog) -> None:
     name = new_name()
     writer = await log.create(name)
-    waiting = await start(await log.read(name))
+    reader = await log.read(name)
+    waiting = await start(reader)
+    reader.nudge()
+    assert await waiting == b""
+    waiting = await start(reader)
     writer.append([])
     await settle()
     assert writer.last == 0

@@ -78,7 +78,7 @@ async def test_a_wrong_field_is_named(
 async def test_a_number_that_is_none_is_named(
     service: Service, client: aiohttp.ClientSession, value: str
 ) -> None:
-    body = '{"message": "a", "temperature": %s}' % value
+    body = f'{{"message": "a", "temperature": {value}}}'
     status, problem = await post(client, service.url + CHAT, body)
     assert status in {400, 422}
     assert "temperature" in str(problem) or status == 400
@@ -180,7 +180,9 @@ async def test_files_outside_the_pages_are_not_served(service: Service) -> None:
         "//etc/passwd",
     ):
         reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        )
         answer = await reader.read()
         writer.close()
         assert answer.startswith(b"HTTP/1.1 404"), path
@@ -336,7 +338,9 @@ async def test_no_secret_is_in_an_answer_a_log_or_the_description(
 ) -> None:
     seen = ""
     for model in ("unauthorized", "bad-request", "http-500", "echo"):
-        async with ask(client, keyed.url, key=KEY_A, model=model, message="secret question") as stream:
+        async with ask(
+            client, keyed.url, key=KEY_A, model=model, message="secret question"
+        ) as stream:
             seen += str([e for e in await stream.rest() if e["type"] != "chunk"])
             seen += str(stream.response.headers)
     for path in ("/health", "/ai/info", "/openapi.json", "/docs", "/test-stream.html"):

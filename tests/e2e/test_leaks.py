@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from stream_serve.testing import ScriptedUpstream
 from support.client import ask, stop
-from support.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from stream_serve.testing import ScriptedUpstream
+    from support.service import Service
 
 MODELS = (
     "answer?tokens=5",
@@ -32,7 +32,7 @@ MODELS = (
 
 
 def descriptors() -> int:
-    return len(os.listdir(Path("/proc/self/fd")))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def settle(condition: Callable[[], bool]) -> None:

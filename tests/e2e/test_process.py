@@ -6,17 +6,14 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
 from stream_serve import __version__
-from stream_serve.testing import ANSWER, ScriptedUpstream
+from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
 from support.client import ask, text
 from support.process import command, environment, serving
-
-if TYPE_CHECKING:
-    import aiohttp
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -42,7 +39,11 @@ async def test_a_server_process_answers_and_writes_one_line_a_run_without_the_te
         line = await server.line("run")
         assert await server.end() == 0
     assert line["run_id"] == stream.run_id
-    assert (line["model"], line["state"], line["usage_source"]) == ("answer", "completed", "provider")
+    assert (line["model"], line["state"], line["usage_source"]) == (
+        "answer",
+        "completed",
+        "provider",
+    )
     assert line["first_token_ms"] <= line["duration_ms"]
     for secret in ("a secret question", ANSWER[:8], KEY):
         assert secret not in server.raw
@@ -91,8 +92,6 @@ async def test_a_signal_under_load_ends_every_stream_with_a_typed_end_and_closes
 async def test_a_killed_server_cuts_its_readers_and_its_provider_at_once(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:
-    import aiohttp
-
     async with serving(**provider(upstream)) as server:
         async with ask(client, server.url, model="hang-mid") as stream:
             await stream.until("chunk")
@@ -142,8 +141,6 @@ async def test_a_port_in_use_is_said_in_words(upstream: ScriptedUpstream) -> Non
 
 
 async def test_reload_serves_too(client: aiohttp.ClientSession) -> None:
-    from stream_serve.testing import unused_port
-
     port = unused_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -257,5 +254,3 @@ async def test_doctor_explains_the_demo() -> None:
     assert code == 0
     assert "placeholder" in out
     assert "DASHSCOPE_API_KEY" in out
-
-

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import ssl
 import statistics
+import time
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
 import pytest
-import trustme
 
 from stream_serve.testing import ANSWER, ScriptedUpstream, blackhole
 from support.client import ask, show, stop, text
 from support.service import Service
+from support.tls import Authority
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import aiohttp
 
     from stream_serve.testing import Record
 
@@ -243,14 +245,11 @@ async def test_a_server_that_keeps_the_stream_open_after_done_delays_no_end(
 async def test_a_stop_closes_an_encrypted_connection_too(
     client: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    authority = Authority()
     upstream = ScriptedUpstream()
-    await upstream.start(ssl=context)
+    await upstream.start(ssl=authority.server())
     url = upstream.url.replace("127.0.0.1", "localhost")
-    trusted = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    trusted = ssl.create_default_context(cafile=authority.write(tmp_path))
     monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusted)
     try:
         async with Service(upstream_url=url) as service:
@@ -269,8 +268,6 @@ async def test_the_provider_sees_the_close_within_50_ms(
     service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
     """The median of many, which a busy machine does not move."""
-    import time
-
     seconds: list[float] = []
     for turn in range(30):
         async with ask(client, service.url, model="hang-mid") as stream:

@@ -9,6 +9,7 @@ import pytest
 from stream_serve.testing import ANSWER, ScriptedUpstream, blackhole, unused_port
 from support.client import Json, ask, show, stop, text
 from support.service import UPSTREAM_KEY, Service
+from support.tls import Authority
 
 if TYPE_CHECKING:
     import aiohttp
@@ -189,14 +190,8 @@ async def test_a_name_that_cannot_be_resolved_is_unreachable(
 async def test_a_certificate_that_is_not_trusted_is_unreachable_and_says_why(
     client: aiohttp.ClientSession,
 ) -> None:
-    import ssl
-
-    import trustme
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    trustme.CA().issue_cert("localhost").configure_cert(context)
     upstream = ScriptedUpstream()
-    await upstream.start(ssl=context)
+    await upstream.start(ssl=Authority().server())
     try:
         url = upstream.url.replace("127.0.0.1", "localhost")
         async with Service(upstream_url=url) as service, ask(client, service.url) as stream:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from playwright.async_api import ConsoleMessage, Error, Page, Request
 
-CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+CHROMIUM: Final = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+)
 _FLAGS: Final = [
     "--no-sandbox",
     "--disable-gpu",
@@ -30,6 +32,7 @@ _FLAGS: Final = [
 async def browser() -> AsyncGenerator[Callable[..., Awaitable[Page]]]:
     """Give a way to open pages; at the end, complain of what they did wrong."""
     complaints: list[str] = []
+
     def hear(message: ConsoleMessage) -> None:
         # A refused fetch is logged by the browser itself, also where the page handles it.
         if message.type == "error" and not message.text.startswith("Failed to load resource"):

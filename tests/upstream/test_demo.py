@@ -60,6 +60,27 @@ async def test_it_answers_in_the_language_that_it_was_asked_in() -> None:
     assert text((await answer(request("Write a poem")))[0]).startswith("Hello")
 
 
+@pytest.mark.parametrize("asked", ["Hello", "你好"])
+async def test_its_answer_is_markdown_with_paragraphs_and_an_example_that_is_python(
+    asked: str,
+) -> None:
+    said = text((await answer(request(asked)))[0])
+    paragraphs = said.split("\n\n")
+    starts = (
+        ("Hello! I", "你好！我"),
+        ("> ",),
+        ("I cannot", "我没法"),
+        ("1. ",),
+        ("Reading", "用 Python"),
+    )
+    for start in starts:
+        assert [paragraph for paragraph in paragraphs if paragraph.startswith(start)]
+    assert paragraphs[-1].startswith(("To connect", "要接入"))
+    code = said.partition("```python\n")[2].partition("```")[0]
+    assert "urllib.request" in code
+    compile(code, "the example", "exec")
+
+
 async def test_it_ends_like_a_complete_answer_without_usage_or_sockets() -> None:
     deltas, call = await answer(request())
     assert call.finish == Finish("stop", None)
