@@ -6,10 +6,13 @@ Tracebacks never show local variables: a message's text or a key could be among 
 from __future__ import annotations
 
 import logging
+import re
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
+
+_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
@@ -24,7 +27,8 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
     ]
     if console:
         render: list[structlog.typing.Processor] = [
-            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+            _escape_control,
+            structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
         ]
     else:
         render = [
@@ -52,3 +56,14 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
         logger.handlers = []
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+
+
+def _escape_control(
+    logger: object, name: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Show control characters instead of sending them to the terminal: values come from requests."""
+    del logger, name
+    for key, value in event.items():
+        if isinstance(value, str):
+            event[key] = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", value)
+    return event

@@ -7,6 +7,7 @@ current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
 
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 DASHSCOPE_MODEL: Final = "qwen-plus"
+
+_DASHSCOPE_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.aliyuncs\.com")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -125,10 +128,15 @@ class Settings(BaseSettings):
     def _check_url(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        parts = urlsplit(url.strip())
+        wrong = "it must be an http:// or https:// address"
+        try:
+            parts = urlsplit(url.strip())
+            _ = parts.port
+        except ValueError:
+            raise ValueError(wrong) from None  # its own text would repeat the address
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("it must be an http:// or https:// address")
-        if parts.username or parts.password or parts.query:
+            raise ValueError(wrong)
+        if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
                 "it must not carry a credential or a query: the key has its own setting"
             )
@@ -143,6 +151,8 @@ class Settings(BaseSettings):
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
             return cls(**given)
+        except UnicodeDecodeError:
+            raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
         except ValidationError as error:
             lines = [
                 f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
@@ -159,7 +169,8 @@ class Settings(BaseSettings):
         """Say who answers; None is the built-in demo model.
 
         `STREAM_SERVE_UPSTREAM_URL` wins over `DASHSCOPE_API_KEY`. The DashScope key goes only to
-        DashScope's own hosts. Raises `SettingsError` when a URL is set and no model is known.
+        DashScope's own hosts, and only encrypted. Raises `SettingsError` when a URL is set and no
+        model is known.
         """
         dashscope_key = _secret(self.dashscope_api_key)
         if self.upstream_url is not None:
@@ -170,7 +181,9 @@ class Settings(BaseSettings):
                     "STREAM_SERVE_UPSTREAM_URL is set, and no model: set STREAM_SERVE_MODEL to the "
                     "name of the model that the server should answer with"
                 )
-            key = _secret(self.upstream_api_key) or (dashscope_key if dashscope else "")
+            key = _secret(self.upstream_api_key)
+            if not key and dashscope and dashscope_key:
+                return Provider(self.upstream_url, dashscope_key, model, "DASHSCOPE_API_KEY")
             return Provider(self.upstream_url, key, model, "STREAM_SERVE_UPSTREAM_API_KEY")
         if dashscope_key:
             model = self.model or DASHSCOPE_MODEL
@@ -213,8 +226,8 @@ def _secret(key: SecretStr | None) -> str:
 
 
 def _is_dashscope(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    return host.endswith(".aliyuncs.com")
+    parts = urlsplit(url)
+    return parts.scheme == "https" and _DASHSCOPE_HOST.fullmatch(parts.hostname or "") is not None
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:

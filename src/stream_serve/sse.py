@@ -18,6 +18,7 @@ from msgspec import Struct
 HEARTBEAT: Final = b": heartbeat\n\n"
 """A comment: it keeps proxies from cutting a silent stream, and every client ignores it."""
 
+_MAX_RETRY_DIGITS: Final = 15
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
@@ -120,7 +121,7 @@ class Parser:
         elif name == b"id":
             if b"\0" not in value:
                 self._id = value
-        elif name == b"retry" and value.isdigit():
+        elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self.retry = int(value)
 
     def _dispatch(self) -> ServerSentEvent:

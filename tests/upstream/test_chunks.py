@@ -315,8 +315,6 @@ def test_no_json_of_any_shape_breaks_the_reading(value: Any, place: str) -> None
 @pytest.mark.parametrize(
     "data",
     [
-        b"",
-        b" ",
         b"{",
         b'{"choices":',
         b"hello",
@@ -376,10 +374,27 @@ def test_thoughts_and_answer_are_mended_each_for_itself() -> None:
     assert deltas == [Reasoning("😀"), Chunk("😁")]
 
 
+@pytest.mark.parametrize("data", [b"", b" ", b"\t"])
+def test_an_empty_data_line_says_nothing(data: bytes) -> None:
+    assert decode(data) is None
+
+
+@pytest.mark.parametrize("data", [b"[DONE]", b"[DONE] "])
+def test_done_ends_the_stream(data: bytes) -> None:
+    reading = Reading()
+    reading.take(data, [])
+    assert reading.done
+
+
 def test_half_an_emoji_at_the_end_is_replaced() -> None:
-    assert said(choice({"content": "a\ud83d"}), DONE) == [Chunk("a"), Chunk("\ufffd")]
-    assert said(choice({"reasoning": "\ud83d"}), {"error": "x"}) == [Reasoning("\ufffd")]
-    assert said(choice({"content": "a"}), DONE) == [Chunk("a")]
+    for delta, rest in (
+        ({"content": "a\ud83d"}, [Chunk("\ufffd")]),
+        ({"reasoning": "\ud83d"}, [Reasoning("\ufffd")]),
+        ({"content": "a"}, []),
+    ):
+        reading, _ = read(choice(delta), DONE)
+        assert reading.rest() == rest
+        assert reading.rest() == []
 
 
 @STEADY

@@ -119,7 +119,7 @@ def test_each_status_is_the_failure_that_it_means(
         ("limit_burst_rate", UpstreamRateLimited, True),
         ("rate_limit_exceeded", UpstreamRateLimited, True),
         ("insufficient_quota", UpstreamRateLimited, False),
-        ("Arrearage", UpstreamRateLimited, False),
+        ("Arrearage", UpstreamRejected, False),
         ("invalid_parameter_error", UpstreamRejected, False),
         ("DataInspectionFailed", UpstreamRejected, False),
         ("data_inspection_failed", UpstreamRejected, False),

@@ -59,18 +59,22 @@ class MemoryLogWriter:
 class MemoryLogReader:
     """A cursor on a log in memory."""
 
-    __slots__ = ("_closed", "_cursor", "_log", "_waiter")
+    __slots__ = ("_closed", "_cursor", "_log", "_nudged", "_waiter")
 
     def __init__(self, log: _Log, after: int) -> None:
         self._log = log
         self._cursor = after
         self._closed = False
+        self._nudged = False
         self._waiter: asyncio.Future[None] | None = None
 
     async def read(self) -> bytes | None:
         """Give what is there after the cursor, or wait for it."""
         log = self._log
-        if self._cursor >= len(log.frames) and not (log.finished or self._closed):
+        while self._cursor >= len(log.frames) and not (log.finished or self._closed):
+            if self._nudged:
+                self._nudged = False
+                return b""
             waiter = self._waiter = asyncio.get_running_loop().create_future()
             log.waiting.append(waiter)
             try:
@@ -79,10 +83,9 @@ class MemoryLogReader:
                 self._waiter = None
                 if waiter.cancelled() and waiter in log.waiting:
                     log.waiting.remove(waiter)
-            if self._cursor >= len(log.frames) and not (log.finished or self._closed):
-                return b""
         if self._closed or self._cursor >= len(log.frames):
             return None
+        self._nudged = False
         return self._take()
 
     def nudge(self) -> None:
@@ -90,6 +93,7 @@ class MemoryLogReader:
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             self._log.waiting.remove(waiter)
+            self._nudged = True
             waiter.set_result(None)
 
     def close(self) -> None:

@@ -83,6 +83,8 @@ def decode(data: bytes) -> WireChunk | None:
 
 def _convert(data: bytes) -> WireChunk | None:
     """Take the slow way: each part for itself, so that one odd part does not hide the others."""
+    if not data.strip():
+        return None
     try:
         parsed: object = json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
@@ -153,16 +155,14 @@ class Reading:
         Raises `UpstreamProtocol` for what is not JSON. An error object ends the stream: it stays in
         `error`.
         """
-        if data == DONE:
+        if data.startswith(DONE):
             self.done = True
-            self._flush(deltas)
             return
         chunk = decode(data)
         if chunk is None:
             return
         if chunk.error:
             self.error = chunk
-            self._flush(deltas)
             return
         if chunk.usage is not None:
             self.usage = _usage(chunk.usage)
@@ -183,11 +183,14 @@ class Reading:
         if said and (text := self._answer.mend(said)):
             deltas.append(Chunk(text))
 
-    def _flush(self, deltas: list[Delta]) -> None:
+    def rest(self) -> list[Delta]:
+        """Give what was held back, at the end of the stream."""
+        deltas: list[Delta] = []
         if rest := self._thought.rest():
             deltas.append(Reasoning(rest))
         if rest := self._answer.rest():
             deltas.append(Chunk(rest))
+        return deltas
 
 
 def _usage(wire: WireUsage) -> Usage:

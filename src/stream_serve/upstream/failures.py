@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, cast
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MAX_TEXT: Final = 500
-_QUOTA_CODES: Final = frozenset({"insufficient_quota", "Arrearage"})
+_STATUS: Final = re.compile("[45][0-9][0-9]")  # some servers use the status as the code
+_QUOTA_CODES: Final = ("insufficient_quota", "AllocationQuota")
 _RATE_CODES: Final = ("Throttling", "rate_limit", "limit_requests", "limit_burst_rate")
-_AUTH_CODES: Final = frozenset({"invalid_api_key", "InvalidApiKey", "access_denied"})
+_AUTH_CODES: Final = frozenset(
+    {"invalid_api_key", "InvalidApiKey", "access_denied", "authentication_error"}
+)
 _REJECTED_CODES: Final = (
     "invalid_parameter",
     "invalid_request",
@@ -90,14 +94,16 @@ def from_status(
     complaint: Complaint | None,
     *,
     headers: Mapping[str, str],
+    key: str = "",
     key_setting: str,
 ) -> UpstreamError:
     """Give the error for an answer whose status is not 200."""
-    said = complaint or Complaint(request_id=headers.get("x-request-id"))
+    said = complaint or Complaint(request_id=_clean(headers.get("x-request-id") or "", key) or None)
     wait = retry_after(headers.get("retry-after"))
-    if status in {401, 403} and not _is_rejection(said.code):
+    limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
+    if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
         return _auth(said, status, key_setting)
-    if status == 429:
+    if status == 429 or limited:
         return _rate_limited(said, wait)
     if status >= 500 or status == 408:
         kind: type[UpstreamError] = UpstreamFailed
@@ -122,11 +128,13 @@ def from_status(
 def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
     """Give the error for an error object inside a stream (after status 200)."""
     code = said.code or ""
+    if _STATUS.fullmatch(code):
+        return from_status(int(code), said, headers={}, key_setting=key_setting)
     if code in _AUTH_CODES:
         return _auth(said, None, key_setting)
-    if code in _QUOTA_CODES or code.startswith(_RATE_CODES):
+    if _begins(code, _RATE_CODES + _QUOTA_CODES):
         return _rate_limited(said, None)
-    kind = UpstreamRejected if _is_rejection(code) else UpstreamFailed
+    kind = UpstreamRejected if _begins(code, _REJECTED_CODES) else UpstreamFailed
     return kind(
         _sentence("the provider reported an error", said),
         provider_code=said.code,
@@ -159,7 +167,7 @@ def _auth(said: Complaint, status: int | None, key_setting: str) -> UpstreamAuth
 
 
 def _rate_limited(said: Complaint, wait: float | None) -> UpstreamRateLimited:
-    used_up = said.code in _QUOTA_CODES
+    used_up = _begins(said.code, _QUOTA_CODES)
     what = "the provider's quota is used up" if used_up else "the provider limits the rate"
     return UpstreamRateLimited(
         _sentence(what, said),
@@ -170,8 +178,8 @@ def _rate_limited(said: Complaint, wait: float | None) -> UpstreamRateLimited:
     )
 
 
-def _is_rejection(code: str | None) -> bool:
-    return code is not None and code.startswith(_REJECTED_CODES)
+def _begins(code: str | None, words: tuple[str, ...]) -> bool:
+    return code is not None and code.startswith(words)
 
 
 def _sentence(what: str, said: Complaint) -> str:

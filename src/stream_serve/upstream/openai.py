@@ -122,6 +122,8 @@ class OpenAICall:
                 raise UpstreamTooLarge(f"{error} (STREAM_SERVE_MAX_EVENT_BYTES)") from None
             if deltas:
                 yield deltas
+        if rest := reading.rest():
+            yield rest
         if reading.error is not None:
             raise self._reported(reading.error.error, reading.error.request_id)
         if not reading.done and reading.finish_reason is None:
@@ -210,6 +212,7 @@ class OpenAICall:
                 response.status,
                 complaint,
                 headers=response.headers,
+                key=provider.key,
                 key_setting=provider.key_setting,
             )
         if complaint is not None:
