@@ -108,7 +108,7 @@ class Run:
 
     def start(self) -> None:
         """Write the `start` event."""
-        self._write([Start(self.id, self.request.model)])
+        self._write([Start(self.id, self.call.model)])
 
     def wait(self) -> None:
         """Note that the provider is being asked."""

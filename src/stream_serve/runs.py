@@ -264,7 +264,7 @@ def _write_line(run: Run) -> None:
     _log.info(
         "run",
         run_id=run.id,
-        model=run.request.model,
+        model=run.call.model,
         state=run.state.value,
         finish_reason=run.finish_reason,
         code=run.error.code if run.error is not None else None,

@@ -8,10 +8,11 @@ finish within the grace time. A second signal ends the process at once.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict
 
 import structlog
 import uvicorn
@@ -28,6 +29,18 @@ if TYPE_CHECKING:
 
     from stream_serve.runs import Runs
 
+
+class _Options(TypedDict):
+    """What `uvicorn.run` and `uvicorn.Config` are given alike."""
+
+    host: str
+    port: int
+    log_config: None
+    access_log: bool
+    server_header: bool
+    timeout_graceful_shutdown: int
+
+
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
@@ -40,7 +53,7 @@ def serve(settings: Settings) -> None:
     for number in _SIGNALS:
         # uvicorn raises the signal again once it has served: that is a clean end.
         signal.signal(number, _leave)
-    _Server(_config(app, settings), settings).run()
+    _Server(uvicorn.Config(app, **_options(settings)), settings).run()
 
 
 def serve_reloading(settings: Settings) -> None:
@@ -60,12 +73,7 @@ def serve_reloading(settings: Settings) -> None:
         "stream_serve.server:create_reloaded_app",
         factory=True,
         reload=True,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.grace_timeout) or 1,
+        **_options(settings),
     )
 
 
@@ -115,16 +123,15 @@ class _Server(uvicorn.Server):
             announce(self._settings, f"http://{name}:{port}")
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.grace_timeout) or 1,
-    )
+def _options(settings: Settings) -> _Options:
+    return {
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "timeout_graceful_shutdown": math.ceil(settings.grace_timeout),
+    }
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

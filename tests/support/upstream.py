@@ -28,6 +28,10 @@ class StepCall:
         self.closed = 0
 
     @property
+    def model(self) -> str:
+        return "m"
+
+    @property
     def usage(self) -> Usage | None:
         return None
 

@@ -40,6 +40,11 @@ class Call(Protocol):
     """One call of the provider."""
 
     @property
+    def model(self) -> str:
+        """The model that really answers."""
+        ...
+
+    @property
     def finish(self) -> Finish | None:
         """How the answer ended; None until `batches` has come to its end."""
         ...

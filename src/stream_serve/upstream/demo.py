@@ -122,6 +122,11 @@ class DemoCall:
         self.finish: Finish | None = None
 
     @property
+    def model(self) -> str:
+        """The demo answers, whatever model was asked for."""
+        return MODEL
+
+    @property
     def usage(self) -> Usage | None:
         """The demo counts nothing."""
         return None

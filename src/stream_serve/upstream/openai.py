@@ -93,6 +93,11 @@ class OpenAICall:
         self.finish: Finish | None = None
 
     @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return self._request.model
+
+    @property
     def usage(self) -> Usage | None:
         """The newest usage that the provider gave."""
         return self._reading.usage

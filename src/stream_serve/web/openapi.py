@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from pydantic.json_schema import models_json_schema
 
-from stream_serve.events import Chunk, End, Error, Reasoning, Start
+from stream_serve import sse
+from stream_serve.events import Chunk, End, Error, Reasoning, Start, Usage, encode
 from stream_serve.run import Receipt
 from stream_serve.web import problems
 from stream_serve.web.chat import ChatBody
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _REF: Final = "#/components/schemas/{}"
+_REQUEST: Final = {"message": "你好", "systemPrompt": "你是一个专业的编程助手"}
+_STREAM: Final = b"".join(
+    sse.frame(number, encode(event))
+    for number, event in enumerate(
+        (
+            Start("0mYyV0xnHV5wQ3yX6c3t9A", "qwen-plus"),
+            Chunk("你"),
+            Chunk("好"),
+            End("stop", Usage(21, 2, 23, "provider")),
+        ),
+        start=1,
+    )
+).decode()
 _EVENTS: Final = (Start, Chunk, Reasoning, End, Error)
 _PROBLEMS: Final = {
     "/ai/chat/stream-sse": (400, 401, 403, 413, 415, 421, 422, 503),
@@ -54,7 +69,7 @@ def describe(app: FastAPI) -> Json:
     _fill(paths["/ai/chat/stream-sse"]["post"], "text/event-stream", "StreamEvent")
     paths["/ai/chat/stream-sse"]["post"]["requestBody"] = {
         "required": True,
-        "content": {"application/json": {"schema": _ref("ChatBody")}},
+        "content": {"application/json": {"schema": _ref("ChatBody"), "example": _REQUEST}},
     }
     _fill(paths["/ai/runs/{run_id}"]["get"], "application/json", "RunState")
     _fill(paths["/ai/runs/{run_id}/stop"]["post"], "application/json", "Receipt")
@@ -63,7 +78,7 @@ def describe(app: FastAPI) -> Json:
             operation["security"] = [{"key": []}, {}]
             for status in statuses:
                 operation["responses"][str(status)] = {
-                    "description": "see `code`",
+                    "description": HTTPStatus(status).phrase,
                     "content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}},
                 }
     return document
@@ -80,6 +95,7 @@ def _fill(operation: Json, media_type: str, schema: str) -> None:
     }
     operation["responses"] = {"200": success}
     if schema == "StreamEvent":
+        success["content"][media_type]["example"] = _STREAM
         success["headers"] = {
             "X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}}
         }

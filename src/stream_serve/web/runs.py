@@ -46,7 +46,7 @@ class RunState(Struct, frozen=True, rename="camel"):
         return cls(
             run_id=run.id,
             state=run.state.value,
-            model=run.request.model,
+            model=run.call.model,
             created_at=datetime.fromtimestamp(run.created_at, UTC).isoformat(
                 timespec="milliseconds"
             ),

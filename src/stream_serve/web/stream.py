@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from stream_serve.runs import Attachment
 
 _HEADERS: Final = {
-    "Content-Type": "text/event-stream; charset=utf-8",
+    "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
