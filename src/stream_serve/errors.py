@@ -27,9 +27,15 @@
     │   ├── RunTimeout             the run took longer than a run may take
     │   ├── RunInterrupted         the process ended before the run did
     │   └── InternalError          a defect of ours; the log has the traceback
-    └── LogError                   the event log
-        ├── LogExists              a log of this name is there already
-        └── LogNotFound            no log of this name, or it was dropped
+    ├── LogError                   the event log
+    │   ├── LogExists              a log of this name is there already
+    │   └── LogNotFound            no log of this name, or it was dropped
+    └── HistoryError               the conversations
+        ├── HistoryUnavailable     the database is slow or away
+        ├── HistorySchemaError     the schema is not the one that this version needs
+        ├── ConversationNotFound   unknown, deleted, or somebody else's
+        ├── MessageNotFound        no such message in the conversation
+        └── BadCursor              the cursor is not one that a page gave
 
 Foreign errors are mapped once, at the adapter that met them (`upstream/`), and turned into HTTP or
 SSE once, in `web/`.
@@ -265,3 +271,27 @@ class LogExists(LogError):
 
 class LogNotFound(LogError):
     """There is no log of this name, or it was dropped."""
+
+
+class HistoryError(StreamServeError):
+    """The conversations cannot do what was asked."""
+
+
+class HistoryUnavailable(HistoryError):
+    """The database is slow or away."""
+
+
+class HistorySchemaError(HistoryError):
+    """The schema is not the one that this version needs; the message says what to do."""
+
+
+class ConversationNotFound(HistoryError):
+    """There is no such conversation for this owner."""
+
+
+class MessageNotFound(HistoryError):
+    """There is no such message in the conversation."""
+
+
+class BadCursor(HistoryError):
+    """The cursor is not one that a page gave."""
