@@ -13,7 +13,8 @@ from rich.console import Console
 
 from stream_serve import __version__, doctor, server, terminal
 from stream_serve.app import create_runs
-from stream_serve.errors import SettingsError
+from stream_serve.errors import HistoryError, SettingsError
+from stream_serve.history.migrate import migrate
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
 
@@ -35,7 +36,7 @@ def main() -> None:
     """Run the command."""
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, HistoryError) as error:
         _refuse(str(error))
 
 
@@ -93,7 +94,7 @@ def chat(
     async def ask() -> int:
         async with _runs(settings) as runs:
             request = ChatRequest(
-                model=model or runs.model,
+                model=runs.model_for(model),
                 messages=[
                     {"role": "system", "content": system or settings.system_prompt},
                     {"role": "user", "content": message},
@@ -103,6 +104,14 @@ def chat(
             return await terminal.chat(runs, request)
 
     raise typer.Exit(asyncio.run(ask()))
+
+
+@app.command(name="migrate")
+def bring_up_to_date() -> None:
+    """Bring the schema of the conversations' database up to date."""
+    settings = Settings.load()
+    asyncio.run(migrate(settings.database_url))
+    typer.echo("the schema is up to date")
 
 
 @app.command(name="doctor")

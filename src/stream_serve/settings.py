@@ -93,6 +93,16 @@ class Settings(BaseSettings):
         None, description="base URL of an OpenAI-compatible server, without /chat/completions"
     )
     upstream_api_key: SecretStr | None = None
+    database_url: str = Field(
+        "sqlite:///data/stream-serve.db", description="where conversations are kept"
+    )
+    save_interval: Seconds = Field(
+        5.0, description="between two times that a running answer's text is stored"
+    )
+    history_tokens: int = Field(
+        8_000, gt=0, description="tokens of a conversation's history that go to the provider"
+    )
+
     model: str | None = Field(None, description="the model that answers when a request names none")
     system_prompt: str = "你是一个专业的编程助手"
 
@@ -103,7 +113,14 @@ class Settings(BaseSettings):
     heartbeat_interval: Seconds = 15.0
     run_retention: Seconds = Field(300.0, description="how long a run is known after its end")
     grace_timeout: Seconds = Field(10.0, description="how long open responses may take at shutdown")
-    max_run_bytes: int = Field(16_777_216, gt=0, description="events that one run may have")
+    detached_timeout: Seconds = Field(
+        300.0, description="how long a run goes on that nobody reads, where its caller wants that"
+    )
+    max_run_bytes: int = Field(16_777_216, gt=0, description="the events of one run")
+    max_run_events: int = Field(200_000, gt=2, description="the number of events of one run")
+    max_runs: int = Field(10_000, gt=0, description="runs at once in the process")
+    max_runs_per_key: int = Field(1_000, gt=0, description="runs at once of one API key")
+    max_kept_runs: int = Field(10_000, gt=0, description="runs that are known after their end")
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
 
     @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")

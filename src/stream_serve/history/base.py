@@ -153,7 +153,7 @@ class History(Protocol):
         """Delete a conversation with its messages. Raises `ConversationNotFound`."""
         ...
 
-    async def ask(
+    async def ask(  # noqa: PLR0913 - each of them is stored
         self,
         owner: str,
         conversation_id: str | None,

@@ -40,11 +40,6 @@ class Call(Protocol):
     """One call of the provider."""
 
     @property
-    def model(self) -> str:
-        """The model that really answers."""
-        ...
-
-    @property
     def finish(self) -> Finish | None:
         """How the answer ended; None until `batches` has come to its end."""
         ...
@@ -84,9 +79,8 @@ class Call(Protocol):
 class Upstream(Protocol):
     """A model provider."""
 
-    @property
-    def model(self) -> str:
-        """The model that answers when the request names none."""
+    def model_for(self, asked: str | None) -> str:
+        """Give the model that answers when `asked` is asked for, or none."""
         ...
 
     def call(self, request: ChatRequest) -> Call:

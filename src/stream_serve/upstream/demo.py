@@ -100,9 +100,9 @@ class DemoUpstream:
     def __init__(self, pace: float = 0.035) -> None:
         self.pace = pace
 
-    @property
-    def model(self) -> str:
-        """The demo model's name."""
+    def model_for(self, asked: str | None) -> str:
+        """The demo answers, whatever model is asked for."""
+        del asked
         return MODEL
 
     def call(self, request: ChatRequest) -> DemoCall:
@@ -120,11 +120,6 @@ class DemoCall:
         self._request = request
         self._pace = pace
         self.finish: Finish | None = None
-
-    @property
-    def model(self) -> str:
-        """The demo answers, whatever model was asked for."""
-        return MODEL
 
     @property
     def usage(self) -> Usage | None:

@@ -67,10 +67,9 @@ class OpenAIUpstream:
             ),
         )
 
-    @property
-    def model(self) -> str:
-        """The model that answers when the request names none."""
-        return self.provider.model
+    def model_for(self, asked: str | None) -> str:
+        """Give the model that was asked for, or the configured one."""
+        return asked or self.provider.model
 
     def call(self, request: ChatRequest) -> OpenAICall:
         """Make a call; nothing is sent yet."""
@@ -91,11 +90,6 @@ class OpenAICall:
         self._response: aiohttp.ClientResponse | None = None
         self._reading = Reading()
         self.finish: Finish | None = None
-
-    @property
-    def model(self) -> str:
-        """The model that was asked for."""
-        return self._request.model
 
     @property
     def usage(self) -> Usage | None:

@@ -45,8 +45,8 @@ _KEY_NAMES: Final = frozenset(
     {"key", "api_key", "apikey", "api-key", "access_token", "token", "authorization"}
 )
 _PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, POST",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     "Access-Control-Max-Age": "600",
 }
 

@@ -116,7 +116,7 @@ async def show_info(
         version=__version__,
         demo=settings.provider() is None,
         auth_required=bool(settings.api_keys),
-        model=runs.model,
+        model=runs.model_for(None),
     )
 
 

@@ -10,7 +10,15 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from stream_serve.errors import RequestError
+from stream_serve.errors import (
+    BadCursor,
+    ConversationNotFound,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailable,
+    MessageNotFound,
+    RequestError,
+)
 from stream_serve.web.gate import cors_headers
 
 if TYPE_CHECKING:
@@ -68,6 +76,25 @@ async def on_request_error(request: Request, error: Exception) -> Response:
     response = from_error(error)
     response.headers.update(cors_headers(request.scope))
     return response
+
+
+_HISTORY: Final[dict[type[HistoryError], tuple[int, str]]] = {
+    ConversationNotFound: (404, "conversation_not_found"),
+    MessageNotFound: (404, "message_not_found"),
+    BadCursor: (400, "bad_cursor"),
+    HistoryUnavailable: (503, "history_unavailable"),
+    HistorySchemaError: (503, "history_schema"),
+}
+
+
+async def on_history_error(request: Request, error: Exception) -> Response:
+    """Answer what the conversations refuse, or a database that is away."""
+    status, code = next(
+        (answer for kind, answer in _HISTORY.items() if isinstance(error, kind)), (500, "history")
+    )
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=str(error), code=code)
+    retry = {"Retry-After": "5"} if status == 503 else {}
+    return respond(problem, {**retry, **cors_headers(request.scope)})
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

@@ -1,0 +1,491 @@
+"""Conversations in SQLite or PostgreSQL, by one schema.
+
+How it works: `database.py` runs transactions, `schema.py` has the tables. Every change of a
+conversation locks its row first, so that two questions to one conversation, or a question and a
+deletion, come one after the other and never in each other's way. Messages are in the order of `seq`,
+which counts up as they are written, whatever the clocks say.
+
+An answer is `generating` as long as it has a lease that has not run out. One whose lease has run out
+reads as `interrupted` at once; `sweep` makes that its status. Until it has been swept, a `touch` of
+the process that makes it (which may only have been slow) takes the lease up again.
+"""
+
+from __future__ import annotations
+
+import binascii
+import math
+import secrets
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+from sqlalchemy import (
+    and_,
+    case,
+    delete,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from stream_serve.errors import BadCursor, ConversationNotFound, MessageNotFound
+from stream_serve.events import Usage
+from stream_serve.history import migrate
+from stream_serve.history.base import Answer, Conversation, Message, Page, Status, Turn
+from stream_serve.history.database import Database
+from stream_serve.history.schema import Words, conversations, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, RowMapping, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+TITLE: Final = 80
+"""Characters of a first message that become the title."""
+
+USER: Final = "user"
+ASSISTANT: Final = "assistant"
+
+Content = str | list[dict[str, object]]
+Messages = list[Message]
+
+c = conversations.c
+m = messages.c
+
+
+class SQLHistory:
+    """Conversations in the database that `url` names.
+
+    `url` is what `database_url` takes. `lease` is for how many seconds an answer counts as being
+    generated after its beginning and after each `touch`; `timeout` bounds every call, a cancelled
+    one too.
+    """
+
+    def __init__(self, url: str, *, lease: float = 15.0, timeout: float = 5.0) -> None:
+        self._database = Database(url, timeout=timeout)
+        self._lease = lease
+
+    async def open(self) -> None:
+        """See that the schema is right; on SQLite make the file, and bring the schema up to date."""
+        await self._database.prepare()
+        if self._database.path is None:
+            await migrate.require(self._database)
+        else:
+            await migrate.upgrade(self._database)
+
+    async def close(self) -> None:
+        """Wait for what goes on (bounded), and close the connections."""
+        await self._database.close()
+
+    async def check(self) -> None:
+        """Reach the database."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(select(literal(1)))
+
+        await self._database.run(work, write=False)
+
+    async def create(self, owner: str, *, title: str = "") -> Conversation:
+        """Make an empty conversation."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            made = await self._make(connection, owner, title)
+            return await self._conversation(connection, made)
+
+        return await self._database.run(work, write=True)
+
+    async def list(
+        self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
+    ) -> Page:
+        """Give a page; a conversation that changes meanwhile moves to the front, and no other does."""
+        statement = self._conversations().where(c.owner == owner)
+        if cursor is not None:
+            updated_at, seq = _place(cursor)
+            statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
+        if query:
+            statement = statement.where(self._mentions(query.casefold()))
+        statement = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
+
+        async def work(connection: AsyncConnection) -> Page:
+            rows = (await connection.execute(statement)).mappings().all()
+            more = len(rows) > limit
+            rows = rows[:limit]
+            return Page(
+                conversations=[_conversation(row) for row in rows],
+                next_cursor=_cursor(rows[-1]) if more and rows else None,
+            )
+
+        return await self._database.run(work, write=False)
+
+    async def get(self, owner: str, conversation_id: str) -> Conversation:
+        """Give one conversation."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            statement = self._conversations().where(_owned(owner, conversation_id))
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is None:
+                raise _unknown()
+            return _conversation(row)
+
+        return await self._database.run(work, write=False)
+
+    async def messages(self, owner: str, conversation_id: str) -> Messages:
+        """Give all messages of the tree, oldest first."""
+
+        async def work(connection: AsyncConnection) -> Messages:
+            if await connection.scalar(select(c.seq).where(_owned(owner, conversation_id))) is None:
+                raise _unknown()
+            statement = self._messages().where(m.conversation_id == conversation_id)
+            rows = (await connection.execute(statement.order_by(m.seq))).mappings()
+            return [_message(row) for row in rows]
+
+        return await self._database.run(work, write=False)
+
+    async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
+        """Change the title."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            await self._lock(connection, owner, conversation_id)
+            await connection.execute(
+                update(conversations)
+                .where(c.id == conversation_id)
+                .values(title=title, search=title.casefold(), updated_at=self._database.now())
+            )
+            return await self._conversation(connection, conversation_id)
+
+        return await self._database.run(work, write=True)
+
+    async def delete(self, owner: str, conversation_id: str) -> None:
+        """Delete a conversation with its messages."""
+
+        async def work(connection: AsyncConnection) -> None:
+            statement = delete(conversations).where(_owned(owner, conversation_id))
+            if (await connection.execute(statement)).rowcount == 0:
+                raise _unknown()
+
+        await self._database.run(work, write=True)
+
+    async def ask(  # noqa: PLR0913 - the contract's
+        self,
+        owner: str,
+        conversation_id: str | None,
+        content: str | Sequence[dict[str, object]],
+        *,
+        parent_id: str | None,
+        at_root: bool,
+        run_id: str,
+        model: str,
+    ) -> Turn:
+        """Store a user message and the beginning of its answer.
+
+        The parent has to be an answer. The first message of an untitled conversation titles it.
+        """
+        words = _words(content)
+
+        async def work(connection: AsyncConnection) -> Turn:
+            if conversation_id is None:
+                conversation = await self._make(connection, owner, _title(words))
+            else:
+                conversation = await self._lock(connection, owner, conversation_id)
+                await self._entitle(connection, conversation, _title(words))
+            parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
+            question = secrets.token_urlsafe(16)
+            await connection.execute(
+                insert(messages).values(
+                    id=question,
+                    conversation_id=conversation,
+                    parent_id=parent,
+                    role=USER,
+                    status=Status.COMPLETE.value,
+                    content=content if isinstance(content, str) else list(content),
+                    search=words.casefold(),
+                    created_at=self._database.now(),
+                )
+            )
+            return await self._begin(connection, conversation, question, run_id, model)
+
+        return await self._database.run(work, write=True)
+
+    async def ask_again(
+        self, owner: str, conversation_id: str, message_id: str, *, run_id: str, model: str
+    ) -> Turn:
+        """Begin another answer to the same question."""
+
+        async def work(connection: AsyncConnection) -> Turn:
+            await self._lock(connection, owner, conversation_id)
+            statement = select(m.id, m.role, m.parent_id).where(
+                m.id == message_id, m.conversation_id == conversation_id
+            )
+            found = (await connection.execute(statement)).one_or_none()
+            if found is None:
+                raise MessageNotFound("there is no such message in this conversation")
+            question = found.id if found.role == USER else found.parent_id
+            return await self._begin(connection, conversation_id, question, run_id, model)
+
+        return await self._database.run(work, write=True)
+
+    async def touch(self, turn: Turn, answer: Answer) -> None:
+        """Renew the lease of an answer and store its text so far; nothing if it has ended."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(
+                update(messages)
+                .where(m.id == turn.answer_id, m.status == Status.GENERATING.value)
+                .values(**_answer(answer), lease_until=self._database.now() + self._lease)
+            )
+
+        await self._database.run(work, write=True)
+
+    async def finish(self, turn: Turn, answer: Answer) -> None:
+        """Store an answer as it ended; the first true end stays.
+
+        Raises `ValueError` for an end that is none (`GENERATING`).
+        """
+        if answer.status is Status.GENERATING:
+            raise ValueError("an answer cannot end as one that is being generated")
+        statement = (
+            update(messages)
+            .where(
+                m.id == turn.answer_id,
+                m.status.in_([Status.GENERATING.value, Status.INTERRUPTED.value]),
+            )
+            .values(**_answer(answer), status=answer.status.value, lease_until=None)
+        )
+
+        async def work(connection: AsyncConnection) -> None:
+            row = select(c.seq).where(c.id == turn.conversation_id).with_for_update(key_share=True)
+            if await connection.scalar(row) is None:
+                return
+            if (await connection.execute(statement)).rowcount:
+                await self._changed(connection, turn.conversation_id)
+
+        await self._database.run(work, write=True)
+
+    async def sweep(self) -> int:
+        """Mark answers whose lease has run out as `interrupted`; give how many.
+
+        An answer that is being written in this moment is left to the next sweep.
+        """
+        them = messages.alias()
+        stale = select(them.c.seq).where(them.c.lease_until <= self._database.now())
+        statement = (
+            update(messages)
+            .where(m.seq.in_(stale.with_for_update(skip_locked=True)))
+            .values(status=Status.INTERRUPTED.value, lease_until=None)
+        )
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self._database.run(work, write=True)
+
+    def _conversations(self) -> Select[Any]:
+        live = (
+            select(m.run_id)
+            .where(m.conversation_id == c.id, m.lease_until > self._database.now())
+            .order_by(m.seq.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        return select(conversations, live.label("live_run_id"))
+
+    def _messages(self) -> Select[Any]:
+        stale = m.lease_until <= self._database.now()
+        status = case((stale, literal(Status.INTERRUPTED.value, Words)), else_=m.status)
+        return select(messages, status.label("shown"))
+
+    def _mentions(self, words: str) -> ColumnElement[bool]:
+        found = self._database.found
+        inside = exists().where(m.conversation_id == c.id, found(m.search, words))
+        return or_(found(c.search, words), inside)
+
+    async def _make(self, connection: AsyncConnection, owner: str, title: str) -> str:
+        made = secrets.token_urlsafe(16)
+        now = self._database.now()
+        await connection.execute(
+            insert(conversations).values(
+                id=made,
+                owner=owner,
+                title=title,
+                search=title.casefold(),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        return made
+
+    async def _conversation(
+        self, connection: AsyncConnection, conversation_id: str
+    ) -> Conversation:
+        statement = self._conversations().where(c.id == conversation_id)
+        return _conversation((await connection.execute(statement)).mappings().one())
+
+    async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
+        """Keep everybody else from changing a conversation until the end of the transaction."""
+        statement = select(c.id).where(_owned(owner, conversation_id))
+        found = await connection.scalar(statement.with_for_update(key_share=True))
+        if found is None:
+            raise _unknown()
+        return found
+
+    async def _entitle(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
+        """Give a conversation that has neither a title nor a message a title."""
+        empty = ~exists().where(m.conversation_id == conversation_id)
+        await connection.execute(
+            update(conversations)
+            .where(c.id == conversation_id, c.title == "", empty)
+            .values(title=title, search=title.casefold())
+        )
+
+    async def _parent(
+        self,
+        connection: AsyncConnection,
+        conversation_id: str,
+        parent_id: str | None,
+        *,
+        at_root: bool,
+    ) -> str | None:
+        """Find the answer on which a new question hangs."""
+        answers = select(m.id).where(m.conversation_id == conversation_id, m.role == ASSISTANT)
+        if parent_id is not None:
+            found = await connection.scalar(answers.where(m.id == parent_id))
+            if found is None:
+                raise MessageNotFound("there is no such answer in this conversation")
+            return found
+        if at_root:
+            return None
+        return await connection.scalar(answers.order_by(m.seq.desc()).limit(1))
+
+    async def _begin(
+        self,
+        connection: AsyncConnection,
+        conversation_id: str,
+        question: str,
+        run_id: str,
+        model: str,
+    ) -> Turn:
+        """Store the beginning of an answer, and find the path to its question."""
+        answer = secrets.token_urlsafe(16)
+        now = self._database.now()
+        await connection.execute(
+            insert(messages).values(
+                id=answer,
+                conversation_id=conversation_id,
+                parent_id=question,
+                role=ASSISTANT,
+                status=Status.GENERATING.value,
+                content="",
+                search="",
+                created_at=now,
+                lease_until=now + self._lease,
+                model=model,
+                run_id=run_id,
+            )
+        )
+        await self._changed(connection, conversation_id)
+        return Turn(
+            conversation_id=conversation_id,
+            user_message_id=question,
+            answer_id=answer,
+            path=await self._path(connection, question),
+        )
+
+    async def _path(self, connection: AsyncConnection, question: str) -> Messages:
+        """Give the messages from the root to a question; parents are always older."""
+        steps = select(m.seq, m.parent_id).where(m.id == question).cte("steps", recursive=True)
+        older = messages.alias()
+        steps = steps.union_all(
+            select(older.c.seq, older.c.parent_id).where(older.c.id == steps.c.parent_id)
+        )
+        statement = self._messages().join(steps, steps.c.seq == m.seq).order_by(m.seq)
+        return [_message(row) for row in (await connection.execute(statement)).mappings()]
+
+    async def _changed(self, connection: AsyncConnection, conversation_id: str) -> None:
+        await connection.execute(
+            update(conversations)
+            .where(c.id == conversation_id)
+            .values(updated_at=self._database.now())
+        )
+
+
+def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
+    return and_(c.owner == owner, c.id == conversation_id)
+
+
+def _unknown() -> ConversationNotFound:
+    return ConversationNotFound("there is no such conversation")
+
+
+def _words(content: str | Sequence[dict[str, object]]) -> str:
+    """Give what a person reads in a message: no images, no files."""
+    if isinstance(content, str):
+        return content
+    texts = (part.get("text") for part in content if part.get("type") == "text")
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def _title(words: str) -> str:
+    line = " ".join(words[: TITLE * 20].split())
+    return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
+
+
+def _answer(answer: Answer) -> dict[str, object]:
+    """Give the columns of an answer but for its status and lease."""
+    return {
+        "content": answer.content,
+        "search": answer.content.casefold(),
+        "reasoning": answer.reasoning,
+        "usage": msgspec.to_builtins(answer.usage),
+        "first_token_ms": answer.first_token_ms,
+        "error": answer.error,
+    }
+
+
+def _conversation(row: RowMapping) -> Conversation:
+    return Conversation(
+        id=row["id"],
+        title=row["title"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        live_run_id=row["live_run_id"],
+    )
+
+
+def _message(row: RowMapping) -> Message:
+    usage = row["usage"]
+    return Message(
+        id=row["id"],
+        parent_id=row["parent_id"],
+        role=row["role"],
+        content=cast("Content", row["content"]),
+        status=Status(row["shown"]),
+        created_at=row["created_at"],
+        reasoning=row["reasoning"],
+        model=row["model"],
+        usage=None if usage is None else msgspec.convert(usage, Usage),
+        first_token_ms=row["first_token_ms"],
+        run_id=row["run_id"],
+        error=row["error"],
+    )
+
+
+def _cursor(row: RowMapping) -> str:
+    place = msgspec.json.encode((row["updated_at"], row["seq"]))
+    return urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[float, int]:
+    """Read a cursor. Raises `BadCursor`."""
+    try:
+        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        updated_at, seq = msgspec.json.decode(text, type=tuple[float, int])
+    except (UnicodeError, binascii.Error, msgspec.MsgspecError):
+        raise BadCursor("the cursor is not one that a page gave") from None
+    if not math.isfinite(updated_at) or not 0 <= seq < 2**63:
+        raise BadCursor("the cursor is not one that a page gave")
+    return updated_at, seq
