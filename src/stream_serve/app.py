@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from stream_serve import __version__
 from stream_serve.conversations import Conversations
 from stream_serve.errors import HistoryError, HistoryUnavailable, RequestError
+from stream_serve.history import migrate as migrations
 from stream_serve.history.sql import SQLHistory
 from stream_serve.history.urls import database_url
 from stream_serve.recorder import Recorder
@@ -55,7 +56,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
         del app
-        history = SQLHistory(settings.database_url)
+        history = SQLHistory(settings.database_url, lease=settings.lease)
         conversations = Conversations(history, tokens=settings.history_tokens)
         recorder = Recorder(history, interval=settings.save_interval)
         runs = create_runs(settings, recorder)
@@ -118,6 +119,14 @@ def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
         kept=settings.max_kept_runs,
     )
     return Runs(create_upstream(settings), MemoryStreamLog(), limits, recorder)
+
+
+async def migrate(settings: Settings) -> str:
+    """Bring the schema of the conversations' database up to date; give its version.
+
+    Raises `HistorySchemaError`, `HistoryUnavailable`.
+    """
+    return await migrations.migrate(settings.database_url)
 
 
 async def _look(conversations: Conversations) -> None:

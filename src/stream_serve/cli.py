@@ -12,9 +12,8 @@ import typer
 from rich.console import Console
 
 from stream_serve import __version__, doctor, server, terminal
-from stream_serve.app import create_runs
+from stream_serve.app import create_runs, migrate
 from stream_serve.errors import HistoryError, SettingsError
-from stream_serve.history.migrate import migrate
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
 
@@ -110,7 +109,7 @@ def chat(
 def bring_up_to_date() -> None:
     """Bring the schema of the conversations' database up to date."""
     settings = Settings.load()
-    asyncio.run(migrate(settings.database_url))
+    asyncio.run(migrate(settings))
     typer.echo("the schema is up to date")
 
 

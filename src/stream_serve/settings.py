@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     save_interval: Seconds = Field(
         5.0, description="between two times that a running answer's text is stored"
     )
+    lease: Seconds = Field(
+        15.0, description="after which a running answer that nobody renews counts as interrupted"
+    )
     history_tokens: int = Field(
         8_000, gt=0, description="tokens of a conversation's history that go to the provider"
     )

@@ -10,7 +10,7 @@ import pytest
 
 from stream_serve.testing import ANSWER, ScriptedUpstream
 from support.browser import browser
-from support.client import Json, ask, show, stop, text
+from support.client import Json, Stream, ask, show, stop, text
 from support.eventsource import read_raw
 from support.service import Service
 
@@ -76,8 +76,6 @@ async def test_a_cut_in_the_middle_of_a_live_answer_is_resumed_with_nothing_lost
 
 
 async def _next(response: aiohttp.ClientResponse) -> Json | None:
-    from support.client import Stream
-
     return await Stream(response).next()
 
 

@@ -27,7 +27,9 @@ USER: Final = "postgres"
 
 def programs() -> Path | None:
     """Find the folder with PostgreSQL's programs: the newest of Debian's, or what is on the path."""
-    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda at: int(at.parts[4]))
+    debian = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda at: int(at.parts[4])
+    )
     if debian:
         return debian[-1].parent
     there = shutil.which("postgres")

@@ -13,7 +13,6 @@ the process that makes it (which may only have been slow) takes the lease up aga
 from __future__ import annotations
 
 import binascii
-import math
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -117,7 +116,9 @@ class SQLHistory:
             rows = rows[:limit]
             return Page(
                 conversations=[_conversation(row) for row in rows],
-                next_cursor=_cursor(rows[-1]) if more and rows else None,
+                next_cursor=_cursor(rows[-1]["updated_at"], rows[-1]["seq"])
+                if more and rows
+                else None,
             )
 
         return await self._database.run(work, write=False)
@@ -474,8 +475,8 @@ def _message(row: RowMapping) -> Message:
     )
 
 
-def _cursor(row: RowMapping) -> str:
-    place = msgspec.json.encode((row["updated_at"], row["seq"]))
+def _cursor(updated_at: float, seq: int) -> str:
+    place = msgspec.json.encode((updated_at, seq))
     return urlsafe_b64encode(place).decode().rstrip("=")
 
 
@@ -486,6 +487,6 @@ def _place(cursor: str) -> tuple[float, int]:
         updated_at, seq = msgspec.json.decode(text, type=tuple[float, int])
     except (UnicodeError, binascii.Error, msgspec.MsgspecError):
         raise BadCursor("the cursor is not one that a page gave") from None
-    if not math.isfinite(updated_at) or not 0 <= seq < 2**63:
+    if _cursor(updated_at, seq) != cursor or not 0 <= seq < 2**63:
         raise BadCursor("the cursor is not one that a page gave")
     return updated_at, seq

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
@@ -80,7 +80,7 @@ class MessageView(Struct, frozen=True, rename="camel"):
     id: str
     parent_id: str | None
     role: str
-    content: str | list[dict[str, object]]
+    content: str | list[dict[str, Any]]
     created_at: str
     status: str
     reasoning: str | None
