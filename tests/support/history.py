@@ -5,9 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
 from stream_serve.history.base import Answer, Status
 from stream_serve.history.migrate import migrate
+from stream_serve.history.schema import messages
 from stream_serve.history.sql import SQLHistory
+from stream_serve.history.urls import database_url
 from support.postgres import Postgres, shared_server
 
 if TYPE_CHECKING:
@@ -30,6 +35,26 @@ class Place:
         self._opened.append(history)
         await history.open()
         return history
+
+    async def lengthen(self, turn: Turn, count: int) -> None:
+        """Hang that many messages on a turn's answer, one on another, as only a long talk would."""
+        rows = [
+            {
+                "id": f"message-{number}",
+                "conversation_id": turn.conversation_id,
+                "parent_id": f"message-{number - 1}" if number else turn.answer_id,
+                "role": "assistant" if number % 2 else "user",
+                "status": Status.COMPLETE.value,
+                "content": str(number),
+                "search": str(number),
+                "created_at": float(number),
+            }
+            for number in range(count)
+        ]
+        engine = create_async_engine(database_url(self.url))
+        async with engine.begin() as connection:
+            await connection.execute(insert(messages), rows)
+        await engine.dispose()
 
     async def close(self) -> None:
         """Close what was opened, and drop the database."""

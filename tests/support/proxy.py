@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
@@ -13,27 +12,41 @@ if TYPE_CHECKING:
 _CHUNK = 65_536
 
 
-class Proxy:
-    """Passes TCP connections on to the service at `target`; its own address is `url`.
+class _Flow:
+    """One connection: the browser's side, and the service's once it is open."""
 
-    `up` is whether it takes connections at all.
+    def __init__(self, near: asyncio.StreamWriter) -> None:
+        self.near = near
+        self.far: asyncio.StreamWriter | None = None
+        self.frozen = False
+        self.doomed = False
+
+    def cut(self) -> None:
+        for writer in (self.near, self.far):
+            if writer is not None:
+                writer.transport.abort()
+
+
+class Proxy:
+    """Passes connections on to the service at `target`; its own address is `url`.
+
+    `lost` counts the answers that were lost on purpose.
     """
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._flows: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+        self._flows: dict[asyncio.Task[None], _Flow] = {}
         self._server: asyncio.Server | None = None
-        self._frozen: set[asyncio.StreamWriter] = set()
+        self._up = True
         self._lose = b""
         self.url = ""
-        self.up = True
         self.lost = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
+        host, port = self._server.sockets[0].getsockname()[:2]
+        self.url = f"http://{host}:{port}"
         return self
 
     async def __aexit__(
@@ -42,69 +55,71 @@ class Proxy:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.down()
+        await asyncio.gather(*self._flows)
         if self._server is not None:
             self._server.close()
-        flows = list(self._flows)
-        self.cut()
-        for flow in flows:
-            flow.cancel()
-        await asyncio.gather(*flows, return_exceptions=True)
+            await self._server.wait_closed()
 
     def cut(self) -> None:
-        """Break every connection that is open now, on both sides."""
-        for writers in self._flows.values():
-            for writer in writers:
-                writer.transport.abort()
+        """Break every connection that is open now."""
+        for flow in self._flows.values():
+            flow.cut()
 
     def down(self) -> None:
-        """Break every connection and take no new ones, until `up` is set again."""
-        self.up = False
+        """Break every connection, and every new one, until `up`."""
+        self._up = False
         self.cut()
+
+    def up(self) -> None:
+        """Take connections again."""
+        self._up = True
 
     def freeze(self) -> None:
         """Let the connections that are open now stand, and bring nothing more through them."""
-        self._frozen.update(writer for writers in self._flows.values() for writer in writers)
+        for flow in self._flows.values():
+            flow.frozen = True
 
-    def lose_answer_to(self, request: str) -> None:
-        """Break the next connection that brings such a request, just when the answer begins."""
+    def lose_answer(self, request: str) -> None:
+        """Break the connection of the next request that begins so, when its answer comes."""
         self._lose = request.encode()
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        writers = self._flows[task] = [writer]
+        flow = self._flows[task] = _Flow(near)
         try:
-            if not self.up:
-                return
-            there = await asyncio.open_connection(*self._target)
-            writers.append(there[1])
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, there[1], writers))
-                group.create_task(self._pump(there[0], writer, writers))
-        except* OSError:
-            pass  # cut: that is what it is for
+            if self._up:
+                answers, flow.far = await asyncio.open_connection(*self._target)
+                await asyncio.gather(self._ask(flow, reader, flow.far), self._answer(flow, answers))
         finally:
-            for one in writers:
-                one.transport.abort()
+            flow.cut()
             del self._flows[task]
 
-    async def _pump(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        flow: list[asyncio.StreamWriter],
+    async def _ask(
+        self, flow: _Flow, reader: asyncio.StreamReader, far: asyncio.StreamWriter
     ) -> None:
-        outward = writer is flow[-1]
-        while data := await reader.read(_CHUNK):
-            if outward and self._lose and data.startswith(self._lose):
+        while data := await _read(reader):
+            if self._lose and data.startswith(self._lose):
                 self._lose = b""
-                self._doomed.add(flow[0])
-            elif writer in self._doomed:
+                flow.doomed = True
+            if not flow.frozen:
+                far.write(data)
+        flow.cut()
+
+    async def _answer(self, flow: _Flow, reader: asyncio.StreamReader) -> None:
+        while data := await _read(reader):
+            if flow.doomed:
                 self.lost += 1
                 break
-            if writer not in self._frozen:
-                writer.write(data)
-                await writer.drain()
-        for one in flow:
-            with contextlib.suppress(OSError):
-                one.transport.abort()
+            if not flow.frozen:
+                flow.near.write(data)
+        flow.cut()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    """Read what is there; nothing when the connection is at its end or was cut."""
+    try:
+        return await reader.read(_CHUNK)
+    except OSError:
+        return b""

@@ -393,18 +393,25 @@ class SQLHistory:
             conversation_id=conversation_id,
             user_message_id=question,
             answer_id=answer,
-            path=await self._path(connection, question),
+            path=await self._path(connection, conversation_id, question),
         )
 
-    async def _path(self, connection: AsyncConnection, question: str) -> Messages:
-        """Give the messages from the root to a question; parents are always older."""
-        steps = select(m.seq, m.parent_id).where(m.id == question).cte("steps", recursive=True)
-        older = messages.alias()
-        steps = steps.union_all(
-            select(older.c.seq, older.c.parent_id).where(older.c.id == steps.c.parent_id)
-        )
-        statement = self._messages().join(steps, steps.c.seq == m.seq).order_by(m.seq)
-        return [_message(row) for row in (await connection.execute(statement)).mappings()]
+    async def _path(
+        self, connection: AsyncConnection, conversation_id: str, question: str
+    ) -> Messages:
+        """Give the messages from the root to a question, in one walk: parents are always older.
+
+        A recursive query would do it in the database, and PostgreSQL, which cannot guess how deep it
+        goes, reads the whole table for each step.
+        """
+        statement = self._messages().where(m.conversation_id == conversation_id)
+        path: Messages = []
+        wanted: str | None = question
+        for row in (await connection.execute(statement.order_by(m.seq.desc()))).mappings():
+            if row["id"] == wanted:
+                path.append(_message(row))
+                wanted = row["parent_id"]
+        return path[::-1]
 
     async def _changed(self, connection: AsyncConnection, conversation_id: str) -> None:
         await connection.execute(
