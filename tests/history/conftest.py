@@ -1,4 +1,4 @@
-"""Fixtures: the databases that keep conversations."""
+"""Fixtures: a database of either kind, or of one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from stream_serve.history.base import History
     from support.history import Place
 
 
@@ -25,6 +24,16 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @pytest.fixture
-async def history(place: Place) -> History:
-    """The conversations in it."""
-    return await place.history()
+async def sqlite(tmp_path: Path) -> AsyncIterator[Place]:
+    """An empty SQLite file."""
+    made = await place_of("sqlite", tmp_path)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def postgresql(tmp_path: Path) -> AsyncIterator[Place]:
+    """An empty database of a real PostgreSQL."""
+    made = await place_of("postgresql", tmp_path)
+    yield made
+    await made.close()

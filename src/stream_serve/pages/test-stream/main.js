@@ -210,7 +210,7 @@ copyButton(byId("copy-answer"), () => run?.answer ?? "");
 refill();
 speak(preferredLanguage(), false);
 window.addEventListener("hashchange", () => {
-  if (memory.named() !== null && memory.named() !== run?.id) resume();
+  if (memory.named() && memory.named() !== run?.id) resume();
 });
 void meet().then(() => {
   if (run === null) resume(); // unless a message was sent in the meantime
