@@ -27,7 +27,7 @@ from support.limits import limits
 from support.upstream import REQUEST, StepUpstream, ToldUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from stream_serve.run import Receipt, Run
 
@@ -206,13 +206,22 @@ async def test_ids_cannot_be_guessed() -> None:
 # One start
 
 
-def order(run_id: str, *, fingerprint: bytes = b"f", **changes: Any) -> Order:
-    async def prepare(run_id: str) -> Task:
-        del run_id
-        await turns(5)
-        return Task(REQUEST)
+async def slowly(run_id: str) -> Task:
+    del run_id
+    await turns(5)
+    return Task(REQUEST)
 
-    return Order(**{"prepare": prepare, "run_id": run_id, "fingerprint": fingerprint, **changes})
+
+def order(
+    run_id: str,
+    *,
+    fingerprint: bytes = b"f",
+    prepare: Callable[[str], Awaitable[Task]] = slowly,
+    on_disconnect: OnDisconnect = OnDisconnect.STOP,
+) -> Order:
+    return Order(
+        prepare=prepare, run_id=run_id, fingerprint=fingerprint, on_disconnect=on_disconnect
+    )
 
 
 async def test_two_identical_starts_at_once_are_one_generation_with_two_readers() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from stream_serve import __version__
@@ -84,6 +85,7 @@ def create_app(
     app.add_middleware(Gate, settings=settings, refuse=problems.from_error)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
     app.add_exception_handler(HistoryError, problems.on_history_error)
     for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
@@ -117,6 +119,7 @@ def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
         total=settings.max_runs,
         each=settings.max_runs_per_key,
         kept=settings.max_kept_runs,
+        kept_bytes=settings.max_kept_bytes,
     )
     return Runs(create_upstream(settings), MemoryStreamLog(), limits, recorder)
 

@@ -7,11 +7,10 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import structlog
 import typer
 from rich.console import Console
 
-from stream_serve import __version__, doctor, server, terminal
+from stream_serve import __version__, doctor, logs, server, terminal
 from stream_serve.app import create_runs, migrate
 from stream_serve.errors import HistoryError, SettingsError
 from stream_serve.settings import Settings
@@ -28,11 +27,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_OWN_OPTIONS = {"--version", "--help"}
+
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; options without a command are those of `serve`."""
+    if len(sys.argv) > 1 and sys.argv[1].startswith("-") and sys.argv[1] not in _OWN_OPTIONS:
+        sys.argv.insert(1, "serve")
     try:
         app()
     except (SettingsError, HistoryError) as error:
@@ -85,7 +88,9 @@ def chat(
 ) -> None:
     """Ask one question and stream the answer; Ctrl+C stops the generation."""
     settings = Settings.load()
-    message = prompt if prompt is not None else sys.stdin.read()
+    message = prompt if prompt is not None else _read_input()
+    if not message.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in message):
+        _refuse("the prompt is not UTF-8")
     if not message.strip():
         _refuse('nothing to ask: give a prompt, as in: stream-serve chat "Hello"')
     options: dict[str, object] = {} if thinking is None else {"enable_thinking": thinking}
@@ -128,12 +133,19 @@ def examine() -> None:
 @asynccontextmanager
 async def _runs(settings: Settings) -> AsyncGenerator[Runs]:
     """Give the runs of a command; only defects are logged."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    logs.configure("error", settings.log_format)
     runs = create_runs(settings)
     try:
         yield runs
     finally:
         await runs.close()
+
+
+def _read_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        _refuse("standard input is not UTF-8")
 
 
 def _refuse(message: str) -> NoReturn:

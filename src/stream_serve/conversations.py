@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from stream_serve import usage
 from stream_serve.run import Task
-from stream_serve.upstream.base import ChatRequest
+from stream_serve.upstream.base import ChatRequest, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,8 +77,4 @@ def trim(messages: list[dict[str, object]], tokens: int) -> list[dict[str, objec
 
 
 def _cost(message: dict[str, object]) -> int:
-    content = message["content"]
-    if isinstance(content, str):
-        return usage.count(content)
-    parts = cast("list[dict[str, object]]", content)
-    return sum(usage.count(str(part.get("text", ""))) for part in parts)
+    return usage.count(text_of(message["content"]))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal
 
 from msgspec import Struct
 
@@ -20,6 +20,7 @@ from stream_serve.errors import RunFailure, RunInterrupted, UpstreamTooLarge
 from stream_serve.events import Chunk, End, Error, Start, Usage, encode
 from stream_serve.history.base import Answer, Status
 from stream_serve.lifecycle import Lifecycle, State
+from stream_serve.upstream.base import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from stream_serve.upstream.base import Call, ChatRequest, Finish
 
 STOPPED: Final = "stopped"
+_EVENT_OVERHEAD: Final = 48
 
 _STATUSES: Final = {
     State.COMPLETED: Status.COMPLETE,
@@ -82,7 +84,8 @@ class Receipt(Struct, frozen=True, rename="camel"):
     "already_finished". `upstream_closed` is true only when every socket that the run had to the
     provider is really closed; false when one is open (after a finished answer it waits in the pool
     for the next call); null when there was none. `latency_ms` is the time from the stop's arrival
-    until this was known, in milliseconds. `finish_reason` is null for a run that failed.
+    until this was known, in milliseconds. `finish_reason` is null for a run that failed, and so is
+    `usage` where nothing is known of it.
     """
 
     run_id: str
@@ -90,7 +93,7 @@ class Receipt(Struct, frozen=True, rename="camel"):
     upstream_closed: bool | None
     latency_ms: float
     finish_reason: str | None
-    usage: Usage
+    usage: Usage | None
 
 
 class Bounds(Struct, frozen=True):
@@ -145,6 +148,11 @@ class Run:
     def state(self) -> State:
         """Where the run stands."""
         return self._lifecycle.state
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory the log takes."""
+        return self._bytes + _EVENT_OVERHEAD * self.events
 
     @property
     def events(self) -> int:
@@ -246,13 +254,15 @@ class Run:
         self._end = time.monotonic()
         self.finish_reason = reason
         self.failure = failure
-        self.usage = self.call.usage or self._estimate()
+        self.usage = self.call.usage
+        if self.usage is None and (failure is None or self._first_token is not None):
+            self.usage = self._estimate()
         self._messages = []
         return True
 
     def _estimate(self) -> Usage:
         return usage.estimate(
-            prompt="\n".join(_text(message.get("content")) for message in self._messages),
+            prompt="\n".join(text_of(message.get("content")) for message in self._messages),
             answer="".join(self._answer),
             reasoning="".join(self._reasoning),
         )
@@ -266,11 +276,3 @@ class Run:
             self._bytes += len(frame)
             frames.append(frame)
         self._writer.append(frames)
-
-
-def _text(content: object) -> str:
-    """Give the text of a message's content: a string, or a list of parts of which some are text."""
-    if isinstance(content, str):
-        return content
-    parts = cast("list[dict[str, object]]", content) if isinstance(content, list) else []
-    return "\n".join(str(part["text"]) for part in parts if "text" in part)

@@ -59,7 +59,8 @@ class Limits(Struct, frozen=True, kw_only=True):
     """What runs may take: seconds, numbers of runs, and the size of a run's log.
 
     `detached` is how long a run goes on that nobody reads, `early_stop` how long a stop waits for
-    its start, `kept` how many runs are known after their end.
+    its start, `kept` and `kept_bytes` how many runs are known after their end, and how large their
+    logs may be together: the oldest are forgotten first.
     """
 
     first_token: float
@@ -71,6 +72,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     total: int
     each: int
     kept: int
+    kept_bytes: int
     early_stop: float = 60.0
 
 
@@ -109,6 +111,7 @@ class Runs:
         self._pumps: set[asyncio.Task[None]] = set()
         self._forgetting: dict[Key, asyncio.TimerHandle] = {}
         self._chores: set[asyncio.Task[None]] = set()
+        self._kept_bytes = 0
         self._draining = False
 
     def model_for(self, asked: str | None) -> str:
@@ -314,7 +317,6 @@ class Runs:
         self._pumps.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            _log.error("a run failed by a defect", run_id=run.id, exc_info=error)
             settled = run.fail(InternalError("the service failed; its log says why"))
         elif run.stop_requested:
             settled = run.stop()
@@ -326,6 +328,8 @@ class Runs:
             self._settled(run)
         run.pump = None
         self._check_over(run)
+        if error is not None:
+            _log.error("a run failed by a defect", run_id=run.id, exc_info=error)
 
     def _settled(self, run: Run) -> None:
         """Write the terminal event of a run that has just been settled, or store its answer first."""
@@ -351,17 +355,21 @@ class Runs:
             return
         self._admission.leave(run.owner)
         run.over.set()
-        _write_line(run)
         key = (run.owner, run.id)
         loop = asyncio.get_running_loop()
         self._forgetting[key] = loop.call_later(self._limits.retention, self._forget, key)
-        if len(self._forgetting) > self._limits.kept:
+        self._kept_bytes += run.size
+        while len(self._forgetting) > 1 and (
+            len(self._forgetting) > self._limits.kept or self._kept_bytes > self._limits.kept_bytes
+        ):
             oldest = next(iter(self._forgetting))
             self._forgetting[oldest].cancel()
             self._forget(oldest)
+        _write_line(run)
 
     def _forget(self, key: Key) -> None:
-        del self._forgetting[key], self._runs[key]
+        del self._forgetting[key]
+        self._kept_bytes -= self._runs.pop(key).size
         self._do(self._stream_log.drop(_name(*key)))
 
     def _do(self, chore: Coroutine[None, None, None]) -> None:
@@ -377,8 +385,6 @@ class Runs:
 
     @staticmethod
     def _receipt(run: Run, began: float) -> Receipt:
-        if run.usage is None:
-            raise AssertionError("a run that has ended has its usage")
         return Receipt(
             run_id=run.id,
             outcome="stopped" if run.state is State.STOPPED else "already_finished",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -307,11 +309,22 @@ async def test_a_cut_connection_heals_without_a_gap_or_a_repetition(
     network: Proxy, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, network)
+    cursors: list[int] = []
+    debugger.page.on(
+        "request",
+        lambda request: (
+            cursors.append(int(request.headers.get("last-event-id", 0)))
+            if request.url.endswith("/events")
+            else None
+        ),
+    )
     await debugger.send(SLOW)
     for characters in (40, 120, 200):
         await under_way(debugger, characters)
         network.cut()
     await is_whole(debugger)
+    assert cursors == sorted(cursors)
+    assert cursors[0] > 1
     assert "resumed" in await debugger.column("type")
     await expect(debugger.page.locator("#lost")).to_be_hidden()
     await expect(debugger.failure).to_be_hidden()
@@ -360,9 +373,10 @@ async def test_going_offline_and_online_in_the_browser_heals(
 async def test_online_ends_the_pause_at_once(network: Proxy, page_context: PageFactory) -> None:
     debugger = await visit(page_context, network)
     page = debugger.page
+    await page.clock.install()
     await debugger.send("hang-mid")
     await expect(debugger.rows).to_have_count(4)
-    await page.clock.pause_at(2**32)  # no pause ends by itself any more
+    await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=2))
     network.down()
     await debugger.reaches("lost")
     network.up()
@@ -376,20 +390,34 @@ async def test_a_connection_that_is_open_in_name_only_is_found_out(
     debugger = await visit(page_context, network)
     await debugger.send(SLOW)
     await under_way(debugger)
-    network.freeze()
+    network.freeze("POST")
     await debugger.page.evaluate("window.dispatchEvent(new Event('online'))")
     await is_whole(debugger)
     assert len(upstream.requests) == 1
 
 
 async def test_a_start_whose_answer_was_lost_is_repeated_and_starts_one_run(
-    network: Proxy, upstream: ScriptedUpstream, page_context: PageFactory
+    service: Service,
+    upstream: ScriptedUpstream,
+    page_context: PageFactory,
+    client: aiohttp.ClientSession,
 ) -> None:
-    debugger = await visit(page_context, network)
-    network.lose_answer("POST /ai/chat/stream-sse")
+    debugger = await visit(page_context, service)
+    lost: list[str] = []
+
+    async def lose(route: Route) -> None:
+        if lost:
+            await route.continue_()
+            return
+        async with ask(client, service.url, **json.loads(route.request.post_data or "")) as stream:
+            lost.append(stream.run_id)
+            stream.drop()
+        await route.abort("connectionreset")
+
+    await debugger.page.route("**/ai/chat/stream-sse", lose)
     await debugger.send(SLOW)
     await is_whole(debugger)
-    assert network.lost == 1
+    await expect(debugger.page.locator("#outcome")).to_contain_text(lost[0])
     assert len(upstream.requests) == 1
 
 

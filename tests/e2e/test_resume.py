@@ -94,7 +94,11 @@ async def test_a_finished_run_that_was_read_to_its_end_gets_204(
 
 @pytest.mark.parametrize(
     ("cursor", "status", "code"),
-    [("100000", 409, "cursor_beyond_log"), ("-1", 422, "invalid_fields"), ("x", 422, "invalid_fields")],
+    [
+        ("100000", 409, "cursor_beyond_log"),
+        ("-1", 422, "invalid_fields"),
+        ("x", 422, "invalid_fields"),
+    ],
 )
 async def test_a_cursor_that_cannot_be_honoured_is_refused_in_words(
     service: Service, client: aiohttp.ClientSession, cursor: str, status: int, code: str
@@ -300,9 +304,7 @@ async def test_ten_stops_against_the_finish_a_thousand_times(
         async with ask(client, service.url, model="answer?tokens=2", runId=run_id) as stream:
             for _ in range(turn % 4):
                 await stream.next()
-            receipts = await asyncio.gather(
-                *(stop(client, service.url, run_id) for _ in range(10))
-            )
+            receipts = await asyncio.gather(*(stop(client, service.url, run_id) for _ in range(10)))
         raw = (await read_raw(client, service.url, run_id))[1]
         assert all(receipt == receipts[0] for receipt in receipts)
         reason = receipts[0]["finishReason"]
@@ -346,9 +348,7 @@ async def test_a_key_has_its_own_limit(
 ) -> None:
     keys = ("key-of-anna-0123456789", "key-of-bert-9876543210")
     async with (
-        Service(
-            upstream_url=upstream.url, api_keys=",".join(keys), max_runs_per_key=1
-        ) as service,
+        Service(upstream_url=upstream.url, api_keys=",".join(keys), max_runs_per_key=1) as service,
         ask(client, service.url, key=keys[0], model="hang-mid"),
     ):
         async with client.post(

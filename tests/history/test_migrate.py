@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from stream_serve.errors import HistorySchemaError
+from stream_serve.errors import HistoryError, HistorySchemaError
 from stream_serve.history.migrate import MIGRATIONS, migrate
 from stream_serve.history.schema import VERSION_TABLE, metadata
 from stream_serve.history.sql import SQLHistory
@@ -25,8 +29,6 @@ from support.history import Place, talk
 from support.postgres import shared_server
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Connection
 
 OPENING: Final = """
@@ -35,6 +37,7 @@ from stream_serve.history.sql import SQLHistory
 
 async def main():
     history = SQLHistory(sys.argv[1])
+    print("ready", flush=True)
     sys.stdin.readline()
     await history.open()
     print((await history.create("")).id)
@@ -63,7 +66,7 @@ async def test_the_migrations_make_what_the_code_says(place: Place) -> None:
     engine = create_async_engine(database_url(place.url))
     async with engine.connect() as connection:
         assert await connection.run_sync(differences) == []
-        await connection.run_sync(lambda on: metadata.tables["messages"].drop(on))
+        await connection.run_sync(metadata.tables["messages"].drop)
         assert await connection.run_sync(differences) != []
         await connection.rollback()
     await engine.dispose()
@@ -99,6 +102,75 @@ async def test_a_half_migrated_schema_is_refused(place: Place, damage: str) -> N
     for opening in (SQLHistory(place.url).open(), migrate(place.url)):
         with pytest.raises(HistorySchemaError, match=r"half-migrated|newer"):
             await opening
+
+
+STEP: Final = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column("messages", sa.Column("note", sa.Text))
+    op.execute("DELETE FROM messages")
+    {then}
+"""
+
+
+def another_step(monkeypatch: pytest.MonkeyPatch, folder: Path, then: str = "") -> None:
+    """Let there be one more migration."""
+    shutil.copytree(MIGRATIONS, folder, dirs_exist_ok=True)
+    (folder / "versions" / "v0002_note.py").write_text(STEP.format(then=then))
+    monkeypatch.setattr("stream_serve.history.migrate.MIGRATIONS", folder)
+
+
+async def test_an_older_schema_is_migrated_on_sqlite_and_by_hand_on_postgresql(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    history = await place.history()
+    turn = await talk(history)
+    await history.close()
+    another_step(monkeypatch, tmp_path / "migrations")
+    if place.server is not None:
+        with pytest.raises(HistorySchemaError, match="older schema: run `stream-serve migrate`"):
+            await history.open()
+        assert await migrate(place.url) == "0002"
+    await history.open()
+    assert await history.messages("", turn.conversation_id) == []
+
+
+async def test_a_migration_that_fails_leaves_everything_as_it_was(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    history = await place.history()
+    turn = await talk(history)
+    with monkeypatch.context() as patched:
+        another_step(patched, tmp_path / "migrations", then='op.execute("SELECT nothing")')
+        with pytest.raises(HistoryError):
+            await migrate(place.url)
+    await history.close()
+    await history.open()
+    assert len(await history.messages("", turn.conversation_id)) == 2
+    another_step(monkeypatch, tmp_path / "migrations")
+    assert await migrate(place.url) == "0002"
+
+
+async def test_the_step_back_takes_all_away(place: Place) -> None:
+    await (await place.history()).close()
+    engine = create_async_engine(database_url(place.url))
+
+    def back(connection: Connection) -> set[str]:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.downgrade(config, "base")
+        return set(inspect(connection).get_table_names()) & set(metadata.tables)
+
+    async with engine.begin() as connection:
+        assert await connection.run_sync(back) == set()
+    await engine.dispose()
 
 
 async def test_a_database_with_other_peoples_tables_is_fine(tmp_path: Path) -> None:
@@ -152,6 +224,9 @@ def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
         for _ in range(4)
     ]
     for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
@@ -165,18 +240,11 @@ def test_processes_that_start_at_once_make_one_file(tmp_path: Path) -> None:
 
 async def test_the_file_and_its_folder_are_for_their_owner_alone(sqlite: Place) -> None:
     await talk(await sqlite.history())
-    path = database_url(sqlite.url).database
-    assert path is not None
-    folder, file = sqlite_paths(path)
+    folder = Path(database_url(sqlite.url).database or "").parent
+    assert {path.name for path in folder.iterdir()} == {"chat.db", "chat.db-shm", "chat.db-wal"}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     for kept in folder.iterdir():
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600, kept.name
-    assert file.exists()
-
-
-def sqlite_paths(path: str) -> tuple[Path, Path]:
-    file = MIGRATIONS.__class__(path)
-    return file.parent, file
 
 
 def test_every_step_is_in_the_package() -> None:

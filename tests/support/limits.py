@@ -19,6 +19,7 @@ LIMITS = Limits(
     total=1_000,
     each=100,
     kept=1_000,
+    kept_bytes=100_000_000,
 )
 
 

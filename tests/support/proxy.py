@@ -18,8 +18,8 @@ class _Flow:
     def __init__(self, near: asyncio.StreamWriter) -> None:
         self.near = near
         self.far: asyncio.StreamWriter | None = None
+        self.asked = b""
         self.frozen = False
-        self.doomed = False
 
     def cut(self) -> None:
         for writer in (self.near, self.far):
@@ -28,10 +28,7 @@ class _Flow:
 
 
 class Proxy:
-    """Passes connections on to the service at `target`; its own address is `url`.
-
-    `lost` counts the answers that were lost on purpose.
-    """
+    """Passes connections on to the service at `target`; its own address is `url`."""
 
     def __init__(self, target: str) -> None:
         parts = urlsplit(target)
@@ -39,9 +36,7 @@ class Proxy:
         self._flows: dict[asyncio.Task[None], _Flow] = {}
         self._server: asyncio.Server | None = None
         self._up = True
-        self._lose = b""
         self.url = ""
-        self.lost = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -75,14 +70,13 @@ class Proxy:
         """Take connections again."""
         self._up = True
 
-    def freeze(self) -> None:
-        """Let the connections that are open now stand, and bring nothing more through them."""
-        for flow in self._flows.values():
-            flow.frozen = True
+    def freeze(self, request: str) -> None:
+        """Let the connections whose last request begins so stand, and bring nothing more through.
 
-    def lose_answer(self, request: str) -> None:
-        """Break the connection of the next request that begins so, when its answer comes."""
-        self._lose = request.encode()
+        Not even their end.
+        """
+        for flow in self._flows.values():
+            flow.frozen = flow.asked.startswith(request.encode())
 
     async def _pass(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -100,21 +94,17 @@ class Proxy:
         self, flow: _Flow, reader: asyncio.StreamReader, far: asyncio.StreamWriter
     ) -> None:
         while data := await _read(reader):
-            if self._lose and data.startswith(self._lose):
-                self._lose = b""
-                flow.doomed = True
+            flow.asked = data
             if not flow.frozen:
                 far.write(data)
         flow.cut()
 
     async def _answer(self, flow: _Flow, reader: asyncio.StreamReader) -> None:
         while data := await _read(reader):
-            if flow.doomed:
-                self.lost += 1
-                break
             if not flow.frozen:
                 flow.near.write(data)
-        flow.cut()
+        if not flow.frozen:
+            flow.cut()
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

@@ -12,12 +12,10 @@ the process that makes it (which may only have been slow) takes the lease up aga
 
 from __future__ import annotations
 
-import binascii
+import asyncio
 import secrets
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 from sqlalchemy import (
     and_,
     case,
@@ -31,26 +29,30 @@ from sqlalchemy import (
     update,
 )
 
-from stream_serve.errors import BadCursor, ConversationNotFound, MessageNotFound
-from stream_serve.events import Usage
+from stream_serve.errors import ConversationNotFound, HistoryError, MessageNotFound
 from stream_serve.history import migrate
 from stream_serve.history.base import Answer, Conversation, Message, Page, Status, Turn
 from stream_serve.history.database import Database
+from stream_serve.history.rows import (
+    columns_of,
+    conversation_of,
+    cursor_at,
+    message_of,
+    place_of,
+    title_of,
+    words_of,
+)
 from stream_serve.history.schema import Words, conversations, messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, RowMapping, Select
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-TITLE: Final = 80
-"""Characters of a first message that become the title."""
 
 USER: Final = "user"
 ASSISTANT: Final = "assistant"
 
-Content = str | list[dict[str, object]]
 Messages = list[Message]
 
 c = conversations.c
@@ -70,12 +72,19 @@ class SQLHistory:
         self._lease = lease
 
     async def open(self) -> None:
-        """See that the schema is right; on SQLite make the file, and bring the schema up to date."""
-        await self._database.prepare()
-        if self._database.path is None:
-            await migrate.require(self._database)
-        else:
-            await migrate.upgrade(self._database)
+        """See that the schema is right; on SQLite make the file, and bring the schema up to date.
+
+        Where that fails or is cancelled, no connection stays open.
+        """
+        try:
+            await self._database.prepare()
+            if self._database.path is None:
+                await migrate.require(self._database)
+            else:
+                await migrate.upgrade(self._database)
+        except (HistoryError, asyncio.CancelledError):
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Wait for what goes on (bounded), and close the connections."""
@@ -104,7 +113,7 @@ class SQLHistory:
         """Give a page; a conversation that changes meanwhile moves to the front, and no other does."""
         statement = self._conversations().where(c.owner == owner)
         if cursor is not None:
-            updated_at, seq = _place(cursor)
+            updated_at, seq = place_of(cursor)
             statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
         if query:
             statement = statement.where(self._mentions(query.casefold()))
@@ -115,8 +124,8 @@ class SQLHistory:
             more = len(rows) > limit
             rows = rows[:limit]
             return Page(
-                conversations=[_conversation(row) for row in rows],
-                next_cursor=_cursor(rows[-1]["updated_at"], rows[-1]["seq"])
+                conversations=[conversation_of(row) for row in rows],
+                next_cursor=cursor_at(rows[-1]["updated_at"], rows[-1]["seq"])
                 if more and rows
                 else None,
             )
@@ -131,7 +140,7 @@ class SQLHistory:
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
                 raise _unknown()
-            return _conversation(row)
+            return conversation_of(row)
 
         return await self._database.run(work, write=False)
 
@@ -143,7 +152,7 @@ class SQLHistory:
                 raise _unknown()
             statement = self._messages().where(m.conversation_id == conversation_id)
             rows = (await connection.execute(statement.order_by(m.seq))).mappings()
-            return [_message(row) for row in rows]
+            return [message_of(row) for row in rows]
 
         return await self._database.run(work, write=False)
 
@@ -186,14 +195,14 @@ class SQLHistory:
 
         The parent has to be an answer. The first message of an untitled conversation titles it.
         """
-        words = _words(content)
+        words = words_of(content)
 
         async def work(connection: AsyncConnection) -> Turn:
             if conversation_id is None:
-                conversation = await self._make(connection, owner, _title(words))
+                conversation = await self._make(connection, owner, title_of(words))
             else:
                 conversation = await self._lock(connection, owner, conversation_id)
-                await self._entitle(connection, conversation, _title(words))
+                await self._entitle(connection, conversation, title_of(words))
             parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
             question = secrets.token_urlsafe(16)
             await connection.execute(
@@ -237,7 +246,7 @@ class SQLHistory:
             await connection.execute(
                 update(messages)
                 .where(m.id == turn.answer_id, m.status == Status.GENERATING.value)
-                .values(**_answer(answer), lease_until=self._database.now() + self._lease)
+                .values(**columns_of(answer), lease_until=self._database.now() + self._lease)
             )
 
         await self._database.run(work, write=True)
@@ -255,7 +264,7 @@ class SQLHistory:
                 m.id == turn.answer_id,
                 m.status.in_([Status.GENERATING.value, Status.INTERRUPTED.value]),
             )
-            .values(**_answer(answer), status=answer.status.value, lease_until=None)
+            .values(**columns_of(answer), status=answer.status.value, lease_until=None)
         )
 
         async def work(connection: AsyncConnection) -> None:
@@ -324,7 +333,7 @@ class SQLHistory:
         self, connection: AsyncConnection, conversation_id: str
     ) -> Conversation:
         statement = self._conversations().where(c.id == conversation_id)
-        return _conversation((await connection.execute(statement)).mappings().one())
+        return conversation_of((await connection.execute(statement)).mappings().one())
 
     async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
         """Keep everybody else from changing a conversation until the end of the transaction."""
@@ -409,7 +418,7 @@ class SQLHistory:
         wanted: str | None = question
         for row in (await connection.execute(statement.order_by(m.seq.desc()))).mappings():
             if row["id"] == wanted:
-                path.append(_message(row))
+                path.append(message_of(row))
                 wanted = row["parent_id"]
         return path[::-1]
 
@@ -427,73 +436,3 @@ def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
 
 def _unknown() -> ConversationNotFound:
     return ConversationNotFound("there is no such conversation")
-
-
-def _words(content: str | Sequence[dict[str, object]]) -> str:
-    """Give what a person reads in a message: no images, no files."""
-    if isinstance(content, str):
-        return content
-    texts = (part.get("text") for part in content if part.get("type") == "text")
-    return "\n".join(text for text in texts if isinstance(text, str))
-
-
-def _title(words: str) -> str:
-    line = " ".join(words[: TITLE * 20].split())
-    return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
-
-
-def _answer(answer: Answer) -> dict[str, object]:
-    """Give the columns of an answer but for its status and lease."""
-    return {
-        "content": answer.content,
-        "search": answer.content.casefold(),
-        "reasoning": answer.reasoning,
-        "usage": msgspec.to_builtins(answer.usage),
-        "first_token_ms": answer.first_token_ms,
-        "error": answer.error,
-    }
-
-
-def _conversation(row: RowMapping) -> Conversation:
-    return Conversation(
-        id=row["id"],
-        title=row["title"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        live_run_id=row["live_run_id"],
-    )
-
-
-def _message(row: RowMapping) -> Message:
-    usage = row["usage"]
-    return Message(
-        id=row["id"],
-        parent_id=row["parent_id"],
-        role=row["role"],
-        content=cast("Content", row["content"]),
-        status=Status(row["shown"]),
-        created_at=row["created_at"],
-        reasoning=row["reasoning"],
-        model=row["model"],
-        usage=None if usage is None else msgspec.convert(usage, Usage),
-        first_token_ms=row["first_token_ms"],
-        run_id=row["run_id"],
-        error=row["error"],
-    )
-
-
-def _cursor(updated_at: float, seq: int) -> str:
-    place = msgspec.json.encode((updated_at, seq))
-    return urlsafe_b64encode(place).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[float, int]:
-    """Read a cursor. Raises `BadCursor`."""
-    try:
-        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
-        updated_at, seq = msgspec.json.decode(text, type=tuple[float, int])
-    except (UnicodeError, binascii.Error, msgspec.MsgspecError):
-        raise BadCursor("the cursor is not one that a page gave") from None
-    if _cursor(updated_at, seq) != cursor or not 0 <= seq < 2**63:
-        raise BadCursor("the cursor is not one that a page gave")
-    return updated_at, seq

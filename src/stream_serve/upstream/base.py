@@ -7,7 +7,7 @@ empty. When the iteration ends, `Call.finish` says how. Whatever happens, `Call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from msgspec import Struct
 
@@ -90,3 +90,11 @@ class Upstream(Protocol):
     async def close(self) -> None:
         """Close the pooled connections."""
         ...
+
+
+def text_of(content: object) -> str:
+    """Give the text of a message's content: a string, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return content
+    parts = cast("list[dict[str, object]]", content) if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if "text" in part)

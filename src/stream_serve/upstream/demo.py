@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from stream_serve.events import Chunk, Reasoning
-from stream_serve.upstream.base import ChatRequest, Finish
+from stream_serve.upstream.base import ChatRequest, Finish, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -156,7 +156,6 @@ class DemoCall:
 
 def _last_question(messages: list[dict[str, object]]) -> str:
     for message in reversed(messages):
-        content = message.get("content")
-        if message.get("role") == "user" and isinstance(content, str):
-            return content
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
     return ""

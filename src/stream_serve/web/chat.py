@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Annotated, Final, Literal, Self, cast
+import math
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
 from stream_serve.conversations import Conversations
-from stream_serve.errors import InvalidFields
 from stream_serve.run import OnDisconnect, Order, Task
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
-from stream_serve.web.body import read_json
+from stream_serve.web.body import invalid, read_json
 from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
 from stream_serve.web.runs import RUN_ID
@@ -45,8 +45,20 @@ def _content(value: object) -> object:
     if isinstance(value, list) and all(
         isinstance(part, dict) for part in cast("list[object]", value)
     ):
+        if not _finite(cast("list[object]", value)):
+            raise ValueError("should have only finite numbers")
         return cast("list[object]", value)
     raise ValueError("should be text, or a list of content parts (objects)")
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_finite(part) for part in cast("dict[str, object]", value).values())
+    if isinstance(value, list):
+        return all(_finite(part) for part in cast("list[object]", value))
+    return True
 
 
 def _stop(value: object) -> object:
@@ -130,19 +142,18 @@ class ChatBody(_Body):
         None, description="instead of a message: the message in the conversation to answer again"
     )
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
+    def check(self) -> None:
+        """Check what belongs together. Raises `InvalidFields`."""
         asked = [self.message, self.messages, self.regenerate]
         if sum(one is not None for one in asked) != 1:
-            raise ValueError("give one of message, messages and regenerate")
+            raise invalid("message", "give one of message, messages and regenerate")
         if self.conversation_id is None:
             if self.regenerate is not None or "parent_id" in self.model_fields_set:
-                raise ValueError("regenerate and parentId need a conversationId")
+                raise invalid("conversationId", "regenerate and parentId need it")
         elif self.messages is not None:
-            raise ValueError("a conversation has its own messages: give message, not messages")
+            raise invalid("messages", "a conversation has its own messages: give message")
         elif self.conversation_id == NEW and self.message is None:
-            raise ValueError("a new conversation begins with a message")
-        return self
+            raise invalid("message", "a new conversation begins with one")
 
     @property
     def prompt(self) -> str | None:
@@ -183,6 +194,7 @@ async def stream_chat(
     `continue`.
     """
     body = await read_json(request, ChatBody, max_bytes=settings.max_body_bytes)
+    body.check()
     owner = owner_of(request)
 
     async def prepare(run_id: str) -> Task:
@@ -237,4 +249,4 @@ def _run_id(request: Request, body: ChatBody) -> str | None:
         message = "should be the runId of the body, where both are given"
     else:
         return key
-    raise InvalidFields(f"Idempotency-Key: {message}", errors=(("Idempotency-Key", message),))
+    raise invalid("Idempotency-Key", message)

@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from stream_serve.conversations import Conversations
-from stream_serve.errors import InvalidFields
 from stream_serve.events import Usage
 from stream_serve.history.base import Conversation, Message
 from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
-from stream_serve.web.body import read_json
+from stream_serve.web.body import invalid, read_json
 from stream_serve.web.dependencies import conversations_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
 
@@ -126,9 +125,9 @@ async def list_conversations(
 ) -> Response:
     """List conversations, newest change first; `q` searches titles and messages."""
     if not 1 <= limit <= _MAX_PAGE:
-        raise _invalid("limit", f"should be from 1 to {_MAX_PAGE}")
+        raise invalid("limit", f"should be from 1 to {_MAX_PAGE}")
     if q is not None and len(q) > _MAX_QUERY:
-        raise _invalid("q", f"should have at most {_MAX_QUERY} characters")
+        raise invalid("q", f"should have at most {_MAX_QUERY} characters")
     history = await conversations.history()
     page = await history.list(_owner(request), limit=limit, cursor=cursor, query=q or None)
     views = [ConversationView.of(conversation) for conversation in page.conversations]
@@ -225,10 +224,6 @@ async def _detail(
 
 def _owner(request: Request) -> str:
     return owner_of(request) or ""
-
-
-def _invalid(name: str, message: str) -> InvalidFields:
-    return InvalidFields(f"{name}: {message}", errors=((name, message),))
 
 
 def _time(seconds: float) -> str:

@@ -182,9 +182,8 @@ def _is_preflight(scope: Scope, headers: Headers) -> bool:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
 
 
 def _bracketed(host: str) -> str:

@@ -78,6 +78,10 @@ async def on_request_error(request: Request, error: Exception) -> Response:
     return response
 
 
+_DETAILS: Final = {
+    404: "there is nothing at this path; /docs describes what there is",
+    405: "this path does not take this method; /docs describes what there is",
+}
 _HISTORY: Final[dict[type[HistoryError], tuple[int, str]]] = {
     ConversationNotFound: (404, "conversation_not_found"),
     MessageNotFound: (404, "message_not_found"),
@@ -105,10 +109,16 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     problem = Problem(
         title=phrase,
         status=error.status_code,
-        detail=f"{request.method} {request.url.path[:200]}: {phrase.lower()}",
+        detail=_DETAILS.get(error.status_code, phrase),
         code=phrase.lower().replace(" ", "_"),
     )
     return respond(problem, {**(error.headers or {}), **cors_headers(request.scope)})
+
+
+async def on_gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client left while it sent its body."""
+    del request, error
+    return Response(status_code=400)
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from stream_serve.errors import InvalidFields, RunNotFound
 from stream_serve.events import Error, Usage
 from stream_serve.run import Receipt, Run
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
+from stream_serve.web.body import invalid
 from stream_serve.web.dependencies import runs_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
 from stream_serve.web.stream import EventStream
@@ -113,9 +113,10 @@ async def stop_run(
     `end` with `finishReason: "stopped"`. The stop of an unknown run is kept for a minute: a start
     under that id is then refused.
     """
+    owner = owner_of(request)
     if not RUN_ID.fullmatch(run_id):
-        raise RunNotFound("there is no run with this id")
-    receipt: Receipt = await runs.stop(run_id, owner=owner_of(request))
+        runs.get(run_id, owner=owner)  # raises: no run has such an id, and no start can have it
+    receipt: Receipt = await runs.stop(run_id, owner=owner)
     return answer(request, receipt)
 
 
@@ -127,7 +128,6 @@ def _cursor(request: Request) -> int:
     ):
         if text:
             if not (text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS):
-                message = "should be the number of an event"
-                raise InvalidFields(f"{name}: {message}", errors=((name, message),))
+                raise invalid(name, "should be the number of an event")
             return int(text)
     return 0
