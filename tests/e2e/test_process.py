@@ -79,7 +79,7 @@ async def test_few_descriptors_are_no_end_of_the_service(
         assert set(statuses) == {200, 503}
         await client.close()
         async with aiohttp.ClientSession() as second:
-            status = 503
+            status, answer = 503, ""
             async with asyncio.timeout(20):
                 while status == 503:
                     async with second.post(
