@@ -35,10 +35,15 @@ REQUESTS = {
     "Unauthorized": (401, "unauthorized"),
     "ForeignOrigin": (403, "foreign_origin"),
     "RunNotFound": (404, "run_not_found"),
+    "RunConflict": (409, "run_conflict"),
+    "StoppedEarly": (409, "stopped_before_start"),
+    "CursorBeyondLog": (409, "cursor_beyond_log"),
     "BodyTooLarge": (413, "body_too_large"),
     "NotJSON": (415, "not_json"),
     "ForeignHost": (421, "foreign_host"),
     "InvalidFields": (422, "invalid_fields"),
+    "TooManyRuns": (429, "too_many_runs"),
+    "Full": (503, "full"),
     "Draining": (503, "draining"),
 }
 

@@ -5,30 +5,38 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from stream_serve.errors import Draining, LogNotFound, RunNotFound
+from stream_serve.errors import (
+    CursorBeyondLog,
+    Draining,
+    Full,
+    LogNotFound,
+    RunConflict,
+    RunNotFound,
+    StoppedEarly,
+    TooManyRuns,
+)
 from stream_serve.events import End, Error, Event
 from stream_serve.lifecycle import State
-from stream_serve.runs import Attachment, Limits, Runs
+from stream_serve.run import Bounds, OnDisconnect, Order, Task
+from stream_serve.runs import Attachment, Runs
 from stream_serve.streams.memory import MemoryStreamLog
 from stream_serve.terminal import read_events
-from support.upstream import REQUEST, StepUpstream
+from support.limits import limits
+from support.upstream import REQUEST, StepUpstream, ToldUpstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from stream_serve.run import Receipt, Run
-
-LIMITS = Limits(first_token=60, idle=60, run=60, retention=60, bytes=1_000_000)
 
 pytestmark = pytest.mark.both_loops
 
 
-def make(upstream: StepUpstream, **limits: Any) -> Runs:
+def make(upstream: StepUpstream, **changes: Any) -> Runs:
 
-    return Runs(upstream, MemoryStreamLog(), msgspec.structs.replace(LIMITS, **limits))
+    return Runs(upstream, MemoryStreamLog(), limits(**changes))
 
 
 async def turns(count: int) -> None:
@@ -49,7 +57,7 @@ def check(events: list[Event], attachment: Attachment) -> None:
     assert run.state.terminal
     assert (run.state is State.FAILED) == isinstance(ends[0], Error)
     assert run.over.is_set()
-    assert run.task is None
+    assert run.pump is None
 
 
 def stop(runs: Runs, run: Run) -> asyncio.Future[Receipt]:
@@ -63,8 +71,8 @@ def interrupt(runs: Runs, run: Run) -> None:
 
 def cancel(runs: Runs, run: Run) -> None:
     assert runs.running <= 1
-    if run.task is not None:
-        run.task.cancel()
+    if run.pump is not None:
+        run.pump.cancel()
 
 
 WAYS: dict[str, Callable[[Runs, Run], asyncio.Future[Receipt] | None]] = {
@@ -84,7 +92,7 @@ async def test_a_run_that_is_ended_at_any_turn_and_again_has_one_end_and_a_close
         for pause in range(4):
             upstream = StepUpstream()
             runs = make(upstream)
-            attachment = await runs.start(REQUEST, owner=None)
+            attachment = await runs.start(Order.of(REQUEST), owner=None)
             reading = asyncio.ensure_future(read(attachment))
             await turns(turn)
             waiting = [WAYS[first](runs, attachment.run)]
@@ -103,7 +111,7 @@ async def test_a_run_that_is_ended_at_any_turn_and_again_has_one_end_and_a_close
 
 async def test_a_stop_that_is_cancelled_itself_has_stopped_the_run_all_the_same() -> None:
     runs = make(StepUpstream(batches=10_000))
-    attachment = await runs.start(REQUEST, owner=None)
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
     reading = asyncio.ensure_future(read(attachment))
     await turns(5)
     stopping = asyncio.ensure_future(runs.stop(attachment.run.id, owner=None))
@@ -117,7 +125,7 @@ async def test_a_stop_that_is_cancelled_itself_has_stopped_the_run_all_the_same(
 
 async def test_the_last_reader_that_leaves_stops_the_run_and_an_earlier_one_does_not() -> None:
     runs = make(StepUpstream(batches=10_000))
-    attachment = await runs.start(REQUEST, owner=None)
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
     attachment.run.readers += 1
     await turns(5)
     attachment.close()
@@ -134,7 +142,7 @@ async def test_a_defect_in_an_upstream_is_an_internal_error_and_is_logged(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     runs = make(StepUpstream(defect=ValueError("a bug")))
-    attachment = await runs.start(REQUEST, owner=None)
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
     events = await read(attachment)
     assert isinstance(events[-1], Error)
     assert events[-1].code == "internal_error"
@@ -146,11 +154,11 @@ async def test_a_defect_in_an_upstream_is_an_internal_error_and_is_logged(
 async def test_a_shutdown_takes_no_new_runs_and_closes_the_upstream_last() -> None:
     upstream = StepUpstream(batches=10_000)
     runs = make(upstream)
-    attachment = await runs.start(REQUEST, owner=None)
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
     await turns(3)
     runs.interrupt()
     with pytest.raises(Draining):
-        await runs.start(REQUEST, owner=None)
+        await runs.start(Order.of(REQUEST), owner=None)
     assert not upstream.closed
     await runs.close()
     assert upstream.closed
@@ -159,7 +167,7 @@ async def test_a_shutdown_takes_no_new_runs_and_closes_the_upstream_last() -> No
 
 async def test_a_run_belongs_to_its_owner() -> None:
     runs = make(StepUpstream())
-    attachment = await runs.start(REQUEST, owner="anna")
+    attachment = await runs.start(Order.of(REQUEST), owner="anna")
     for owner in ("bert", None):
         with pytest.raises(RunNotFound):
             runs.get(attachment.run.id, owner=owner)
@@ -172,8 +180,8 @@ async def test_a_run_belongs_to_its_owner() -> None:
 async def test_a_forgotten_run_is_unknown_and_its_log_is_dropped() -> None:
     log = MemoryStreamLog()
 
-    runs = Runs(StepUpstream(), log, msgspec.structs.replace(LIMITS, retention=0.001))
-    attachment = await runs.start(REQUEST, owner=None)
+    runs = Runs(StepUpstream(), log, limits(retention=0.001))
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
     await read(attachment)
     async with asyncio.timeout(10):
         while True:
@@ -189,7 +197,171 @@ async def test_a_forgotten_run_is_unknown_and_its_log_is_dropped() -> None:
 
 async def test_ids_cannot_be_guessed() -> None:
     runs = make(StepUpstream())
-    ids = {(await runs.start(REQUEST, owner=None)).run.id for _ in range(100)}
+    ids = {(await runs.start(Order.of(REQUEST), owner=None)).run.id for _ in range(100)}
     assert len(ids) == 100
     assert all(len(run_id) == 22 for run_id in ids)
+    await runs.close()
+
+
+# One start
+
+
+async def slowly(run_id: str) -> Task:
+    del run_id
+    await turns(5)
+    return Task(REQUEST)
+
+
+def order(
+    run_id: str,
+    *,
+    fingerprint: bytes = b"f",
+    prepare: Callable[[str], Awaitable[Task]] = slowly,
+    on_disconnect: OnDisconnect = OnDisconnect.STOP,
+) -> Order:
+    return Order(
+        prepare=prepare, run_id=run_id, fingerprint=fingerprint, on_disconnect=on_disconnect
+    )
+
+
+async def test_two_identical_starts_at_once_are_one_generation_with_two_readers() -> None:
+    upstream = StepUpstream()
+    runs = make(upstream)
+    both = await asyncio.gather(*(runs.start(order("a" * 16), owner=None) for _ in range(2)))
+    first, second = await asyncio.gather(*(read(attachment) for attachment in both))
+    assert first == second
+    assert len(upstream.calls) == 1
+    third = await runs.start(order("a" * 16), owner=None)
+    assert await read(third) == first, "a finished run is joined, too"
+    assert len(upstream.calls) == 1
+    await runs.close()
+
+
+async def test_another_request_under_a_used_id_is_refused() -> None:
+    runs = make(StepUpstream())
+    await runs.start(order("a" * 16), owner=None)
+    with pytest.raises(RunConflict):
+        await runs.start(order("a" * 16, fingerprint=b"g"), owner=None)
+    await runs.start(order("a" * 16, fingerprint=b"g"), owner="anna")
+    await runs.close()
+
+
+async def test_a_start_that_fails_or_is_cancelled_leaves_its_id_and_its_place_free() -> None:
+    runs = make(StepUpstream(), total=1)
+
+    async def fail(run_id: str) -> Task:
+        raise ValueError(run_id)
+
+    for _ in range(3):
+        with pytest.raises(ValueError, match="aaaa"):
+            await runs.start(order("a" * 16, prepare=fail), owner=None)
+    starting = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+    await turns(1)
+    joining = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+    await turns(1)
+    starting.cancel()
+    await read(await joining)
+    assert starting.cancelled()
+    await runs.close()
+
+
+async def test_a_stop_before_the_start_refuses_the_start_without_a_call() -> None:
+    upstream = StepUpstream()
+    runs = make(upstream)
+    with pytest.raises(RunNotFound):
+        await runs.stop("a" * 16, owner=None)
+    with pytest.raises(StoppedEarly):
+        await runs.start(order("a" * 16), owner=None)
+    assert upstream.calls == []
+    await runs.start(order("a" * 16), owner="anna")
+    await runs.close()
+
+
+async def test_a_stop_during_the_start_stops_the_run_without_asking_the_provider() -> None:
+    upstream = StepUpstream()
+    runs = make(upstream)
+    starting = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+    await turns(1)
+    receipt = await runs.stop("a" * 16, owner=None)
+    assert receipt.outcome == "stopped"
+    assert not upstream.calls[0].begun
+    check(await read(await starting), await starting)
+    await runs.close()
+
+
+# Nobody reads
+
+
+async def test_a_run_that_goes_on_unread_is_stopped_when_nobody_comes_back_in_time() -> None:
+    upstream = ToldUpstream()
+    runs = Runs(upstream, MemoryStreamLog(), limits(detached=0.05))
+    attachment = await runs.start(order("a" * 16, on_disconnect=OnDisconnect.CONTINUE), owner=None)
+    upstream.calls[0].orders.put_nowait(1)
+    attachment.close()
+    await turns(5)
+    assert attachment.run.state is State.STREAMING
+    back = await runs.attach("a" * 16, owner=None)
+    assert attachment.run.detached is None
+    back.close()
+    async with asyncio.timeout(10):
+        await attachment.run.over.wait()
+    assert attachment.run.state is State.STOPPED
+    await runs.close()
+
+
+# Cursors and limits
+
+
+async def test_a_cursor_beyond_the_log_is_refused() -> None:
+    runs = make(StepUpstream())
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
+    events = await read(attachment)
+    with pytest.raises(CursorBeyondLog):
+        await runs.attach(attachment.run.id, owner=None, after=len(events) + 1)
+    for after in range(len(events) + 1):
+        reader = await runs.attach(attachment.run.id, owner=None, after=after)
+        assert await read(reader) == events[after:]
+    await runs.close()
+
+
+async def test_a_full_process_or_key_refuses_and_a_place_comes_free() -> None:
+    runs = make(StepUpstream(batches=1_000_000), total=3, each=2)
+    held = [await runs.start(Order.of(REQUEST), owner="anna") for _ in range(2)]
+    with pytest.raises(TooManyRuns) as refused:
+        await runs.start(Order.of(REQUEST), owner="anna")
+    assert dict(refused.value.headers)["Retry-After"]
+    await runs.start(Order.of(REQUEST), owner="bert")
+    with pytest.raises(Full):
+        await runs.start(Order.of(REQUEST), owner="carl")
+    await runs.stop(held[0].run.id, owner="anna")
+    await runs.start(Order.of(REQUEST), owner="anna")
+    assert runs.running == 3
+    await runs.close()
+    assert runs.running == 0
+
+
+async def test_only_so_many_ended_runs_are_kept() -> None:
+    runs = make(StepUpstream(batches=1), kept=2)
+    ids: list[str] = []
+    for _ in range(4):
+        attachment = await runs.start(Order.of(REQUEST), owner=None)
+        await read(attachment)
+        await attachment.run.over.wait()
+        ids.append(attachment.run.id)
+    for run_id in ids[:2]:
+        with pytest.raises(RunNotFound):
+            runs.get(run_id, owner=None)
+    for run_id in ids[2:]:
+        assert runs.get(run_id, owner=None).closed
+    await runs.close()
+
+
+async def test_a_run_with_too_many_events_is_cut() -> None:
+    upstream = ToldUpstream()
+    runs = Runs(upstream, MemoryStreamLog(), limits(bounds=Bounds(bytes=10_000_000, events=50)))
+    attachment = await runs.start(Order.of(REQUEST), owner=None)
+    upstream.calls[0].orders.put_nowait(100)
+    events = await read(attachment)
+    assert isinstance(events[-1], Error)
+    assert events[-1].code == "upstream_too_large"
     await runs.close()

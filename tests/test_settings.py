@@ -112,7 +112,9 @@ def test_every_setting_has_been_thought_of() -> None:
         *("allowed_hosts", "cors_origins", "max_body_bytes", "dashscope_api_key", "upstream_url"),
         *("upstream_api_key", "model", "system_prompt", "connect_timeout", "first_token_timeout"),
         *("idle_timeout", "run_timeout", "heartbeat_interval", "run_retention", "grace_timeout"),
-        *("max_run_bytes", "max_event_bytes"),
+        *("max_run_bytes", "max_event_bytes", "max_run_events", "max_runs", "max_runs_per_key"),
+        *("max_kept_runs", "max_kept_bytes", "detached_timeout", "database_url", "save_interval"),
+        *("lease", "history_tokens"),
     }
 
 
@@ -174,7 +176,14 @@ def test_keys_for_callers_are_a_comma_list_and_blanks_do_not_count(
     env(STREAM_SERVE_API_KEYS=" k1, k2,,  ,k3,")
     assert [secret(key) for key in Settings.load().api_keys] == ["k1", "k2", "k3"]
     env(STREAM_SERVE_API_KEYS=" , ")
-    assert Settings.load().api_keys == ()
+    with pytest.raises(SettingsError, match="STREAM_SERVE_API_KEYS"):
+        Settings.load()
+
+
+def test_a_misspelt_setting_is_named(env: Callable[..., None]) -> None:
+    dotenv("STREAM_SERVE_MODELL=x\nSTREAM_SERVE_MODEL=y\nOTHER=z\n")
+    env(STREAM_SERVE_API_KEY="x")
+    assert Settings.unknown() == ["STREAM_SERVE_API_KEY", "STREAM_SERVE_MODELL"]
 
 
 def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> None:

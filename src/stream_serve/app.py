@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from stream_serve import __version__
-from stream_serve.errors import RequestError
+from stream_serve.conversations import Conversations
+from stream_serve.errors import HistoryError, HistoryUnavailable, RequestError
+from stream_serve.history import migrate as migrations
+from stream_serve.history.sql import SQLHistory
+from stream_serve.history.urls import database_url
+from stream_serve.recorder import Recorder
+from stream_serve.run import Bounds
 from stream_serve.runs import Limits, Runs
 from stream_serve.settings import Settings
 from stream_serve.streams.memory import MemoryStreamLog
 from stream_serve.upstream.demo import DemoUpstream
 from stream_serve.upstream.openai import OpenAIUpstream
 from stream_serve.web import chat, pages, problems
+from stream_serve.web import conversations as web_conversations
 from stream_serve.web import runs as web_runs
 from stream_serve.web.gate import Gate
 from stream_serve.web.openapi import describe
@@ -26,6 +36,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from stream_serve.upstream.base import Upstream
+
+
+_log = structlog.stdlib.get_logger("stream_serve.app")
 
 
 def create_app(
@@ -38,17 +51,26 @@ def create_app(
     """
     settings = settings or Settings.load()
     settings.provider()
+    url = database_url(settings.database_url)
+    new = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Runs]]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
         del app
-        runs = create_runs(settings)
+        history = SQLHistory(settings.database_url, lease=settings.lease)
+        conversations = Conversations(history, tokens=settings.history_tokens)
+        recorder = Recorder(history, interval=settings.save_interval)
+        runs = create_runs(settings, recorder)
         try:
+            if not new:
+                await _look(conversations)
             if on_start is not None:
                 on_start(runs)
-            yield {"runs": runs}
+            yield {"runs": runs, "conversations": conversations}
         finally:
             await runs.close()
+            await recorder.close()
+            await conversations.close()
 
     app = FastAPI(
         title="stream-serve",
@@ -63,8 +85,10 @@ def create_app(
     app.add_middleware(Gate, settings=settings, refuse=problems.from_error)
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
-    for router in (chat.router, web_runs.router, pages.router):
+    app.add_exception_handler(HistoryError, problems.on_history_error)
+    for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
         app.include_router(router)
     app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
     app.mount("/test-stream", pages.Assets())
@@ -83,16 +107,40 @@ def create_upstream(settings: Settings) -> Upstream:
     )
 
 
-def create_runs(settings: Settings) -> Runs:
+def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
     """Give the runs of a process. Needs a running event loop; `Runs.close` ends them."""
     limits = Limits(
         first_token=settings.first_token_timeout,
         idle=settings.idle_timeout,
         run=settings.run_timeout,
         retention=settings.run_retention,
-        bytes=settings.max_run_bytes,
+        detached=settings.detached_timeout,
+        bounds=Bounds(settings.max_run_bytes, settings.max_run_events),
+        total=settings.max_runs,
+        each=settings.max_runs_per_key,
+        kept=settings.max_kept_runs,
+        kept_bytes=settings.max_kept_bytes,
     )
-    return Runs(create_upstream(settings), MemoryStreamLog(), limits)
+    return Runs(create_upstream(settings), MemoryStreamLog(), limits, recorder)
+
+
+async def migrate(settings: Settings) -> str:
+    """Bring the schema of the conversations' database up to date; give its version.
+
+    Raises `HistorySchemaError`, `HistoryUnavailable`.
+    """
+    return await migrations.migrate(settings.database_url)
+
+
+async def _look(conversations: Conversations) -> None:
+    """Open the conversations at start: a wrong schema is refused now, a database that is away later.
+
+    Answers that a crash has cut are found here. Raises `HistorySchemaError`.
+    """
+    try:
+        await conversations.history()
+    except HistoryUnavailable as error:
+        _log.warning("the conversations cannot be reached yet", error=str(error))
 
 
 async def _show_description(app: FastAPI, request: object) -> JSONResponse:

@@ -7,13 +7,12 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
-import structlog
 import typer
 from rich.console import Console
 
-from stream_serve import __version__, doctor, server, terminal
-from stream_serve.app import create_runs
-from stream_serve.errors import SettingsError
+from stream_serve import __version__, doctor, logs, server, terminal
+from stream_serve.app import create_runs, migrate
+from stream_serve.errors import HistoryError, SettingsError
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
 
@@ -28,14 +27,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_OWN_OPTIONS = {"--version", "--help"}
+
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command; options without a command are those of `serve`."""
+    if len(sys.argv) > 1 and sys.argv[1].startswith("-") and sys.argv[1] not in _OWN_OPTIONS:
+        sys.argv.insert(1, "serve")
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, HistoryError) as error:
         _refuse(str(error))
 
 
@@ -85,7 +88,9 @@ def chat(
 ) -> None:
     """Ask one question and stream the answer; Ctrl+C stops the generation."""
     settings = Settings.load()
-    message = prompt if prompt is not None else sys.stdin.read()
+    message = prompt if prompt is not None else _read_input()
+    if not message.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in message):
+        _refuse("the prompt is not UTF-8")
     if not message.strip():
         _refuse('nothing to ask: give a prompt, as in: stream-serve chat "Hello"')
     options: dict[str, object] = {} if thinking is None else {"enable_thinking": thinking}
@@ -93,7 +98,7 @@ def chat(
     async def ask() -> int:
         async with _runs(settings) as runs:
             request = ChatRequest(
-                model=model or runs.model,
+                model=runs.model_for(model),
                 messages=[
                     {"role": "system", "content": system or settings.system_prompt},
                     {"role": "user", "content": message},
@@ -103,6 +108,14 @@ def chat(
             return await terminal.chat(runs, request)
 
     raise typer.Exit(asyncio.run(ask()))
+
+
+@app.command(name="migrate")
+def bring_up_to_date() -> None:
+    """Bring the schema of the conversations' database up to date."""
+    settings = Settings.load()
+    asyncio.run(migrate(settings))
+    typer.echo("the schema is up to date")
 
 
 @app.command(name="doctor")
@@ -120,12 +133,19 @@ def examine() -> None:
 @asynccontextmanager
 async def _runs(settings: Settings) -> AsyncGenerator[Runs]:
     """Give the runs of a command; only defects are logged."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
+    logs.configure("error", settings.log_format)
     runs = create_runs(settings)
     try:
         yield runs
     finally:
         await runs.close()
+
+
+def _read_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        _refuse("standard input is not UTF-8")
 
 
 def _refuse(message: str) -> NoReturn:

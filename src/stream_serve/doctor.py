@@ -9,6 +9,7 @@ from rich.text import Text
 
 from stream_serve import __version__
 from stream_serve.events import Chunk, End, Error
+from stream_serve.run import Order
 from stream_serve.settings import PLACEHOLDER_KEY
 from stream_serve.terminal import read_events
 from stream_serve.upstream.base import ChatRequest
@@ -56,9 +57,9 @@ async def examine(runs: Runs, settings: Settings, console: Console) -> bool:
             style="yellow",
         )
     request = ChatRequest(
-        model=runs.model, messages=[{"role": "user", "content": QUESTION}], options={}
+        model=runs.model_for(None), messages=[{"role": "user", "content": QUESTION}], options={}
     )
-    attachment = await runs.start(request, owner=None)
+    attachment = await runs.start(Order.of(request), owner=None)
     try:
         return await _report(attachment, console)
     finally:

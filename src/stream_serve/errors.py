@@ -7,10 +7,15 @@
     │   ├── Unauthorized           401  no key, or a wrong one
     │   ├── ForeignOrigin          403  another site's page, not allowed here
     │   ├── RunNotFound            404  unknown, forgotten, or somebody else's
+    │   ├── RunConflict            409  the id belongs to a run of another request
+    │   ├── StoppedEarly           409  a stop came before the start
+    │   ├── CursorBeyondLog        409  the cursor is ahead of the run
     │   ├── BodyTooLarge           413
     │   ├── NotJSON                415
     │   ├── ForeignHost            421  a Host header that is not this service's
     │   ├── InvalidFields          422  the fields are named in `errors`
+    │   ├── TooManyRuns            429  the key has as many runs as it may have
+    │   ├── Full                   503  the process has as many runs as it may have
     │   └── Draining               503  the process is about to end
     ├── RunFailure                 how a run ended badly; `code` goes out in the `error` event
     │   ├── UpstreamError          the provider's doing
@@ -27,9 +32,15 @@
     │   ├── RunTimeout             the run took longer than a run may take
     │   ├── RunInterrupted         the process ended before the run did
     │   └── InternalError          a defect of ours; the log has the traceback
-    └── LogError                   the event log
-        ├── LogExists              a log of this name is there already
-        └── LogNotFound            no log of this name, or it was dropped
+    ├── LogError                   the event log
+    │   ├── LogExists              a log of this name is there already
+    │   └── LogNotFound            no log of this name, or it was dropped
+    └── HistoryError               the conversations
+        ├── HistoryUnavailable     the database is slow or away
+        ├── HistorySchemaError     the schema is not the one that this version needs
+        ├── ConversationNotFound   unknown, deleted, or somebody else's
+        ├── MessageNotFound        no such message in the conversation
+        └── BadCursor              the cursor is not one that a page gave
 
 Foreign errors are mapped once, at the adapter that met them (`upstream/`), and turned into HTTP or
 SSE once, in `web/`.
@@ -99,6 +110,30 @@ class RunNotFound(RequestError):
     title = "No such run"
 
 
+class RunConflict(RequestError):
+    """409: the id was used for a run of another request."""
+
+    status = 409
+    code = "run_conflict"
+    title = "This run id was used for another request"
+
+
+class StoppedEarly(RequestError):
+    """409: the run was stopped before it was started."""
+
+    status = 409
+    code = "stopped_before_start"
+    title = "This run was stopped before it started"
+
+
+class CursorBeyondLog(RequestError):
+    """409: the cursor is ahead of the run's events."""
+
+    status = 409
+    code = "cursor_beyond_log"
+    title = "The cursor is ahead of the run"
+
+
 class BodyTooLarge(RequestError):
     """413: the body is larger than `STREAM_SERVE_MAX_BODY_BYTES`."""
 
@@ -129,6 +164,22 @@ class InvalidFields(RequestError):
     status = 422
     code = "invalid_fields"
     title = "Some fields are missing or wrong"
+
+
+class TooManyRuns(RequestError):
+    """429: the key has as many runs at once as it may have."""
+
+    status = 429
+    code = "too_many_runs"
+    title = "Too many runs at once"
+
+
+class Full(RequestError):
+    """503: the process has as many runs at once as it may have."""
+
+    status = 503
+    code = "full"
+    title = "The service is full"
 
 
 class Draining(RequestError):
@@ -265,3 +316,27 @@ class LogExists(LogError):
 
 class LogNotFound(LogError):
     """There is no log of this name, or it was dropped."""
+
+
+class HistoryError(StreamServeError):
+    """The conversations cannot do what was asked."""
+
+
+class HistoryUnavailable(HistoryError):
+    """The database is slow or away."""
+
+
+class HistorySchemaError(HistoryError):
+    """The schema is not the one that this version needs; the message says what to do."""
+
+
+class ConversationNotFound(HistoryError):
+    """There is no such conversation for this owner."""
+
+
+class MessageNotFound(HistoryError):
+    """There is no such message in the conversation."""
+
+
+class BadCursor(HistoryError):
+    """The cursor is not one that a page gave."""

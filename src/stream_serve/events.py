@@ -29,11 +29,17 @@ class Usage(Struct, frozen=True, rename="camel", omit_defaults=True):
     reasoning_tokens: int | None = None
 
 
-class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start"):
-    """The run has begun; the provider has not answered yet."""
+class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", omit_defaults=True):
+    """The run has begun; the provider has not answered yet.
+
+    In a conversation it names the conversation, the user message and the answer that it becomes.
+    """
 
     run_id: str
     model: str
+    conversation_id: str | None = None
+    user_message_id: str | None = None
+    message_id: str | None = None
 
 
 class Chunk(Struct, frozen=True, tag_field="type", tag="chunk"):
@@ -48,7 +54,10 @@ class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning"):
     content: str
 
 
-class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end"):
+_SAVED: Final = "in a conversation: whether the answer is stored by now; else it is absent"
+
+
+class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit_defaults=True):
     """The run ended well, or was stopped."""
 
     finish_reason: Annotated[
@@ -60,6 +69,7 @@ class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end"):
         ),
     ]
     usage: Usage
+    saved: Annotated[bool, Meta(description=_SAVED)] | None = None
 
 
 class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", omit_defaults=True):
@@ -72,9 +82,10 @@ class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", 
     retry_after: Annotated[float, Meta(description="seconds")] | None = None
     provider_code: Annotated[str, Meta(description="the provider's own code")] | None = None
     request_id: Annotated[str, Meta(description="the provider's id of the request")] | None = None
+    saved: Annotated[bool, Meta(description=_SAVED)] | None = None
 
     @classmethod
-    def of(cls, failure: RunFailure) -> Error:
+    def of(cls, failure: RunFailure, *, saved: bool | None = None) -> Error:
         """Describe a failure to the readers of the run."""
         return cls(
             error=ERROR_TITLE,
@@ -84,6 +95,7 @@ class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", 
             retry_after=failure.retry_after,
             provider_code=failure.provider_code,
             request_id=failure.request_id,
+            saved=saved,
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Final, TypedDict
@@ -39,8 +40,11 @@ class _Options(TypedDict):
     access_log: bool
     server_header: bool
     timeout_graceful_shutdown: int
+    limit_concurrency: int
 
 
+_MOST_FILES: Final = 1_048_576
+_OTHER_FILES: Final = 24
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
@@ -95,6 +99,8 @@ def announce(settings: Settings, url: str) -> None:
         model=provider.model if provider is not None else "demo",
         keys=len(settings.api_keys),
     )
+    for name in Settings.unknown():
+        _log.warning(f"{name} is not a setting of this service: is it misspelt?")
     if settings.placeholder_key:
         _log.warning(
             f"the API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key: put your own "
@@ -131,7 +137,23 @@ def _options(settings: Settings) -> _Options:
         "access_log": False,
         "server_header": False,
         "timeout_graceful_shutdown": math.ceil(settings.grace_timeout),
+        "limit_concurrency": _connections(),
     }
+
+
+def _connections() -> int:
+    """Say how many connections may be open: a run needs one on each side, and some are for others.
+
+    The process takes as many descriptors as it may have. Further connections get 503 from uvicorn.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        most = _MOST_FILES
+    most = min(most, _MOST_FILES)
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
+    return max(1, (most - _OTHER_FILES) // 2)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

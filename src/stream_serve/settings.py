@@ -7,10 +7,12 @@ current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from msgspec import Struct
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -93,6 +95,19 @@ class Settings(BaseSettings):
         None, description="base URL of an OpenAI-compatible server, without /chat/completions"
     )
     upstream_api_key: SecretStr | None = None
+    database_url: str = Field(
+        "sqlite:///data/stream-serve.db", description="where conversations are kept"
+    )
+    save_interval: Seconds = Field(
+        5.0, description="between two times that a running answer's text is stored"
+    )
+    lease: Seconds = Field(
+        15.0, description="after which a running answer that nobody renews counts as interrupted"
+    )
+    history_tokens: int = Field(
+        8_000, gt=0, description="tokens of a conversation's history that go to the provider"
+    )
+
     model: str | None = Field(None, description="the model that answers when a request names none")
     system_prompt: str = "你是一个专业的编程助手"
 
@@ -103,7 +118,15 @@ class Settings(BaseSettings):
     heartbeat_interval: Seconds = 15.0
     run_retention: Seconds = Field(300.0, description="how long a run is known after its end")
     grace_timeout: Seconds = Field(10.0, description="how long open responses may take at shutdown")
-    max_run_bytes: int = Field(16_777_216, gt=0, description="events that one run may have")
+    detached_timeout: Seconds = Field(
+        300.0, description="how long a run goes on that nobody reads, where its caller wants that"
+    )
+    max_run_bytes: int = Field(16_777_216, gt=0, description="the events of one run")
+    max_run_events: int = Field(200_000, gt=2, description="the number of events of one run")
+    max_runs: int = Field(10_000, gt=0, description="runs at once in the process")
+    max_runs_per_key: int = Field(1_000, gt=0, description="runs at once of one API key")
+    max_kept_runs: int = Field(10_000, gt=0, description="runs that are known after their end")
+    max_kept_bytes: int = Field(268_435_456, gt=0, description="the events of those, together")
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
 
     @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
@@ -112,6 +135,18 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
         return value
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _check_keys(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip() and not value.replace(",", "").strip():
+            raise ValueError("there is no key in it")
+        return value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
 
     @field_validator("dashscope_api_key", "upstream_api_key")
     @classmethod
@@ -158,6 +193,15 @@ class Settings(BaseSettings):
                 f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
             ]
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
+
+    @classmethod
+    def unknown(cls) -> list[str]:
+        """Name the variables that look like settings and are none: misspelt, most likely."""
+        known = {f"STREAM_SERVE_{name.upper()}" for name in cls.model_fields}
+        given = {**dotenv_values(".env"), **os.environ}
+        return sorted(
+            name for name in given if name.startswith("STREAM_SERVE_") and name not in known
+        )
 
     @property
     def placeholder_key(self) -> bool:

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from stream_serve import sse
 from stream_serve.events import Chunk, End, Error, Event, Reasoning
+from stream_serve.run import Order
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,7 +50,7 @@ async def chat(runs: Runs, request: ChatRequest) -> int:
     Cancelling it stops the run.
     """
     notes = Console(stderr=True, highlight=False, markup=False)
-    attachment = await runs.start(request, owner=None)
+    attachment = await runs.start(Order.of(request), owner=None)
     stopping: list[asyncio.Task[Receipt]] = []
 
     def stop() -> None:

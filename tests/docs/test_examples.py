@@ -53,8 +53,10 @@ async def test_the_curl_examples_work(
     service: Service, client: aiohttp.ClientSession, readme: str
 ) -> None:
     examples = [block for block in blocks(readme, "bash") if "curl" in block]
-    assert len(examples) == 2
-    chat, stop = (example.replace("http://localhost:3000", service.url) for example in examples)
+    assert len(examples) == 4
+    chat, stop, resume, converse = (
+        example.replace("http://localhost:3000", service.url) for example in examples
+    )
     answer = await shell(chat)
     assert 'data: {"type":"start"' in answer
     assert 'data: {"type":"end"' in answer
@@ -62,10 +64,16 @@ async def test_the_curl_examples_work(
         await stream.until("chunk")
         receipt = await shell(stop, RUN_ID=stream.run_id)
         assert '"outcome":"stopped","upstreamClosed":true' in receipt
+    rest = await shell(resume, RUN_ID=stream.run_id)
+    assert rest.startswith("id: 3\n")
+    assert '"finishReason":"stopped"' in rest
+    kept = await shell(converse)
+    assert '"conversationId":"' in kept
+    assert '"saved":true' in kept
 
 
 async def test_the_browser_example_works(service: Service, readme: str) -> None:
-    (example,) = blocks(readme, "js")
+    example = blocks(readme, "js")[0]
     async with browser() as open_page:
         page = await open_page()
         await page.goto(f"{service.url}/test-stream.html")
@@ -83,8 +91,7 @@ async def test_the_browser_example_works(service: Service, readme: str) -> None:
 async def test_aborting_the_browser_example_stops_the_generation(
     upstream: ScriptedUpstream, service: Service, readme: str
 ) -> None:
-    (example,) = blocks(readme, "js")
-    example = example.replace("{ message }", '{ message, model: "hang-mid" }')
+    example = blocks(readme, "js")[0].replace("{ message }", '{ message, model: "hang-mid" }')
     async with browser() as open_page:
         page = await open_page()
         await page.goto(f"{service.url}/test-stream.html")
@@ -101,6 +108,30 @@ async def test_aborting_the_browser_example_stops_the_generation(
         )
         assert name == "AbortError"
         await upstream.wait_for(lambda record: record.closed_by == "peer")
+
+
+async def test_following_with_an_eventsource_works(
+    service: Service, client: aiohttp.ClientSession, readme: str
+) -> None:
+    example = blocks(readme, "js")[1]
+    async with (
+        ask(client, service.url, model="answer?interval=0.005") as stream,
+        browser() as open_page,
+    ):
+        page = await open_page()
+        await page.goto(f"{service.url}/test-stream.html")
+        result = await page.evaluate(
+            f"""(runId) => new Promise((done) => {{
+                {example}
+                let text = "";
+                follow(runId, (event) => {{
+                    text += event.type === "chunk" ? event.content : "";
+                    if (event.type === "end") done([text, event.finishReason]);
+                }});
+            }})""",
+            stream.run_id,
+        )
+    assert result == [ANSWER, "stop"]
 
 
 def test_the_table_of_settings_has_every_setting_and_its_default(readme: str) -> None:

@@ -41,11 +41,11 @@ async def post(
 
 
 FIELDS: dict[str, tuple[Any, str]] = {
-    "nothing": ({}, "body"),
-    "both": ({"message": "a", "messages": [{"role": "user", "content": "b"}]}, "body"),
+    "nothing": ({}, "message"),
+    "both": ({"message": "a", "messages": [{"role": "user", "content": "b"}]}, "message"),
     "an empty message": ({"message": ""}, "message"),
     "a message that is no text": ({"message": 5}, "message"),
-    "null": ({"message": None}, "body"),
+    "null": ({"message": None}, "message"),
     "a list": ([], "body"),
     "an unknown field": ({"message": "a", "temprature": 1}, "temprature"),
     "a temperature as text": ({"message": "a", "temperature": "1"}, "temperature"),
@@ -72,6 +72,17 @@ async def test_a_wrong_field_is_named(
     status, problem = await post(client, service.url + CHAT, json.dumps(body))
     assert (status, problem["code"]) == (422, "invalid_fields")
     assert field in [error["field"] for error in problem["errors"]]
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+async def test_a_number_that_is_none_is_refused_inside_a_message_too(
+    service: Service, client: aiohttp.ClientSession, value: str
+) -> None:
+    part = f'{{"type": "text", "text": "x", "n": {value}}}'
+    body = f'{{"messages": [{{"role": "user", "content": [{part}]}}]}}'
+    status, problem = await post(client, service.url + CHAT, body)
+    assert status in {400, 422}
+    assert "messages[0].content" in str(problem) or status == 400
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -167,6 +178,15 @@ async def test_an_unknown_path_or_method_is_a_problem_too(
         async with client.request(method, service.url + path) as response:
             assert response.status == status
             assert response.content_type == "application/problem+json"
+
+
+async def test_the_pages_and_health_answer_head(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    for path in ("/test-stream.html", "/health"):
+        async with client.head(service.url + path) as response:
+            assert response.status == 200
+            assert await response.read() == b""
 
 
 async def test_files_outside_the_pages_are_not_served(service: Service) -> None:
@@ -274,6 +294,7 @@ async def test_a_foreign_host_is_refused_where_no_keys_are_set(
         ("LOCALHOST", 200),
         ("evil.example", 421),
         ("localhost.evil.example", 421),
+        ("[::1]evil.example", 421),
         ("127.0.0.1.evil.example", 421),
         ("10.0.0.1", 421),
         ("", 421),

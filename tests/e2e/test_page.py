@@ -5,110 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import expect
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from support.page import PATIENCE, visit
 
-    from playwright.async_api import Locator, Page, Route
+if TYPE_CHECKING:
+    from playwright.async_api import Route
 
     from stream_serve.testing import ScriptedUpstream
+    from support.page import KeyedService, PageFactory, Service
 
-    PageFactory = Callable[..., Awaitable[Page]]
-
-PATIENCE: Final = 15_000  # milliseconds
 ROWS: Final = 500  # rows of the inspector that stay in the page
 
 EVENTS_WITHOUT_AN_END: Final = (
     'id: 1\ndata: {"type":"start","runId":"run-1","model":"m"}\n\n'
     'id: 2\ndata: {"type":"chunk","content":"半句"}\n\n'
 )
-
-
-class Service(Protocol):
-    """A running service."""
-
-    @property
-    def url(self) -> str: ...
-
-
-class KeyedService(Service, Protocol):
-    """A running service that wants a key."""
-
-    @property
-    def key(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class Debugger:
-    """The page, in the words of who uses it."""
-
-    page: Page
-
-    @property
-    def answer(self) -> Locator:
-        return self.page.locator("#answer-text")
-
-    @property
-    def status(self) -> Locator:
-        return self.page.get_by_role("status")
-
-    @property
-    def start(self) -> Locator:
-        return self.page.locator("#start")
-
-    @property
-    def stop(self) -> Locator:
-        return self.page.locator("#stop")
-
-    @property
-    def mark(self) -> Locator:
-        return self.page.locator("#stopped-mark")
-
-    @property
-    def receipt(self) -> Locator:
-        return self.page.locator("#receipt")
-
-    @property
-    def failure(self) -> Locator:
-        return self.page.locator("#failure")
-
-    @property
-    def rows(self) -> Locator:
-        return self.page.locator("#events tr")
-
-    async def fill(self, model: str, message: str = "你好") -> None:
-        await self.page.locator("#model").fill(model)
-        await self.page.locator("#message").fill(message)
-
-    async def send(self, model: str, message: str = "你好") -> None:
-        await self.fill(model, message)
-        await self.start.click()
-
-    async def reaches(self, state: str) -> None:
-        """Wait for the run's state: streaming, finished, stopped, failed or cut."""
-        line = self.page.locator("#status-line")
-        await expect(line).to_have_attribute("data-state", state, timeout=PATIENCE)
-
-    async def column(self, name: str) -> list[str]:
-        return await self.page.locator(f"#events td.{name}").all_text_contents()
-
-    async def overflow(self) -> int:
-        """How many pixels the page is wider than its window."""
-        return await self.page.evaluate(
-            "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-        )
-
-
-async def visit(page_context: PageFactory, service: Service, **options: object) -> Debugger:
-    """Open the page and wait until it has met the service."""
-    page = await page_context(**{"locale": "zh-CN", **options})
-    async with page.expect_response("**/ai/info"):
-        await page.goto(f"{service.url}/test-stream.html")
-    return Debugger(page)
 
 
 # Sending
@@ -256,8 +170,8 @@ async def test_stop_before_the_first_token_closes_the_upstream_too(
     assert [record.closed_by for record in upstream.requests] in ([], ["peer"])
 
 
-async def test_stop_before_the_run_is_known_closes_the_request(
-    service: Service, page_context: PageFactory
+async def test_stop_before_the_first_byte_reaches_the_run_by_its_id(
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service)
     held: list[Route] = []
@@ -273,6 +187,12 @@ async def test_stop_before_the_run_is_known_closes_the_request(
     await expect(debugger.mark).to_have_text("[用户停止生成]")
     await expect(debugger.receipt).to_contain_text("没有回执")
     await expect(debugger.start).to_be_enabled()
+    late = await debugger.page.request.post(
+        f"{service.url}/ai/chat/stream-sse", data=held[0].request.post_data_json
+    )
+    assert late.status == 409
+    assert (await late.json())["code"] == "stopped_before_start"
+    assert upstream.requests == []
 
 
 async def test_a_stop_from_elsewhere_is_shown_as_a_stop(
@@ -302,126 +222,6 @@ async def test_a_new_message_after_a_stop_starts_clean(
     await expect(debugger.mark).to_be_hidden()
     await expect(debugger.receipt).to_be_hidden()
     assert (await debugger.column("id"))[0] == "1"
-
-
-# Keyboard and screen readers
-
-
-async def test_control_enter_sends_and_escape_stops(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service)
-    await debugger.fill("hang-mid", "one line")
-    await debugger.page.keyboard.press("Enter")
-    await expect(debugger.page.locator("#message")).to_have_value("one line\n")
-    await expect(debugger.status).to_have_text("就绪")
-    await debugger.page.keyboard.press("Control+Enter")
-    await expect(debugger.answer).not_to_be_empty()
-    await debugger.page.keyboard.press("Escape")
-    await debugger.reaches("stopped")
-    await expect(debugger.page.locator("#message")).to_be_focused()
-
-
-async def test_the_focus_goes_from_button_to_button_and_is_not_lost(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service)
-    await debugger.fill("hang-mid")
-    await debugger.start.focus()
-    await debugger.page.keyboard.press("Enter")
-    await expect(debugger.stop).to_be_focused()
-    await expect(debugger.answer).not_to_be_empty()
-    await debugger.page.keyboard.press("Enter")
-    await debugger.reaches("stopped")
-    await expect(debugger.start).to_be_focused()
-
-
-async def test_only_the_status_line_is_announced(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service)
-    live = debugger.page.locator("[aria-live], [role=status], [role=alert], [role=log]")
-    await expect(live).to_have_count(1)
-    await expect(debugger.status).to_have_text("就绪")
-    await debugger.send("hang-mid")
-    await expect(debugger.answer).not_to_be_empty()
-    await expect(debugger.status).to_have_text("已开始，正在接收…")
-
-
-async def test_every_field_and_button_has_a_name(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service)
-    names: dict[Literal["textbox", "switch", "button", "region", "tab"], tuple[str, ...]] = {
-        "textbox": ("消息", "系统提示词", "模型"),
-        "switch": ("思考",),
-        "button": ("开始聊天", "停止生成", "复制回答"),
-        "region": ("请求", "回答", "事件检查器"),
-        "tab": ("事件", "原始字节", "curl"),
-    }
-    for role, all_of_it in names.items():
-        for name in all_of_it:
-            found = debugger.page.get_by_role(role, name=name, exact=True)
-            assert await found.count() > 0, f"{role} {name}"
-
-
-async def test_the_tabs_go_by_arrow_keys(service: Service, page_context: PageFactory) -> None:
-    debugger = await visit(page_context, service)
-    page = debugger.page
-    await page.get_by_role("tab", name="事件").focus()
-    await page.keyboard.press("ArrowRight")
-    await expect(page.get_by_role("tab", name="原始字节")).to_be_focused()
-    await expect(page.locator("#panel-raw")).to_be_visible()
-    await expect(page.locator("#panel-events")).to_be_hidden()
-    await page.keyboard.press("End")
-    await expect(page.locator("#panel-curl")).to_be_visible()
-    await page.keyboard.press("ArrowRight")
-    await expect(page.locator("#panel-events")).to_be_visible()
-
-
-# Languages
-
-
-async def test_the_language_is_the_browsers_until_another_is_chosen_and_remembered(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service, locale="zh-CN")
-    page = debugger.page
-    await expect(debugger.start).to_contain_text("开始聊天")
-    await expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
-    await expect(page).to_have_title("stream-serve · 流式调试")
-
-    await page.get_by_role("button", name="English").click()
-    await expect(page.get_by_role("button", name="Start", exact=True)).to_be_visible()
-    await expect(page.get_by_role("button", name="Stop generating")).to_be_visible()
-    await expect(page.locator("html")).to_have_attribute("lang", "en")
-    await expect(page).to_have_title("stream-serve · Stream debugger")
-
-    await page.reload()
-    await expect(debugger.start).to_contain_text("Start")
-
-
-async def test_a_browser_in_another_language_gets_english(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service, locale="fr-FR")
-    await expect(debugger.start).to_contain_text("Start")
-
-
-async def test_what_is_already_shown_changes_language_too(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service)
-    await debugger.send("hang-mid")
-    await expect(debugger.answer).not_to_be_empty()
-    text = await debugger.answer.text_content() or ""
-    await debugger.stop.click()
-    await expect(debugger.receipt).to_contain_text("停止回执")
-    await debugger.page.get_by_role("button", name="English").click()
-    await expect(debugger.receipt).to_contain_text("Stop receipt")
-    await expect(debugger.mark).to_have_text("[stopped by the user]")
-    await expect(debugger.status).to_have_text("Stopped")
-    await expect(debugger.answer).to_have_text(text)
 
 
 # Failures
@@ -468,6 +268,25 @@ async def test_a_stream_without_an_end_is_shown_as_cut(
     await debugger.reaches("cut")
     await expect(debugger.answer).to_have_text("半句")
     await expect(debugger.failure).to_contain_text("可能不完整")
+    await expect(debugger.failure).to_contain_text("run_not_found")
+    await expect(debugger.start).to_be_enabled()
+
+
+async def test_a_gap_in_the_numbers_is_an_error_and_text_after_it_is_not_shown(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service)
+    gap = EVENTS_WITHOUT_AN_END + 'id: 4\ndata: {"type":"chunk","content":"后文"}\n\n'
+
+    async def skip(route: Route) -> None:
+        await route.fulfill(headers={"Content-Type": "text/event-stream"}, body=gap)
+
+    await debugger.page.route("**/ai/chat/stream-sse", skip)
+    await debugger.send("answer")
+    await debugger.reaches("failed")
+    await expect(debugger.answer).to_have_text("半句")
+    await expect(debugger.failure).to_contain_text("应为第 3 个事件，收到的是第 4 个")
+    await expect(debugger.page.locator("#events-skipped")).to_be_visible()
 
 
 async def test_a_response_that_is_no_stream_is_not_taken_for_one(
@@ -603,7 +422,8 @@ async def test_the_request_can_be_copied_as_curl(
     words = shlex.split(command.replace("\\\n", ""))
     assert words[:3] == ["curl", "-N", f"{service.url}/ai/chat/stream-sse"]
     body = json.loads(words[words.index("--data-raw") + 1])
-    assert body == {"message": message, "model": "answer?tokens=1"}
+    assert re.fullmatch(r"[A-Za-z0-9_-]{22}", body.pop("runId"))
+    assert body == {"message": message, "model": "answer?tokens=1", "onDisconnect": "continue"}
 
 
 # The service behind it
@@ -660,45 +480,3 @@ async def test_a_service_with_keys_asks_for_one_and_the_key_stays_in_the_tab(
     assert keyed_service.key not in await page.evaluate(kept)
     await page.reload()
     await expect(key).to_have_value(keyed_service.key)
-
-
-# How it looks
-
-
-async def test_a_phone_has_no_sideways_scroll(service: Service, page_context: PageFactory) -> None:
-    debugger = await visit(page_context, service, viewport=(360, 740))
-    assert await debugger.overflow() == 0
-    await debugger.send("echo", "x" * 3000 + "\n" + "https://example.test/" + "a-b/" * 400)
-    await debugger.reaches("finished")
-    for tab in ("curl", "原始字节", "事件"):
-        await debugger.page.get_by_role("tab", name=tab).click()
-        assert await debugger.overflow() == 0, tab
-    await debugger.page.get_by_role("button", name="English").click()
-    assert await debugger.overflow() == 0
-
-
-async def test_wide_windows_have_two_columns_and_narrow_ones_have_one(
-    service: Service, page_context: PageFactory
-) -> None:
-    debugger = await visit(page_context, service, viewport=(1280, 800))
-
-    async def left(selector: str) -> float:
-        box = await debugger.page.locator(selector).bounding_box()
-        assert box is not None
-        return box["x"]
-
-    assert await left(".inspector") > await left(".answer-card")
-    await debugger.page.set_viewport_size({"width": 390, "height": 844})
-    assert await left(".inspector") == await left(".answer-card")
-
-
-async def test_light_and_dark_follow_the_system(
-    service: Service, page_context: PageFactory
-) -> None:
-    brightness: dict[str, int] = {}
-    for scheme in ("light", "dark"):
-        debugger = await visit(page_context, service, color_scheme=scheme)
-        colour = await debugger.page.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness[scheme] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
-    assert brightness["dark"] < 150
-    assert brightness["light"] > 600

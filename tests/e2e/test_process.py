@@ -50,6 +50,77 @@ async def test_a_server_process_answers_and_writes_one_line_a_run_without_the_te
     assert server.raw.count(stream.run_id) == 1
 
 
+async def test_a_run_that_was_retried_has_one_line_too(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    async with serving(**provider(upstream)) as server:
+        async with ask(client, server.url, model="http-500") as stream:
+            await stream.rest()
+        await server.line("run")
+        assert await server.end() == 0
+    assert len(upstream.requests) == 2
+    assert [line["event"] for line in server.lines] == ["listening", "run"]
+    assert server.raw.count("\n") == 2
+
+
+async def test_few_descriptors_are_no_end_of_the_service(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    """Connections that it has no descriptors for get 503, and later ones are served."""
+    limited = ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash"]
+    async with serving(command=limited, **provider(upstream)) as server:
+        statuses: list[int] = []
+        for _ in range(40):
+            response = await client.post(
+                f"{server.url}/ai/chat/stream-sse", json={"message": "hi", "model": "hang-mid"}
+            )
+            statuses.append(response.status)
+        assert statuses.count(200) >= 10
+        assert set(statuses) == {200, 503}
+        await client.close()
+        async with aiohttp.ClientSession() as second:
+            status, answer = 503, ""
+            async with asyncio.timeout(20):
+                while status == 503:
+                    async with second.post(
+                        f"{server.url}/ai/chat/stream-sse", json={"message": "hi"}
+                    ) as response:
+                        status = response.status
+                        answer = await response.text()
+        assert '"finishReason":"stop"' in answer
+        assert await server.end() == 0
+    assert "Traceback" not in server.raw
+
+
+async def test_a_client_that_leaves_during_its_body_writes_nothing_to_the_log(
+    upstream: ScriptedUpstream,
+) -> None:
+    async with serving(**provider(upstream)) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        for _ in range(3):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.write(
+                b"POST /ai/chat/stream-sse HTTP/1.1\r\nHost: localhost\r\n"
+                b'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"mess'
+            )
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+        assert await server.end() == 0
+    assert server.raw.count("\n") == 1
+
+
+async def test_options_without_a_command_are_those_of_serve() -> None:
+    code, _, err = await command("--host", "0.0.0.0", "--port", "0")
+    assert code == 2
+    assert "STREAM_SERVE_API_KEYS" in err
+
+
+async def test_a_misspelt_setting_is_named_at_start() -> None:
+    async with serving(STREAM_SERVE_API_KEY="k" * 20) as server:
+        assert "STREAM_SERVE_API_KEY is not" in (await server.line("STREAM_SERVE_"))["event"]
+
+
 async def test_without_configuration_the_demo_answers_and_the_start_up_says_how_to_change_that() -> (
     None
 ):
@@ -186,6 +257,23 @@ async def test_chat_reads_standard_input_and_shows_the_thinking_apart(
     assert (code, out) == (0, ANSWER + "\n")
     assert err.strip()
     assert upstream.requests[-1].body["enable_thinking"] is True
+
+
+async def test_chat_refuses_a_prompt_that_is_no_text() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "stream_serve",
+        "chat",
+        env=environment(),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate(b"secret\xff")
+    assert (process.returncode, out) == (2, b"")
+    assert b"not UTF-8" in err
+    assert b"Traceback" not in err
 
 
 async def test_chat_says_what_failed(upstream: ScriptedUpstream) -> None:

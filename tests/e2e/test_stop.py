@@ -242,6 +242,16 @@ async def test_a_server_that_keeps_the_stream_open_after_done_delays_no_end(
     await upstream.wait_for(gone)
 
 
+async def test_a_server_that_says_nothing_after_the_finish_reason_has_answered(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    async with ask(client, service.url, model="hang-after-finish") as stream:
+        events = await stream.rest()
+    assert text(events) == ANSWER
+    assert (events[-1]["finishReason"], events[-1]["usage"]["source"]) == ("stop", "estimated")
+    await upstream.wait_for(gone)
+
+
 async def test_a_stop_closes_an_encrypted_connection_too(
     client: aiohttp.ClientSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -316,13 +316,20 @@ async def test_a_megabyte_at_once_is_the_same_text(
     assert text(events) == text(await run(client, service, f"answer?tokens={tokens}"))
 
 
-async def test_json_of_unknown_shape_is_ignored_and_the_text_around_it_stays(
+async def test_choices_that_cannot_be_read_are_an_error_and_the_text_so_far_stays(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     events = await run(client, service, "unknown-shape")
-    assert events[-1]["finishReason"] == "stop"
-    assert "OTHER CHOICE" not in text(events)
-    assert text(events).startswith(ANSWER[:10])
+    assert events[-1]["code"] == "upstream_protocol"
+    assert ANSWER.startswith(text(events))
+    assert text(events)
+
+
+async def test_an_error_body_that_never_ends_is_judged_by_its_status(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    events = await run(client, service, "big-error-body")
+    assert events[-1]["code"] == "upstream_error"
 
 
 async def test_half_characters_and_nul_arrive_whole_or_replaced_and_never_break_the_stream(

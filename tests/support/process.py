@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
 PATIENCE = 30.0
 
@@ -76,9 +76,12 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(*arguments: str, **settings: str) -> AsyncGenerator[Server]:
-    """Run `stream-serve serve` on a free port until the block ends."""
+async def serving(
+    *arguments: str, command: Sequence[str] = (), **settings: str
+) -> AsyncGenerator[Server]:
+    """Run `stream-serve serve` on a free port until the block ends, under a command if given."""
     process = await asyncio.create_subprocess_exec(
+        *command,
         sys.executable,
         "-m",
         "stream_serve",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from stream_serve.errors import UpstreamDisconnected
 from stream_serve.events import Chunk
 from stream_serve.upstream.base import ChatRequest, Finish
 
@@ -26,10 +27,6 @@ class StepCall:
         self.finish: Finish | None = None
         self.begun = False
         self.closed = 0
-
-    @property
-    def model(self) -> str:
-        return "m"
 
     @property
     def usage(self) -> Usage | None:
@@ -58,8 +55,6 @@ class StepCall:
 class StepUpstream:
     """Makes `StepCall`s and remembers them."""
 
-    model = "m"
-
     def __init__(
         self, *, batches: int = 5, closing: int = 2, defect: Exception | None = None
     ) -> None:
@@ -72,5 +67,54 @@ class StepUpstream:
         self.calls.append(StepCall(*self._parameters))
         return self.calls[-1]
 
+    def model_for(self, asked: str | None) -> str:
+        return asked or "m"
+
     async def close(self) -> None:
         self.closed = True
+
+
+class ToldCall:
+    """Does what it is told through a queue: a number of deltas, "finish", or "fail"."""
+
+    usage = None
+    socket_closed = None
+
+    def __init__(self) -> None:
+        self.orders: asyncio.Queue[int | str] = asyncio.Queue()
+        self.finish: Finish | None = None
+        self.closed = 0
+
+    async def batches(self) -> AsyncGenerator[list[Delta], None]:
+        said = 0
+        while True:
+            match await self.orders.get():
+                case int(count):
+                    yield [Chunk(f"{said + n} ") for n in range(count)]
+                    said += count
+                case "fail":
+                    raise UpstreamDisconnected("told to fail")
+                case _:
+                    self.finish = Finish("stop", None)
+                    return
+
+    async def close(self) -> None:
+        self.closed += 1
+
+
+class ToldUpstream:
+    """Makes `ToldCall`s and remembers them."""
+
+    def __init__(self) -> None:
+        self.calls: list[ToldCall] = []
+
+    def call(self, request: ChatRequest) -> ToldCall:
+        del request
+        self.calls.append(ToldCall())
+        return self.calls[-1]
+
+    def model_for(self, asked: str | None) -> str:
+        return asked or "m"
+
+    async def close(self) -> None:
+        pass

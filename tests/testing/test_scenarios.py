@@ -16,8 +16,8 @@ pytestmark = pytest.mark.both_loops
 
 # The scenarios after which the peer waits for ever, reads for ever, or finds the connection cut.
 ENDLESS: Final = {
-    "silent", "silent-after-headers", "hang-mid", "hang-end", "keep-alive-after-done", "forever",
-    "comments-forever", "endless-line", "endless-event",
+    "silent", "silent-after-headers", "hang-mid", "hang-end", "keep-alive-after-done",
+    "hang-after-finish", "forever", "comments-forever", "endless-line", "endless-event",
 }  # fmt: skip
 CUT: Final = {"reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line"}
 

@@ -183,5 +183,5 @@ async def test_it_can_be_cancelled_while_it_waits_for_its_next_piece() -> None:
 
 async def test_it_has_a_name_and_nothing_to_close() -> None:
     upstream: Upstream = DemoUpstream()
-    assert upstream.model == "demo"
+    assert upstream.model_for(None) == upstream.model_for("qwen-max") == "demo"
     await upstream.close()

@@ -34,7 +34,11 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
     assert set(paths) == {
         "/ai/chat/stream-sse",
         "/ai/runs/{run_id}",
+        "/ai/runs/{run_id}/events",
         "/ai/runs/{run_id}/stop",
+        "/ai/conversations",
+        "/ai/conversations/{conversation_id}",
+        "/ai/conversations/{conversation_id}/export",
         "/ai/info",
         "/health",
     }
@@ -70,6 +74,11 @@ def test_the_events_are_described_with_the_names_that_are_sent() -> None:
         "enableThinking",
         "thinkingBudget",
         "enableSearch",
+        "runId",
+        "onDisconnect",
+        "conversationId",
+        "parentId",
+        "regenerate",
     }
 
 

@@ -7,7 +7,7 @@ empty. When the iteration ends, `Call.finish` says how. Whatever happens, `Call.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from msgspec import Struct
 
@@ -38,11 +38,6 @@ class Finish(Struct, frozen=True):
 
 class Call(Protocol):
     """One call of the provider."""
-
-    @property
-    def model(self) -> str:
-        """The model that really answers."""
-        ...
 
     @property
     def finish(self) -> Finish | None:
@@ -84,9 +79,8 @@ class Call(Protocol):
 class Upstream(Protocol):
     """A model provider."""
 
-    @property
-    def model(self) -> str:
-        """The model that answers when the request names none."""
+    def model_for(self, asked: str | None) -> str:
+        """Give the model that answers when `asked` is asked for, or none."""
         ...
 
     def call(self, request: ChatRequest) -> Call:
@@ -96,3 +90,11 @@ class Upstream(Protocol):
     async def close(self) -> None:
         """Close the pooled connections."""
         ...
+
+
+def text_of(content: object) -> str:
+    """Give the text of a message's content: a string, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return content
+    parts = cast("list[dict[str, object]]", content) if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if "text" in part)

@@ -3,8 +3,10 @@
 The shape is OpenAI's `chat.completion.chunk`, read as widely as the compatible servers write it:
 `choices` may be null or empty, `content` null, usage in a chunk of its own, thinking in
 `reasoning_content` (DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the chunk that
-carries the finish_reason. JSON of another shape is ignored, since servers add chunks of their own;
-what is not JSON is an error. Tool calls cannot be asked for through this service and are left out.
+carries the finish_reason, content as a list of parts, `message` or `text` where others have `delta`.
+JSON that has no choices is ignored, since servers add chunks of their own. What is not JSON, and
+choices that cannot be read, are errors: text could be lost with them. Tool calls cannot be asked for
+through this service and are left out.
 """
 
 from __future__ import annotations
@@ -20,13 +22,20 @@ from stream_serve.errors import UpstreamProtocol
 from stream_serve.events import Chunk, Delta, Reasoning, Usage
 
 DONE: Final = b"[DONE]"
+_FIRST: Final = (0, "0", None)
 _REPLACEMENT: Final = "\ufffd"
+
+
+class WirePart(Struct):
+    """A part of a `content` that is a list; only text matters here."""
+
+    text: str = ""
 
 
 class WireDelta(Struct):
     """`choices[0].delta`."""
 
-    content: str | None = None
+    content: str | list[WirePart] | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     refusal: str | None = None
@@ -37,7 +46,9 @@ class WireChoice(Struct):
 
     delta: WireDelta | None = None
     finish_reason: str | None = None
-    index: int = 0
+    index: int | str | None = 0
+    message: WireDelta | None = None
+    text: str | None = None
 
 
 class WireTokenDetails(Struct):
@@ -49,9 +60,9 @@ class WireTokenDetails(Struct):
 class WireUsage(Struct):
     """`usage`, in the last chunk or, from some servers, in every one."""
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
     completion_tokens_details: WireTokenDetails | None = None
 
 
@@ -68,10 +79,10 @@ _decode: Final = msgspec.json.Decoder(WireChunk).decode
 
 
 def decode(data: bytes) -> WireChunk | None:
-    """Decode one chunk; None for JSON that is not a chunk.
+    """Decode one chunk; None for JSON that is not an object.
 
     Strings may hold lone surrogates (`json` allows them, the fast decoder does not): see `Mender`.
-    Raises `UpstreamProtocol` for what is not JSON.
+    Raises `UpstreamProtocol` for what is not JSON, and for choices that cannot be read.
     """
     try:
         return _decode(data)
@@ -93,8 +104,12 @@ def _convert(data: bytes) -> WireChunk | None:
         return None
     parts = cast("dict[str, object]", parsed)
     chunk = WireChunk(error=parts.get("error"))
-    with suppress(msgspec.ValidationError):
+    try:
         chunk.choices = msgspec.convert(parts.get("choices"), list[WireChoice] | None)
+    except msgspec.ValidationError as error:
+        if not chunk.error:
+            why = f"the provider sent choices that cannot be read: {error}"
+            raise UpstreamProtocol(why) from None
     with suppress(msgspec.ValidationError):
         chunk.usage = msgspec.convert(parts.get("usage"), WireUsage | None)
     with suppress(msgspec.ValidationError):
@@ -165,13 +180,16 @@ class Reading:
             self.error = chunk
             return
         if chunk.usage is not None:
-            self.usage = _usage(chunk.usage)
+            self.usage = _usage(chunk.usage) or self.usage
         for choice in chunk.choices or ():
-            if choice.index != 0:
+            if choice.index not in _FIRST:
                 continue
             self.started = True
-            if choice.delta is not None:
-                self._take_delta(choice.delta, deltas)
+            delta = choice.delta or choice.message
+            if delta is not None:
+                self._take_delta(delta, deltas)
+            elif choice.text and (text := self._answer.mend(choice.text)):
+                deltas.append(Chunk(text))
             if choice.finish_reason:
                 self.finish_reason = choice.finish_reason
 
@@ -180,6 +198,8 @@ class Reading:
         if thought and (text := self._thought.mend(thought)):
             deltas.append(Reasoning(text))
         said = delta.content or delta.refusal
+        if isinstance(said, list):
+            said = "".join(part.text for part in said)
         if said and (text := self._answer.mend(said)):
             deltas.append(Chunk(text))
 
@@ -193,7 +213,10 @@ class Reading:
         return deltas
 
 
-def _usage(wire: WireUsage) -> Usage:
+def _usage(wire: WireUsage) -> Usage | None:
+    """Give what the provider counted; None where it did not say both numbers."""
+    if wire.prompt_tokens is None or wire.completion_tokens is None:
+        return None
     details = wire.completion_tokens_details
     return Usage(
         prompt_tokens=wire.prompt_tokens,

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Final, cast
 
 from stream_serve.events import Chunk, Reasoning
-from stream_serve.upstream.base import ChatRequest, Finish
+from stream_serve.upstream.base import ChatRequest, Finish, text_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -100,9 +100,9 @@ class DemoUpstream:
     def __init__(self, pace: float = 0.035) -> None:
         self.pace = pace
 
-    @property
-    def model(self) -> str:
-        """The demo model's name."""
+    def model_for(self, asked: str | None) -> str:
+        """The demo answers, whatever model is asked for."""
+        del asked
         return MODEL
 
     def call(self, request: ChatRequest) -> DemoCall:
@@ -120,11 +120,6 @@ class DemoCall:
         self._request = request
         self._pace = pace
         self.finish: Finish | None = None
-
-    @property
-    def model(self) -> str:
-        """The demo answers, whatever model was asked for."""
-        return MODEL
 
     @property
     def usage(self) -> Usage | None:
@@ -161,7 +156,6 @@ class DemoCall:
 
 def _last_question(messages: list[dict[str, object]]) -> str:
     for message in reversed(messages):
-        content = message.get("content")
-        if message.get("role") == "user" and isinstance(content, str):
-            return content
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
     return ""

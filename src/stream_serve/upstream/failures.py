@@ -113,9 +113,10 @@ def from_status(
         what = f"the provider refused the request with status {status}"
     else:
         kind = UpstreamProtocol
+        hint = "redirects are not followed: " if 300 <= status < 400 else ""
         what = (
-            f"the provider answered with status {status}, which is not a stream; redirects are not "
-            "followed, so check STREAM_SERVE_UPSTREAM_URL"
+            f"the provider answered with status {status} instead of a stream; {hint}check "
+            "STREAM_SERVE_UPSTREAM_URL"
         )
     return kind(
         _sentence(what, said),

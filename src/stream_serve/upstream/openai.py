@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import random
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-import stamina
 
 from stream_serve import __version__, sse
 from stream_serve.errors import (
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
     from stream_serve.events import Delta, Usage
     from stream_serve.settings import Provider
 
+_NO_FILES: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
 _LONGEST_WAIT: Final = 1.0
+_RETRY_PAUSE: Final = (0.1, 0.5)
+_REFUSAL_TIMEOUT: Final = 2.0
+_LAST_WORDS_TIMEOUT: Final = 2.0
 
 
 class OpenAIUpstream:
@@ -67,10 +72,9 @@ class OpenAIUpstream:
             ),
         )
 
-    @property
-    def model(self) -> str:
-        """The model that answers when the request names none."""
-        return self.provider.model
+    def model_for(self, asked: str | None) -> str:
+        """Give the model that was asked for, or the configured one."""
+        return asked or self.provider.model
 
     def call(self, request: ChatRequest) -> OpenAICall:
         """Make a call; nothing is sent yet."""
@@ -91,11 +95,6 @@ class OpenAICall:
         self._response: aiohttp.ClientResponse | None = None
         self._reading = Reading()
         self.finish: Finish | None = None
-
-    @property
-    def model(self) -> str:
-        """The model that was asked for."""
-        return self._request.model
 
     @property
     def usage(self) -> Usage | None:
@@ -157,12 +156,13 @@ class OpenAICall:
 
     async def _open(self) -> aiohttp.ClientResponse:
         """Ask, with one retry after some 0.1 to 0.5 s where nothing of an answer has come yet."""
-        async for attempt in stamina.retry_context(
-            on=_may_retry, attempts=2, timeout=None, wait_initial=0.1, wait_jitter=0.4
-        ):
-            with attempt:
-                return await self._ask()
-        raise AssertionError("stamina ends with a result or an error")
+        try:
+            return await self._ask()
+        except UpstreamError as error:
+            if not _may_retry(error):
+                raise
+        await asyncio.sleep(random.uniform(*_RETRY_PAUSE))  # noqa: S311 - jitter, not a secret
+        return await self._ask()
 
     async def _ask(self) -> aiohttp.ClientResponse:
         request, upstream = self._request, self._upstream
@@ -189,12 +189,20 @@ class OpenAICall:
         raise await self._refusal(response, kind)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Give what is there, or wait for it; empty at the end of the stream."""
+        """Give what is there, or wait for it; empty at the end of the stream.
+
+        After the finish_reason only usage and [DONE] can come: they are waited for, but not for
+        long, and a connection that breaks there has lost nothing.
+        """
+        if self._reading.finish_reason is not None:
+            try:
+                async with asyncio.timeout(_LAST_WORDS_TIMEOUT):
+                    return await response.content.readany()
+            except (TimeoutError, aiohttp.ClientError, OSError):
+                return b""
         try:
             return await response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            if self._reading.finish_reason is not None:
-                return b""
             raise UpstreamDisconnected(
                 "the connection to the provider broke in the middle of the answer"
             ) from error
@@ -202,9 +210,10 @@ class OpenAICall:
     async def _refusal(self, response: aiohttp.ClientResponse, kind: str) -> UpstreamError:
         """Read an answer that is not a stream (up to a cap) and give the error that it means."""
         body = bytearray()
-        with contextlib.suppress(aiohttp.ClientError, OSError):
-            while len(body) < _MAX_REFUSAL and (piece := await response.content.readany()):
-                body += piece
+        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+            async with asyncio.timeout(_REFUSAL_TIMEOUT):
+                while len(body) < _MAX_REFUSAL and (piece := await response.content.readany()):
+                    body += piece
         response.close()
         provider = self._upstream.provider
         complaint = failures.read_body(
@@ -248,7 +257,7 @@ async def _drain(response: aiohttp.ClientResponse) -> bool:
     return left > 0
 
 
-def _may_retry(error: Exception) -> bool:
+def _may_retry(error: UpstreamError) -> bool:
     return (
         isinstance(error, UpstreamUnreachable | UpstreamDisconnected | UpstreamFailed)
         and error.retryable
@@ -256,7 +265,7 @@ def _may_retry(error: Exception) -> bool:
     )
 
 
-def _no_answer(error: Exception, host: str) -> UpstreamError:
+def _no_answer(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
     """Map aiohttp's errors from before the answer's headers."""
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
@@ -266,6 +275,11 @@ def _no_answer(error: Exception, host: str) -> UpstreamError:
             )
         case aiohttp.ClientConnectorDNSError():
             return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
+        case aiohttp.ClientConnectorError(os_error=os_error) if os_error.errno in _NO_FILES:
+            return UpstreamUnreachable(
+                "this process has no file descriptor left for a connection to the provider: raise "
+                "its limit (ulimit -n)"
+            )
         case aiohttp.ClientConnectorError(os_error=os_error):
             reason = os_error.strerror or type(os_error).__name__
             return UpstreamUnreachable(f"no connection to {host}: {reason}")

@@ -35,14 +35,13 @@ class CallSockets:
     def __init__(self) -> None:
         self._sockets: list[_HasFileno] = []
         self._connections: list[tuple[Connection, ResponseHandler, asyncio.Transport]] = []
-        self._pooled = False
 
     @property
     def closed(self) -> bool | None:
         """True when there was a socket and every one is closed; None when there was none."""
         if not self._sockets:
             return None
-        return not self._pooled and all(sock.fileno() == -1 for sock in self._sockets)
+        return all(sock.fileno() == -1 for sock in self._sockets)
 
     def made(self, sock: socket.socket) -> None:
         """Take note of a new socket."""
@@ -71,7 +70,6 @@ class CallSockets:
         for connection, protocol, transport in self._connections:
             back = connection.protocol is None and not transport.is_closing()
             if back and (pool or _holders.get(protocol) is not self):
-                self._pooled = True
                 continue
             transport.abort()
             if (closed := protocol.closed) is not None:

@@ -37,6 +37,11 @@ async def read_json(request: Request, model: type[_Model], *, max_bytes: int) ->
     )
 
 
+def invalid(name: str, message: str) -> InvalidFields:
+    """Give the error for one field (or header, or parameter of the query)."""
+    return InvalidFields(f"{name}: {message}", errors=((name, message),))
+
+
 def field_name(loc: tuple[int | str, ...]) -> str:
     """Write the path of a field as JavaScript would: messages[2].content."""
     name = ""

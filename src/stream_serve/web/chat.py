@@ -2,20 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self, cast
+import hashlib
+import math
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import WithJsonSchema
 
+from stream_serve.conversations import Conversations
+from stream_serve.run import OnDisconnect, Order, Task
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
-from stream_serve.web.body import read_json
-from stream_serve.web.dependencies import runs_of, settings_of
+from stream_serve.web.body import invalid, read_json
+from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
+from stream_serve.web.runs import RUN_ID
 from stream_serve.web.stream import EventStream
+
+if TYPE_CHECKING:
+    from stream_serve.history.base import History, Turn
+
+NEW: Final = "new"
+_OPTIONS: Final = {
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "stop",
+    "enable_thinking",
+    "thinking_budget",
+    "enable_search",
+}
 
 router = APIRouter(tags=["chat"])
 
@@ -26,8 +45,20 @@ def _content(value: object) -> object:
     if isinstance(value, list) and all(
         isinstance(part, dict) for part in cast("list[object]", value)
     ):
+        if not _finite(cast("list[object]", value)):
+            raise ValueError("should have only finite numbers")
         return cast("list[object]", value)
     raise ValueError("should be text, or a list of content parts (objects)")
+
+
+def _finite(value: object) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_finite(part) for part in cast("dict[str, object]", value).values())
+    if isinstance(value, list):
+        return all(_finite(part) for part in cast("list[object]", value))
+    return True
 
 
 def _stop(value: object) -> object:
@@ -60,7 +91,7 @@ class ChatMessage(_Body):
 
 
 class ChatBody(_Body):
-    """What to ask. Either `message` or `messages` is needed; everything else is optional.
+    """What to ask: `message`, `messages` or `regenerate`; everything else is optional.
 
     What is not given is not sent to the provider.
     """
@@ -90,55 +121,132 @@ class ChatBody(_Body):
     thinking_budget: int | None = Field(None, ge=1, description="tokens it may think")
     enable_search: bool | None = Field(None, description="let the provider search the web")
 
-    @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        if (self.message is None) == (self.messages is None):
-            raise ValueError("give either message or messages, one of the two")
-        return self
+    run_id: str | None = Field(
+        None,
+        pattern=RUN_ID.pattern,
+        description="an id of the caller's own for the run; the same request again under the same id "
+        "joins the run. The header Idempotency-Key says the same",
+    )
+    on_disconnect: Literal["stop", "continue"] = Field(
+        "stop", description="what becomes of the run when nobody reads it any more"
+    )
+    conversation_id: str | None = Field(
+        None, description='the conversation to go on with, or "new"; absent: nothing is stored'
+    )
+    parent_id: str | None = Field(
+        None,
+        description="the answer that the message replies to; absent: the newest; null: none, the "
+        "message begins the conversation anew",
+    )
+    regenerate: str | None = Field(
+        None, description="instead of a message: the message in the conversation to answer again"
+    )
+
+    def check(self) -> None:
+        """Check what belongs together. Raises `InvalidFields`."""
+        asked = [self.message, self.messages, self.regenerate]
+        if sum(one is not None for one in asked) != 1:
+            raise invalid("message", "give one of message, messages and regenerate")
+        if self.conversation_id is None:
+            if self.regenerate is not None or "parent_id" in self.model_fields_set:
+                raise invalid("conversationId", "regenerate and parentId need it")
+        elif self.messages is not None:
+            raise invalid("messages", "a conversation has its own messages: give message")
+        elif self.conversation_id == NEW and self.message is None:
+            raise invalid("message", "a new conversation begins with one")
+
+    @property
+    def prompt(self) -> str | None:
+        """The system prompt that the caller gave."""
+        return self.system_prompt or None
 
     def request(self, *, model: str, system_prompt: str) -> ChatRequest:
         """Put it in the provider's words; the arguments stand in for what was not given."""
         messages: list[dict[str, object]] = []
         if self.messages is None:
-            prompt = self.system_prompt or system_prompt
-            messages.append({"role": "system", "content": prompt})
+            messages.append({"role": "system", "content": self.prompt or system_prompt})
             messages.append({"role": "user", "content": self.message})
         else:
-            if self.system_prompt:
-                messages.append({"role": "system", "content": self.system_prompt})
+            if self.prompt:
+                messages.append({"role": "system", "content": self.prompt})
             messages.extend({"role": m.role, "content": m.content} for m in self.messages)
-        options = self.model_dump(
-            include={
-                "temperature",
-                "top_p",
-                "max_tokens",
-                "stop",
-                "enable_thinking",
-                "thinking_budget",
-                "enable_search",
-            },
-            exclude_none=True,
-        )
-        return ChatRequest(model=self.model or model, messages=messages, options=options)
+        options = self.model_dump(include=_OPTIONS, exclude_none=True)
+        return ChatRequest(model=model, messages=messages, options=options)
+
+    def fingerprint(self) -> bytes:
+        """Give what tells this request from another one under the same run id."""
+        text = self.model_dump_json(exclude={"run_id"}, exclude_unset=True)
+        return hashlib.sha256(text.encode()).digest()
 
 
 @router.post("/ai/chat/stream-sse", response_class=EventStream, status_code=200)
 async def stream_chat(
     request: Request,
     runs: Annotated[Runs, Depends(runs_of)],
+    conversations: Annotated[Conversations, Depends(conversations_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> EventStream:
     """Ask the model and stream its answer.
 
     The answer is an event stream: one `start`, any number of `chunk` and `reasoning`, and one `end`
     or `error`, each with its number as `id:`. The header `X-Run-Id` names the run. Closing the
-    connection stops the run and closes the connection to the provider.
+    connection stops the run and closes the connection to the provider, unless `onDisconnect` says
+    `continue`.
     """
     body = await read_json(request, ChatBody, max_bytes=settings.max_body_bytes)
-    asked = body.request(model=runs.model, system_prompt=settings.system_prompt)
-    attachment = await runs.start(asked, owner=owner_of(request))
+    body.check()
+    owner = owner_of(request)
+
+    async def prepare(run_id: str) -> Task:
+        asked = body.request(model=runs.model_for(body.model), system_prompt=settings.system_prompt)
+        if body.conversation_id is None:
+            return Task(asked)
+        turn = await _turn(body, await conversations.history(), owner, run_id, asked.model)
+        prompt = body.prompt or settings.system_prompt
+        return conversations.task(turn, system_prompt=prompt, request=asked)
+
+    order = Order(
+        prepare=prepare,
+        run_id=_run_id(request, body),
+        fingerprint=body.fingerprint(),
+        on_disconnect=OnDisconnect(body.on_disconnect),
+    )
     return EventStream(
-        attachment,
+        await runs.start(order, owner=owner),
         heartbeat=settings.heartbeat_interval,
         headers=cors_headers(request.scope),
     )
+
+
+async def _turn(
+    body: ChatBody, history: History, owner: str | None, run_id: str, model: str
+) -> Turn:
+    """Store the question and the beginning of its answer."""
+    conversation_id = body.conversation_id if body.conversation_id != NEW else None
+    if body.regenerate is not None and conversation_id is not None:
+        return await history.ask_again(
+            owner or "", conversation_id, body.regenerate, run_id=run_id, model=model
+        )
+    return await history.ask(
+        owner or "",
+        conversation_id,
+        body.message or "",
+        parent_id=body.parent_id,
+        at_root="parent_id" in body.model_fields_set and body.parent_id is None,
+        run_id=run_id,
+        model=model,
+    )
+
+
+def _run_id(request: Request, body: ChatBody) -> str | None:
+    """Give the id that the caller chose, in the body or in the header."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return body.run_id
+    if not RUN_ID.fullmatch(key):
+        message = "should have 16 to 128 letters, digits, - or _"
+    elif body.run_id not in {None, key}:
+        message = "should be the runId of the body, where both are given"
+    else:
+        return key
+    raise invalid("Idempotency-Key", message)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi import Request
 
 if TYPE_CHECKING:
+    from stream_serve.conversations import Conversations
     from stream_serve.runs import Runs
     from stream_serve.settings import Settings
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 def runs_of(request: Request) -> Runs:
     """Give the runs of the process; they live as long as the application's lifespan."""
     return cast("Runs", request.state.runs)
+
+
+def conversations_of(request: Request) -> Conversations:
+    """Give the conversations; they live as long as the application's lifespan."""
+    return cast("Conversations", request.state.conversations)
 
 
 def settings_of(request: Request) -> Settings:

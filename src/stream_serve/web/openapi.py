@@ -6,6 +6,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import Struct
 from pydantic.json_schema import models_json_schema
 
 from stream_serve import sse
@@ -13,6 +14,12 @@ from stream_serve.events import Chunk, End, Error, Reasoning, Start, Usage, enco
 from stream_serve.run import Receipt
 from stream_serve.web import problems
 from stream_serve.web.chat import ChatBody
+from stream_serve.web.conversations import (
+    ConversationDetail,
+    ConversationPage,
+    NewBody,
+    TitleBody,
+)
 from stream_serve.web.runs import RunState
 
 if TYPE_CHECKING:
@@ -33,10 +40,36 @@ _STREAM: Final = b"".join(
     )
 ).decode()
 _EVENTS: Final = (Start, Chunk, Reasoning, End, Error)
-_PROBLEMS: Final = {
-    "/ai/chat/stream-sse": (400, 401, 403, 413, 415, 421, 422, 503),
-    "/ai/runs/{run_id}": (401, 403, 404, 421),
-    "/ai/runs/{run_id}/stop": (401, 403, 404, 421),
+
+
+class _Operation(Struct, frozen=True):
+    """The schemas of an operation's answer and body, and the statuses of its problems."""
+
+    answer: str | None
+    body: str | None
+    problems: tuple[int, ...]
+    success: int = 200
+
+
+_COMMON: Final = (401, 403, 421)
+_CONVERSATION: Final = "/ai/conversations/{conversation_id}"
+_OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
+    ("post", "/ai/chat/stream-sse"): _Operation(
+        "StreamEvent", "ChatBody", (400, 404, 409, 413, 415, 422, 429, 503)
+    ),
+    ("get", "/ai/runs/{run_id}"): _Operation("RunState", None, (404,)),
+    ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422)),
+    ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404,)),
+    ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
+    ("post", "/ai/conversations"): _Operation(
+        "ConversationView", "NewBody", (400, 413, 415, 422, 503), success=201
+    ),
+    ("get", _CONVERSATION): _Operation("ConversationDetail", None, (404, 503)),
+    ("patch", _CONVERSATION): _Operation(
+        "ConversationView", "TitleBody", (400, 404, 413, 415, 422, 503)
+    ),
+    ("delete", _CONVERSATION): _Operation(None, None, (404, 503), success=204),
+    ("get", _CONVERSATION + "/export"): _Operation("ConversationDetail", None, (404, 422, 503)),
 }
 
 Json = dict[str, Any]
@@ -46,9 +79,20 @@ def describe(app: FastAPI) -> Json:
     """Give the whole description of `app`, as FastAPI's own with ours put in."""
     document = app.openapi()
     _, components = msgspec.json.schema_components(
-        [*_EVENTS, Receipt, RunState, problems.Problem], ref_template=_REF.format("{name}")
+        [
+            *_EVENTS,
+            Receipt,
+            RunState,
+            ConversationPage,
+            ConversationDetail,
+            problems.Problem,
+        ],
+        ref_template=_REF.format("{name}"),
     )
-    _, bodies = models_json_schema([(ChatBody, "validation")], ref_template=_REF.format("{model}"))
+    _, bodies = models_json_schema(
+        [(ChatBody, "validation"), (NewBody, "validation"), (TitleBody, "validation")],
+        ref_template=_REF.format("{model}"),
+    )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -65,22 +109,8 @@ def describe(app: FastAPI) -> Json:
         },
     }
     document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    paths = document["paths"]
-    _fill(paths["/ai/chat/stream-sse"]["post"], "text/event-stream", "StreamEvent")
-    paths["/ai/chat/stream-sse"]["post"]["requestBody"] = {
-        "required": True,
-        "content": {"application/json": {"schema": _ref("ChatBody"), "example": _REQUEST}},
-    }
-    _fill(paths["/ai/runs/{run_id}"]["get"], "application/json", "RunState")
-    _fill(paths["/ai/runs/{run_id}/stop"]["post"], "application/json", "Receipt")
-    for path, statuses in _PROBLEMS.items():
-        for operation in paths[path].values():
-            operation["security"] = [{"key": []}, {}]
-            for status in statuses:
-                operation["responses"][str(status)] = {
-                    "description": HTTPStatus(status).phrase,
-                    "content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}},
-                }
+    for (method, path), operation in _OPERATIONS.items():
+        _fill(document["paths"][path][method], operation)
     return document
 
 
@@ -88,14 +118,34 @@ def _ref(name: str) -> Json:
     return {"$ref": _REF.format(name)}
 
 
-def _fill(operation: Json, media_type: str, schema: str) -> None:
-    success: Json = {
-        "description": "Success",
-        "content": {media_type: {"schema": _ref(schema)}},
-    }
-    operation["responses"] = {"200": success}
-    if schema == "StreamEvent":
-        success["content"][media_type]["example"] = _STREAM
-        success["headers"] = {
-            "X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}}
+def _fill(target: Json, operation: _Operation) -> None:
+    """Say what an operation takes and answers."""
+    if operation.body is not None:
+        content: Json = {"schema": _ref(operation.body)}
+        if operation.body == "ChatBody":
+            content["example"] = _REQUEST
+        target["requestBody"] = {"required": True, "content": {"application/json": content}}
+    target["security"] = [{"key": []}, {}]
+    target["responses"] = {str(operation.success): _success(operation.answer)}
+    if target["operationId"].startswith("follow_run"):
+        target["responses"]["204"] = {"description": "Finished, and read to its end"}
+    for status in sorted((*_COMMON, *operation.problems)):
+        target["responses"][str(status)] = {
+            "description": HTTPStatus(status).phrase,
+            "content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}},
         }
+
+
+def _success(schema: str | None) -> Json:
+    if schema is None:
+        return {"description": "Success"}
+    if schema != "StreamEvent":
+        return {
+            "description": "Success",
+            "content": {"application/json": {"schema": _ref(schema)}},
+        }
+    return {
+        "description": "Success",
+        "content": {"text/event-stream": {"schema": _ref(schema), "example": _STREAM}},
+        "headers": {"X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}}},
+    }

@@ -95,6 +95,7 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     model: str
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", tags=["service"])
 async def show_health() -> Health:
     """Say that the service is up."""
@@ -116,17 +117,17 @@ async def show_info(
         version=__version__,
         demo=settings.provider() is None,
         auth_required=bool(settings.api_keys),
-        model=runs.model,
+        model=runs.model_for(None),
     )
 
 
-@router.get("/", include_in_schema=False)
+@router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 async def lead() -> Response:
     """Lead to the debug page."""
     return RedirectResponse("/test-stream.html", status_code=307)
 
 
-@router.get("/test-stream.html", include_in_schema=False)
+@router.api_route("/test-stream.html", methods=["GET", "HEAD"], include_in_schema=False)
 async def show_page() -> Response:
     """Show the debug page."""
     return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)

@@ -10,7 +10,15 @@ from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from stream_serve.errors import RequestError
+from stream_serve.errors import (
+    BadCursor,
+    ConversationNotFound,
+    HistoryError,
+    HistorySchemaError,
+    HistoryUnavailable,
+    MessageNotFound,
+    RequestError,
+)
 from stream_serve.web.gate import cors_headers
 
 if TYPE_CHECKING:
@@ -70,6 +78,29 @@ async def on_request_error(request: Request, error: Exception) -> Response:
     return response
 
 
+_DETAILS: Final = {
+    404: "there is nothing at this path; /docs describes what there is",
+    405: "this path does not take this method; /docs describes what there is",
+}
+_HISTORY: Final[dict[type[HistoryError], tuple[int, str]]] = {
+    ConversationNotFound: (404, "conversation_not_found"),
+    MessageNotFound: (404, "message_not_found"),
+    BadCursor: (400, "bad_cursor"),
+    HistoryUnavailable: (503, "history_unavailable"),
+    HistorySchemaError: (503, "history_schema"),
+}
+
+
+async def on_history_error(request: Request, error: Exception) -> Response:
+    """Answer what the conversations refuse, or a database that is away."""
+    status, code = next(
+        (answer for kind, answer in _HISTORY.items() if isinstance(error, kind)), (500, "history")
+    )
+    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=str(error), code=code)
+    retry = {"Retry-After": "5"} if status == 503 else {}
+    return respond(problem, {**retry, **cors_headers(request.scope)})
+
+
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown paths, wrong methods."""
     if not isinstance(error, HTTPException):
@@ -78,10 +109,16 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     problem = Problem(
         title=phrase,
         status=error.status_code,
-        detail=f"{request.method} {request.url.path[:200]}: {phrase.lower()}",
+        detail=_DETAILS.get(error.status_code, phrase),
         code=phrase.lower().replace(" ", "_"),
     )
     return respond(problem, {**(error.headers or {}), **cors_headers(request.scope)})
+
+
+async def on_gone(request: Request, error: Exception) -> Response:
+    """Answer nobody: the client left while it sent its body."""
+    del request, error
+    return Response(status_code=400)
 
 
 async def on_defect(request: Request, error: Exception) -> Response:

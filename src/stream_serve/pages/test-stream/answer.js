@@ -34,7 +34,7 @@ export class AnswerView {
     this.#answer.append(run.answer.slice(this.#shown.answer));
     this.#shown = { thinking: run.thinking.length, answer: run.answer.length };
     this.#details.hidden = run.thinking === "";
-    this.#box.dataset.state = run.over ? "over" : run.answer === "" ? "thinking" : "writing";
+    this.#box.dataset.state = run.over ? "over" : run.state === "lost" ? "lost" : run.answer === "" ? "thinking" : "writing";
     put(this.#model, run.model ?? "");
     this.#model.hidden = run.model === null;
     const marked = run.stoppedByUser && run.over;

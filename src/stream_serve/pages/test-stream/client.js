@@ -43,18 +43,36 @@ export class NotAStream extends Error {
   }
 }
 
-/** @returns {{path: string, method: string, headers: Record<string, string>, body: string}} */
-export function chatRequest(fields, key) {
+/**
+ * Ask for a run that goes on when this page is gone.
+ * @param {object} fields what the form holds
+ * @param {string} key the caller's key, or ""
+ * @param {string | null} runId the run's id; null leaves it to the service
+ * @returns {{path: string, method: string, headers: Record<string, string>, body: string}}
+ */
+export function chatRequest(fields, key, runId) {
   const body = { message: fields.message };
   if (fields.systemPrompt) body.systemPrompt = fields.systemPrompt;
   if (fields.model) body.model = fields.model;
   if (fields.thinking) body.enableThinking = true;
+  body.onDisconnect = "continue";
+  if (runId !== null) body.runId = runId;
   return {
     path: "/ai/chat/stream-sse",
     method: "POST",
     headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...authorization(key) },
     body: JSON.stringify(body),
   };
+}
+
+/**
+ * Ask for a run's events after a cursor, "" for all of them.
+ * @returns {{path: string, method: string, headers: Record<string, string>}}
+ */
+export function eventsRequest(runId, cursor, key) {
+  const headers = { Accept: "text/event-stream", ...authorization(key) };
+  if (cursor !== "") headers["Last-Event-ID"] = cursor;
+  return { path: `/ai/runs/${encodeURIComponent(runId)}/events`, method: "GET", headers };
 }
 
 /** What the service says of itself. */

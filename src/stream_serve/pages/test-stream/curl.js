@@ -11,7 +11,8 @@ function quote(word) {
  * @returns {string} the key is never written out: the shell's `$STREAM_SERVE_API_KEY` stands for it
  */
 export function curl(request, origin) {
-  const option = request.body === undefined ? `-X ${request.method}` : "-N";
+  const streams = request.headers.Accept === "text/event-stream";
+  const option = streams ? "-N" : `-X ${request.method}`;
   const words = [`curl ${option} ${quote(origin + request.path)}`];
   for (const [name, value] of Object.entries(request.headers)) {
     if (name === "Authorization") words.push('-H "Authorization: Bearer $STREAM_SERVE_API_KEY"');

@@ -1,5 +1,6 @@
 // Reads a stream of events to its end. It does not know how the stream was asked for: a new run and a run
-// taken up again are followed alike.
+// taken up again are followed alike. An event that the cut of a connection left unfinished is dropped with
+// its parser: the next connection brings it whole.
 
 import { SseParser } from "./sse.js";
 
@@ -15,11 +16,7 @@ export async function follow(body, run, seen) {
   const parser = new SseParser();
   for (;;) {
     const { done, value } = await reader.read();
-    const now = performance.now();
-    if (done) {
-      run.ended(now);
-      return;
-    }
-    seen(value, run.receive(parser.push(value), value.length, now));
+    if (done) return;
+    seen(value, run.receive(parser.push(value), value.length, performance.now()));
   }
 }

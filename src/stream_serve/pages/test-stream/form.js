@@ -13,7 +13,7 @@ export class Form {
   #start = byId("start");
   #stop = byId("stop");
 
-  /** @param {{send: () => void, stop: () => void, edited: () => void}} on */
+  /** @param {{send: () => void, stop: () => void, edited: () => void, keyed: () => void}} on */
   constructor(on) {
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -24,6 +24,7 @@ export class Form {
       on.edited();
     });
     this.#key.addEventListener("input", () => store(this.#key.value));
+    this.#key.addEventListener("change", () => on.keyed());
     this.#stop.addEventListener("click", () => on.stop());
     // A key held down on "Start" must not go on to press "Stop", where the focus has moved to.
     this.#stop.addEventListener("keydown", (event) => {
@@ -47,6 +48,14 @@ export class Form {
       model: byId("model").value.trim(),
       thinking: byId("thinking-switch").checked,
     };
+  }
+
+  /** Fill the form with what `fields` gave earlier. */
+  fill({ message, systemPrompt, model, thinking }) {
+    this.#message.value = String(message ?? "");
+    byId("system-prompt").value = String(systemPrompt ?? "");
+    byId("model").value = String(model ?? "");
+    byId("thinking-switch").checked = thinking === true;
   }
 
   get wantsKey() {

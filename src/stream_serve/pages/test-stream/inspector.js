@@ -29,6 +29,7 @@ export class Inspector {
     this.#table.reset();
     this.#raw.reset();
     this.#chart.show([]);
+    tile("tile-total", NONE);
   }
 
   /** Take what one read brought; drawn by the next `show`. */
@@ -66,14 +67,20 @@ export class Inspector {
 
   /** The request as a command: the one that was sent, or the one that the form makes. */
   command(request, run) {
-    put(byId("curl-note"), text(run === null ? "curlPreview" : "curlSent"));
+    put(byId("curl-note"), text(curlNote(run)));
     put(byId("curl"), curl(request, location.origin));
-    byId("curl-stop-part").hidden = !run?.id;
-    if (!run?.id) return;
+    byId("curl-stop-part").hidden = run === null;
+    byId("reading").hidden = !run?.resumed;
+    if (run === null) return;
     const { Authorization } = run.request.headers;
     const headers = Authorization ? { Authorization } : {};
     put(byId("curl-stop"), curl({ path: stopPath(run.id), method: "POST", headers }, location.origin));
   }
+}
+
+function curlNote(run) {
+  if (run === null) return "curlPreview";
+  return run.resumed ? "curlFollowed" : "curlSent";
 }
 
 function tiles(meter, now) {

@@ -4,90 +4,106 @@ import { AnswerView } from "./answer.js";
 import * as client from "./client.js";
 import { copyButton } from "./copy.js";
 import { byId, put } from "./element.js";
-import { follow } from "./follow.js";
 import { Form } from "./form.js";
 import { Inspector } from "./inspector.js";
-import { failureOf, failureTitle, reasonWords, showOutcome } from "./outcome.js";
+import { Link } from "./link.js";
+import * as memory from "./memory.js";
+import { failureTitle, reasonWords, showOutcome } from "./outcome.js";
 import { Run } from "./run.js";
 import { preferredLanguage, setLanguage, text } from "./text.js";
 
-const END_PATIENCE = 2000; // milliseconds that a stopped or finished stream has to close by itself
 const TICK = 200; // milliseconds between two looks at the clock while nothing arrives
 
 let run = null;
-let connection = null; // the AbortController of the run's request
+let link = null; // the run's connection
+let forgotten = false; // the run that was to be shown again is not there any more
 let about = null; // what the service says of itself
 let aboutFailure = null;
 let frame = 0;
 
 const answer = new AnswerView();
 const inspector = new Inspector();
-const form = new Form({ send, stop, edited: command });
+const form = new Form({ send, stop, edited: command, keyed });
 
 function send() {
   if ((run !== null && !run.over) || !form.check()) return;
-  connection?.abort();
-  const request = client.chatRequest(form.fields, form.key);
-  const own = (run = new Run(request, performance.now()));
-  connection = new AbortController();
-  answer.reset();
-  inspector.reset();
-  changed();
-  void receive(own, connection, (signal) => client.open(request, signal));
+  const id = memory.newRunId();
+  const request = client.chatRequest(form.fields, form.key, id);
+  memory.remember({ id, fields: form.fields });
+  memory.unname();
+  void receive(new Run(id, request, false, performance.now()), (line) => line.start(request));
+}
+
+/** Show a run from its first event on: this tab's before its reload, or one of another tab. */
+function take(id) {
+  const request = client.eventsRequest(id, "", form.key);
+  void receive(new Run(id, request, true, performance.now()), (line) => line.resume());
 }
 
 /**
- * Follow a run from an open request to its end.
+ * Make a run the one that is shown, and follow it to its end.
  * @param {Run} own
- * @param {AbortController} line
- * @param {(signal: AbortSignal) => Promise<Response>} open gives the response with the stream of events
+ * @param {(line: Link) => Promise<void>} open
  */
-async function receive(own, line, open) {
+async function receive(own, open) {
+  link?.close();
+  run = own;
+  link = new Link(own, () => form.key, {
+    changed: () => own === run && changed(),
+    seen: (bytes, records) => own === run && seen(bytes, records),
+  });
+  forgotten = false;
+  answer.reset();
+  inspector.reset();
+  changed();
   const tick = setInterval(draw, TICK);
-  try {
-    const response = await open(line.signal);
-    own.opened(response.headers.get("X-Run-Id"));
-    if (own === run) changed();
-    await follow(response.body, own, (bytes, records) => seen(own, line, bytes, records));
-  } catch (error) {
-    own.failed(failureOf(error), performance.now());
-    if (error instanceof client.Problem && error.status === 401 && own === run) form.wantKey(true);
-  } finally {
-    clearInterval(tick);
-    if (own === run) changed();
-  }
+  await open(link);
+  clearInterval(tick);
+  if (own === run) settle(own);
 }
 
-function seen(own, line, bytes, records) {
-  if (own !== run) return;
+/** What is left to do when a run is over: forget one that is not there, ask for a key that is missing. */
+function settle(own) {
+  const status = refusal(own);
+  if (status === 401) form.wantKey(true);
+  else if (own.abandoned || status === 404 || own.failure?.kind === "problem") {
+    memory.forget();
+    memory.unname();
+  }
+  if (own.resumed && status === 404 && own.meter.events === 0) miss();
+}
+
+/** The run that was to be shown is not there: say so, and be ready for a new one. */
+function miss() {
+  memory.forget();
+  memory.unname();
+  run = link = null;
+  forgotten = true;
+  inspector.reset();
+  changed();
+}
+
+/** The HTTP status with which the service refused a run, or refused to go on with it; else null. */
+function refusal(own) {
+  return (own.failure?.cause ?? own.failure)?.problem?.status ?? null;
+}
+
+/** A key was entered: take up the run that could not be read without it. */
+function keyed() {
+  if (run?.known && refusal(run) === 401) take(run.id);
+}
+
+function seen(bytes, records) {
   inspector.add(bytes, records);
   if (records.some(({ type }) => type === "start" || type === "end" || type === "error")) changed();
   else draw();
-  if (own.over) setTimeout(() => line.abort(), END_PATIENCE);
 }
 
-async function stop() {
+function stop() {
   if (run === null || run.over || run.stopping) return;
-  const own = run;
-  const line = connection;
-  if (own.id === null) {
-    own.abandon(performance.now());
-    line.abort();
-    changed();
-    return;
-  }
-  own.stopping = true;
+  run.stopping = true;
   changed();
-  try {
-    own.stopped(await client.stop(own.id, form.key));
-    if (own.receipt.outcome === "stopped") setTimeout(() => line.abort(), END_PATIENCE);
-  } catch (error) {
-    if (!own.over) {
-      own.stopFailure = error;
-      line.abort();
-    }
-  }
-  if (own === run) changed();
+  void link.stop();
 }
 
 /** Something other than text changed: everything is brought up to date, at once. */
@@ -95,6 +111,9 @@ function changed() {
   const over = run?.over ?? false;
   form.buttons(run !== null && !over, run?.stopping ?? false);
   byId("copy-answer").disabled = !run?.answer;
+  byId("lost").hidden = run?.state !== "lost";
+  byId("elsewhere").hidden = !run?.known;
+  if (run?.known) byId("follow-link").href = memory.address(run.id);
   showOutcome(run);
   command();
   paint(true);
@@ -119,7 +138,7 @@ function paint(atOnce) {
 }
 
 function command() {
-  inspector.command(run?.request ?? client.chatRequest(form.fields, form.wantsKey ? "$" : ""), run);
+  inspector.command(run?.request ?? client.chatRequest(form.fields, form.wantsKey ? "$" : "", null), run);
 }
 
 function status() {
@@ -128,7 +147,9 @@ function status() {
 }
 
 function statusWords() {
-  if (run === null) return text("statusReady");
+  if (run === null) return text(forgotten ? "statusForgotten" : "statusReady");
+  if (run.state === "lost") return text("statusLost");
+  if (run.state === "connecting" && run.resumed) return text("statusResuming");
   if (!run.over) return text("statusStarted");
   if (run.state === "finished") return text("statusFinished", { reason: reasonWords(run.finishReason) ?? "—" });
   if (run.state === "stopped") return text("statusStopped");
@@ -166,8 +187,31 @@ async function meet() {
   command();
 }
 
+/** Show the run that the address names, else the one that this tab had before it was reloaded. */
+function resume() {
+  const last = memory.recall()?.id;
+  const id = memory.named() ?? last;
+  if (id === "") miss();
+  else if (id !== undefined) {
+    if (id !== last) memory.remember({ id, fields: null });
+    take(id);
+  }
+}
+
+/** The form as it was before the reload. */
+function refill() {
+  const last = memory.recall();
+  if (last?.fields && (memory.named() ?? last.id) === last.id) form.fill(last.fields);
+}
+
 byId("language-zh").addEventListener("click", () => speak("zh", true));
 byId("language-en").addEventListener("click", () => speak("en", true));
 copyButton(byId("copy-answer"), () => run?.answer ?? "");
+refill();
 speak(preferredLanguage(), false);
-void meet();
+window.addEventListener("hashchange", () => {
+  if (memory.named() && memory.named() !== run?.id) resume();
+});
+void meet().then(() => {
+  if (run === null) resume(); // unless a message was sent in the meantime
+});

@@ -25,21 +25,36 @@ export class Meter {
     this.bytes += bytes;
   }
 
+  /** Whether the event of this number was counted before. */
+  has(id) {
+    return id !== "" && Number(id) <= Number(this.lastId);
+  }
+
   /** Count one event or comment and say how it stands in time. */
   record(type, item, now) {
+    if (type === "comment") {
+      this.comments += 1;
+      return this.#record("", type, item, now);
+    }
+    const expected = Number(this.lastId) + 1;
+    const skipped = item.id !== "" && Number(item.id) !== expected;
+    this.events += 1;
+    this.firstEvent ??= now - this.#start;
+    if (skipped) this.skips += 1;
+    this.lastId = item.id;
+    return { ...this.#record(item.id, type, item, now), skipped, expected };
+  }
+
+  /** A new connection to the same run: it has a line of its own, and counts as nothing. */
+  resumed(now) {
+    return this.#record("", "resumed", { size: 0, data: `Last-Event-ID: ${this.lastId}`, raw: new Uint8Array(0) }, now);
+  }
+
+  #record(id, type, { size, data, raw }, now) {
     const at = now - this.#start;
     const gap = at - this.#last;
     this.#last = at;
-    let skipped = false;
-    if (type === "comment") this.comments += 1;
-    else {
-      this.events += 1;
-      this.firstEvent ??= at;
-      skipped = this.lastId !== "" && Number(item.id) !== Number(this.lastId) + 1;
-      if (skipped) this.skips += 1;
-      this.lastId = item.id;
-    }
-    return { id: type === "comment" ? "" : item.id, type, at, gap, size: item.size, data: item.data, content: null, raw: item.raw, skipped };
+    return { id, type, at, gap, size, data, content: null, raw, skipped: false, expected: null };
   }
 
   /** Count the text of a content event. */

@@ -21,8 +21,12 @@ export function failureOf(error) {
 /** One short sentence about a run's failure. */
 export function failureTitle(failure) {
   if (failure.kind === "event") return text(`error_${failure.code}`) || text("failedEvent");
-  if (failure.kind === "problem") return text(`status_${failure.problem.status}`) || text("failedProblem");
+  if (failure.kind === "problem") {
+    const { code, status } = failure.problem;
+    return text(`problem_${code}`) || text(`status_${status}`) || text("failedProblem");
+  }
   if (failure.kind === "content") return text("failedContent");
+  if (failure.kind === "gap") return text("failedGap");
   return text(failure.kind === "cut" ? "failedCut" : "failedNetwork");
 }
 
@@ -57,7 +61,11 @@ const PARTS = {
     ]),
   ],
   network: (failure) => [paragraph(text("failedNetworkHint")), paragraph(failure.message, "server-words")],
-  cut: () => [paragraph(text("failedCutHint"))],
+  cut: ({ cause }) => [
+    paragraph(text("failedCutHint")),
+    ...(cause ? [paragraph(failureTitle(cause)), ...PARTS[cause.kind](cause)] : []),
+  ],
+  gap: (failure) => [paragraph(text("failedGapHint", failure))],
   content: (failure) => [paragraph(text("failedContentHint", { type: failure.contentType || text("nothing") }))],
 };
 
@@ -76,7 +84,8 @@ function showReceipt(panel, run) {
       ]),
     );
   } else if (run?.stopFailure) {
-    parts.push(make("h3", "", text("stopFailed")), paragraph(text("stopFailedHint")), paragraph(run.stopFailure.message, "server-words"));
+    const hint = text(run.delivering ? "stopDelivering" : "stopFailedHint");
+    parts.push(make("h3", "", text("stopFailed")), paragraph(hint), paragraph(run.stopFailure.message, "server-words"));
   } else if (run?.abandoned) {
     parts.push(paragraph(text("abandoned")));
   }
@@ -90,7 +99,9 @@ function showEnd(panel, run) {
   const count = facts(panel, [
     [text("finishReason"), told ? reasonWords(run.finishReason) : null],
     [text("usage"), told ? usageWords(run.usage) : null],
-    [text("runId"), run?.id],
+    [text("saved"), told && run.saved !== null ? text(`saved_${run.saved}`) : null],
+    [text("conversation"), run?.conversationId],
+    [text("runId"), run?.known ? run.id : null],
   ]);
   panel.hidden = count === 0;
 }

@@ -8,7 +8,7 @@ const ROWS = 500;
 const PREVIEW = 160; // characters of data in a closed row
 const FLOOD = 40; // more new rows than this in a frame are drawn at most every DRAW_EVERY
 const DRAW_EVERY = 120; // milliseconds
-const KNOWN = new Set(["start", "reasoning", "chunk", "end", "error", "comment"]);
+const KNOWN = new Set(["start", "reasoning", "chunk", "end", "error", "comment", "resumed"]);
 
 export class EventTable {
   #body = byId("events");
@@ -108,6 +108,7 @@ export class EventTable {
 
   // An open row shows the event as it came over the wire.
   #toggle(button) {
+    if (this.#records.get(button).size === 0) return; // a mark of the page's own
     const open = button.getAttribute("aria-expanded") !== "true";
     button.setAttribute("aria-expanded", String(open));
     button.closest("tr").classList.toggle("open", open);

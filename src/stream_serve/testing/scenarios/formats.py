@@ -215,6 +215,17 @@ async def keep_alive_after_done(reply: Reply, ask: Ask) -> None:
     await reply.forever()
 
 
+@scenario("hang-after-finish", "a finish reason, then silence instead of usage and [DONE]", **TEXT)
+async def hang_after_finish(reply: Reply, ask: Ask) -> None:
+    """The answer is whole; who waits for [DONE] waits for ever."""
+    speech = Speech(reply, ask)
+    for one in speech.events():
+        await reply.send(one)
+        if b'"finish_reason":"stop"' in one:
+            break
+    await reply.forever()
+
+
 @scenario("surrogates", "lone surrogates, a pair split over two chunks, NUL: all as \\u escapes")
 async def surrogates(reply: Reply, ask: Ask) -> None:
     """Valid JSON whose text is not valid Unicode."""

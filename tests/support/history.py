@@ -1,0 +1,116 @@
+"""Databases for tests of the conversations: a SQLite file, or one of a real PostgreSQL."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from stream_serve.history.base import Answer, Status
+from stream_serve.history.migrate import migrate
+from stream_serve.history.schema import messages
+from stream_serve.history.sql import SQLHistory
+from stream_serve.history.urls import database_url
+from support.postgres import Postgres, shared_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_serve.history.base import History, Turn
+
+
+class Place:
+    """An empty database with the schema; `server` is the PostgreSQL that it is in, if it is."""
+
+    def __init__(self, url: str, server: Postgres | None = None) -> None:
+        self.url = url
+        self.server = server
+        self._opened: list[SQLHistory] = []
+
+    async def history(self, *, lease: float = 1000.0, timeout: float = 20.0) -> SQLHistory:
+        """Open the conversations in it, as one more process would."""
+        history = SQLHistory(self.url, lease=lease, timeout=timeout)
+        self._opened.append(history)
+        await history.open()
+        return history
+
+    async def lengthen(self, turn: Turn, count: int) -> None:
+        """Hang that many messages on a turn's answer, one on another, as only a long talk would."""
+        rows = [
+            {
+                "id": f"message-{number}",
+                "conversation_id": turn.conversation_id,
+                "parent_id": f"message-{number - 1}" if number else turn.answer_id,
+                "role": "assistant" if number % 2 else "user",
+                "status": Status.COMPLETE.value,
+                "content": str(number),
+                "search": str(number),
+                "created_at": float(number),
+            }
+            for number in range(count)
+        ]
+        engine = create_async_engine(database_url(self.url))
+        async with engine.begin() as connection:
+            await connection.execute(insert(messages), rows)
+        await engine.dispose()
+
+    async def close(self) -> None:
+        """Close what was opened, and drop the database."""
+        for history in self._opened:
+            await history.close()
+        if self.server is not None:
+            self.server.drop(self.url)
+
+
+def sqlite_place(folder: Path) -> Place:
+    return Place(f"sqlite:///{folder / 'history' / 'chat.db'}")
+
+
+async def postgres_place() -> Place:
+    server = shared_server()
+    url = server.database()
+    await migrate(url)
+    return Place(url, server)
+
+
+async def place_of(kind: str, folder: Path) -> Place:
+    """Make an empty database of a kind: `sqlite` or `postgresql`."""
+    return sqlite_place(folder) if kind == "sqlite" else await postgres_place()
+
+
+async def ask(
+    history: History,
+    conversation_id: str | None = None,
+    content: str | list[dict[str, object]] = "why?",
+    *,
+    owner: str = "",
+    parent_id: str | None = None,
+    at_root: bool = False,
+    run_id: str | None = None,
+) -> Turn:
+    """Ask, with whatever a test does not care about."""
+    return await history.ask(
+        owner,
+        conversation_id,
+        content,
+        parent_id=parent_id,
+        at_root=at_root,
+        run_id=run_id or secrets.token_urlsafe(16),
+        model="some-model",
+    )
+
+
+def ended(content: str = "because", status: Status = Status.COMPLETE) -> Answer:
+    """An answer that ended."""
+    return Answer(status=status, content=content)
+
+
+async def talk(
+    history: History, conversation_id: str | None = None, content: str = "why?", owner: str = ""
+) -> Turn:
+    """Ask, and have it answered."""
+    turn = await ask(history, conversation_id, content, owner=owner)
+    await history.finish(turn, ended())
+    return turn

@@ -1,0 +1,28 @@
+"""Limits that no test meets by accident."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from stream_serve.run import Bounds
+from stream_serve.runs import Limits
+
+LIMITS = Limits(
+    first_token=60,
+    idle=60,
+    run=60,
+    retention=60,
+    detached=60,
+    bounds=Bounds(bytes=1_000_000, events=100_000),
+    total=1_000,
+    each=100,
+    kept=1_000,
+    kept_bytes=100_000_000,
+)
+
+
+def limits(**changes: Any) -> Limits:
+    """Give the limits with some changes."""
+    return msgspec.structs.replace(LIMITS, **changes)

@@ -1,0 +1,176 @@
+"""Runs, readers, cuts, stops and ends in any order: every reader sees a gapless part of one log."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
+
+from stream_serve.errors import CursorBeyondLog
+from stream_serve.run import OnDisconnect, Order, Task
+from stream_serve.runs import Attachment, Runs
+from stream_serve.streams.memory import MemoryStreamLog
+from support.limits import LIMITS
+from support.upstream import REQUEST, ToldCall, ToldUpstream
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from stream_serve.run import Receipt, Run
+
+_NUMBER = re.compile(rb"^id: (\d+)$", re.MULTILINE)
+_TERMINAL = re.compile(rb'"type":"(?:end|error)"')
+
+
+async def prepare(run_id: str) -> Task:
+    del run_id
+    return Task(REQUEST)
+
+
+@dataclass(eq=False)
+class Reader:
+    """A reader, where it began, what it got so far, and whether it came to the end."""
+
+    attachment: Attachment
+    after: int
+    got: bytes = b""
+    ended: bool = False
+    cut: bool = False
+    task: asyncio.Task[None] = field(init=False)
+
+    async def follow(self) -> None:
+        while (data := await self.attachment.reader.read()) is not None:
+            self.got += data
+        self.ended = True
+
+
+class RunsMachine(RuleBasedStateMachine):
+    """Steps of callers and of the provider; between two steps the loop turns some times."""
+
+    runs_of = Bundle[tuple[Any, ToldCall]]("runs")
+    readers_of = Bundle[Reader]("readers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.upstream = ToldUpstream()
+        self.runs = self.do(self.make())
+        self.readers: list[Reader] = []
+        self.stops: list[tuple[Run, asyncio.Task[Receipt]]] = []
+        self.count = 0
+
+    async def make(self) -> Runs:
+        return Runs(self.upstream, MemoryStreamLog(), LIMITS)
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return self.loop.run_until_complete(work)
+
+    async def follow(self, attachment: Attachment, after: int) -> Reader:
+        reader = Reader(attachment, after)
+        reader.task = asyncio.create_task(reader.follow())
+        self.readers.append(reader)
+        return reader
+
+    @rule(target=runs_of, policy=st.sampled_from(OnDisconnect))
+    def start(self, policy: OnDisconnect) -> tuple[Run, ToldCall]:
+        self.count += 1
+        order = Order(
+            prepare=prepare, run_id=f"run-{self.count:016}", on_disconnect=policy, fingerprint=b"f"
+        )
+        attachment = self.do(self.runs.start(order, owner=None))
+        self.do(self.follow(attachment, 0))
+        return attachment.run, self.upstream.calls[-1]
+
+    @rule(target=readers_of, pair=runs_of)
+    def start_again(self, pair: tuple[Run, ToldCall]) -> Reader:
+        order = Order(prepare=prepare, run_id=pair[0].id, fingerprint=b"f")
+        calls = len(self.upstream.calls)
+        attachment = self.do(self.runs.start(order, owner=None))
+        assert attachment.run is pair[0]
+        assert len(self.upstream.calls) == calls
+        return self.do(self.follow(attachment, 0))
+
+    @rule(target=readers_of, pair=runs_of, after=st.integers(0, 30))
+    def resume(self, pair: tuple[Run, ToldCall], after: int) -> Reader:
+        after = min(after, pair[0].events)
+        attachment = self.do(self.runs.attach(pair[0].id, owner=None, after=after))
+        return self.do(self.follow(attachment, after))
+
+    @rule(pair=runs_of, beyond=st.integers(1, 10))
+    def resume_too_far(self, pair: tuple[Run, ToldCall], beyond: int) -> None:
+        try:
+            self.do(self.runs.attach(pair[0].id, owner=None, after=pair[0].events + 200 + beyond))
+        except CursorBeyondLog:
+            return
+        raise AssertionError("a cursor beyond the log has to be refused")
+
+    @rule(reader=consumes(readers_of))
+    def cut(self, reader: Reader) -> None:
+        reader.cut = True
+        self.loop.call_soon(reader.attachment.close)
+
+    @rule(pair=runs_of, count=st.integers(1, 4))
+    def say(self, pair: tuple[Run, ToldCall], count: int) -> None:
+        pair[1].orders.put_nowait(count)
+
+    @rule(pair=runs_of, how=st.sampled_from(["finish", "fail"]))
+    def end(self, pair: tuple[Run, ToldCall], how: str) -> None:
+        pair[1].orders.put_nowait(how)
+
+    @rule(pair=runs_of)
+    def stop(self, pair: tuple[Run, ToldCall]) -> None:
+        task = self.loop.create_task(self.runs.stop(pair[0].id, owner=None))
+        self.stops.append((pair[0], task))
+
+    @rule(turns=st.integers(1, 5))
+    def turn(self, turns: int) -> None:
+        async def pause() -> None:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+        self.do(pause())
+
+    @invariant()
+    def every_reader_has_a_gapless_part_of_the_log(self) -> None:
+        whole: dict[Run, bytes] = {}
+        for reader in sorted(self.readers, key=lambda one: one.after):
+            numbers = [int(number) for number in _NUMBER.findall(reader.got)]
+            assert numbers == list(range(reader.after + 1, reader.after + 1 + len(numbers)))
+            assert len(_TERMINAL.findall(reader.got)) <= 1
+            run = reader.attachment.run
+            if reader.ended and not reader.cut:
+                assert reader.after + len(numbers) == run.events
+                if numbers:
+                    assert _TERMINAL.search(reader.got.split(b"\n\n")[-2])
+            if reader.after == 0:
+                known = whole.setdefault(run, b"")
+                longer, shorter = sorted((known, reader.got), key=len, reverse=True)
+                assert longer.startswith(shorter), "two readers see the same bytes"
+                whole[run] = longer
+            elif len(whole.get(run, b"")) >= len(reader.got):
+                assert not reader.got or reader.got in whole[run]
+
+    def teardown(self) -> None:
+        async def finish() -> None:
+            await self.runs.close()
+            await asyncio.gather(*(reader.task for reader in self.readers))
+            for run, stop in self.stops:
+                receipt = await stop
+                assert run.receipt == receipt
+                assert receipt.finish_reason == run.finish_reason
+
+        self.do(finish())
+        self.every_reader_has_a_gapless_part_of_the_log()
+        assert self.runs.running == 0
+        assert all(call.closed for call in self.upstream.calls)
+        assert not asyncio.all_tasks(self.loop)
+        self.loop.close()
+
+
+RunsMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestRuns = RunsMachine.TestCase
