@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import structlog
@@ -146,14 +147,12 @@ def _connections() -> int:
 
     The process takes as many descriptors as it may have. Further connections get 503 from uvicorn.
     """
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most == resource.RLIM_INFINITY:
-        most = _MOST_FILES
-    most = min(most, _MOST_FILES)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (most, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
-    )
-    return max(1, (most - _OTHER_FILES) // 2)
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(_MOST_FILES if most == resource.RLIM_INFINITY else most, _MOST_FILES)
+    with suppress(ValueError, OSError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        now = wanted
+    return max(1, (now - _OTHER_FILES) // 2)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

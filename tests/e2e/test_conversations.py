@@ -374,6 +374,47 @@ async def test_after_a_crash_the_answer_is_found_interrupted_with_the_text_that_
     assert kept["conversation"]["liveRunId"] is None
 
 
+async def test_a_kill_in_the_middle_of_saving_leaves_a_whole_message_and_no_half_one(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession, database: Path
+) -> None:
+    settings = {
+        "STREAM_SERVE_UPSTREAM_URL": upstream.url,
+        "STREAM_SERVE_MODEL": "answer?tokens=40&interval=0.01",
+        "STREAM_SERVE_DATABASE_URL": f"sqlite:///{database}",
+        "STREAM_SERVE_SAVE_INTERVAL": "0.05",
+        "STREAM_SERVE_LEASE": "0.5",
+    }
+    async with serving(**settings) as server:
+        async with ask(client, server.url, conversationId="new") as stream:
+            start = await stream.next()
+            assert start is not None
+            await stream.until("chunk")
+            lock = sqlite3.connect(database, isolation_level=None)
+            lock.execute("BEGIN EXCLUSIVE")
+            # The answer ends; storing it waits for the lock, and the terminal event for that.
+            async with asyncio.timeout(20):
+                while (await show(client, server.url, stream.run_id))["state"] != "completed":
+                    pass
+            server.process.kill()
+            await server.process.wait()
+        lock.execute("ROLLBACK")
+        lock.close()
+    async with serving(**settings) as server:
+        url = f"{server.url}/ai/conversations/{start['conversationId']}"
+        kept = (await call(client, "GET", url))[1]
+        async with asyncio.timeout(20):
+            while kept["messages"][1]["status"] == "generating":
+                kept = (await call(client, "GET", url))[1]
+        question, answer = kept["messages"]
+        assert question["status"] == "complete"
+        assert answer["status"] == "interrupted"
+        assert ANSWER.startswith(answer["content"])
+        events = []
+        async with ask(client, server.url, conversationId=start["conversationId"]) as stream:
+            events = await stream.rest()
+        assert events[-1]["saved"] is True, "the database is whole"
+
+
 async def test_a_shutdown_stores_what_was_running_as_interrupted(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession, database: Path
 ) -> None:

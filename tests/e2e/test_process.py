@@ -69,15 +69,17 @@ async def test_few_descriptors_are_no_end_of_the_service(
     """Connections that it has no descriptors for get 503, and later ones are served."""
     limited = ["bash", "-c", 'ulimit -n 64; exec "$@"', "bash"]
     async with serving(command=limited, **provider(upstream)) as server:
-        statuses: list[int] = []
-        for _ in range(40):
-            response = await client.post(
+        responses = [
+            await client.post(
                 f"{server.url}/ai/chat/stream-sse", json={"message": "hi", "model": "hang-mid"}
             )
-            statuses.append(response.status)
+            for _ in range(40)
+        ]
+        statuses = [response.status for response in responses]
         assert statuses.count(200) >= 10
         assert set(statuses) == {200, 503}
-        await client.close()
+        for response in responses:
+            response.close()
         async with aiohttp.ClientSession() as second:
             status, answer = 503, ""
             async with asyncio.timeout(20):
