@@ -16,7 +16,8 @@
     │   ├── InvalidFields          422  the fields are named in `errors`
     │   ├── TooManyRuns            429  the key has as many runs as it may have
     │   ├── Full                   503  the process has as many runs as it may have
-    │   └── Draining               503  the process is about to end
+    │   ├── Draining               503  the process is about to end
+    │   └── RunUnreachable         503  the process that has the run does not answer
     ├── RunFailure                 how a run ended badly; `code` goes out in the `error` event
     │   ├── UpstreamError          the provider's doing
     │   │   ├── UpstreamUnreachable    no connection
@@ -31,10 +32,15 @@
     │   │   └── UpstreamTooLarge       more text than a run may have
     │   ├── RunTimeout             the run took longer than a run may take
     │   ├── RunInterrupted         the process ended before the run did
+    │   ├── EventsLost             events of the run are gone; what was read is not the whole
     │   └── InternalError          a defect of ours; the log has the traceback
-    ├── LogError                   the event log
+    ├── LogError                   the event log, and what lies between the processes
     │   ├── LogExists              a log of this name is there already
-    │   └── LogNotFound            no log of this name, or it was dropped
+    │   ├── LogForbidden           no log of this name may be made now
+    │   ├── LogNotFound            no log of this name, or it was dropped
+    │   ├── LogLost                frames that were written are gone
+    │   ├── LogUnavailable         what keeps the logs is slow, away or full
+    │   └── PeerUnreachable        the process that is asked does not answer
     └── HistoryError               the conversations
         ├── HistoryUnavailable     the database is slow or away
         ├── HistorySchemaError     the schema is not the one that this version needs
@@ -190,6 +196,14 @@ class Draining(RequestError):
     title = "The service is shutting down"
 
 
+class RunUnreachable(RequestError):
+    """503: another process has the run, and does not answer."""
+
+    status = 503
+    code = "run_unreachable"
+    title = "The process that has this run does not answer"
+
+
 class RunFailure(StreamServeError):
     """What a run's `error` event is made of: why it did not end well.
 
@@ -302,6 +316,13 @@ class RunInterrupted(RunFailure):
     retryable = True
 
 
+class EventsLost(RunFailure):
+    """Events of the run are gone before this reader had them."""
+
+    code = "events_lost"
+    retryable = True
+
+
 class InternalError(RunFailure):
     """A defect of ours."""
 
@@ -314,8 +335,24 @@ class LogExists(LogError):
     """A log of this name is there already."""
 
 
+class LogForbidden(LogError):
+    """No log of this name may be made now."""
+
+
 class LogNotFound(LogError):
     """There is no log of this name, or it was dropped."""
+
+
+class LogLost(LogError):
+    """Frames that were written are gone: what was read is not the whole."""
+
+
+class LogUnavailable(LogError):
+    """What keeps the logs, and lies between the processes, is slow, away or full."""
+
+
+class PeerUnreachable(LogError):
+    """The process that is asked is gone, or does not answer."""
 
 
 class HistoryError(StreamServeError):

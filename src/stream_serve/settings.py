@@ -71,6 +71,13 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("STREAM_SERVE_PORT", "PORT"),
         description="port to listen on; 0 takes a free one",
     )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=1_000,
+        validation_alias=AliasChoices("STREAM_SERVE_WORKERS", "WEB_CONCURRENCY"),
+        description="processes that serve; more than one need STREAM_SERVE_REDIS_URL",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: colours on a terminal, JSON elsewhere"
@@ -95,6 +102,13 @@ class Settings(BaseSettings):
         None, description="base URL of an OpenAI-compatible server, without /chat/completions"
     )
     upstream_api_key: SecretStr | None = None
+    redis_url: SecretStr | None = Field(
+        None, description="the Redis or Valkey that joins several processes into one service"
+    )
+    redis_timeout: Seconds = Field(2.0, description="of one call of Redis")
+    flush_interval: Seconds = Field(
+        0.025, description="between two times that events go to Redis; as much a crash may lose"
+    )
     database_url: str = Field(
         "sqlite:///data/stream-serve.db", description="where conversations are kept"
     )
@@ -102,7 +116,9 @@ class Settings(BaseSettings):
         5.0, description="between two times that a running answer's text is stored"
     )
     lease: Seconds = Field(
-        15.0, description="after which a running answer that nobody renews counts as interrupted"
+        10.0,
+        ge=1,
+        description="after which the runs of a process that does not renew it are interrupted",
     )
     history_tokens: int = Field(
         8_000, gt=0, description="tokens of a conversation's history that go to the provider"
@@ -117,7 +133,9 @@ class Settings(BaseSettings):
     run_timeout: Seconds = 600.0
     heartbeat_interval: Seconds = 15.0
     run_retention: Seconds = Field(300.0, description="how long a run is known after its end")
-    grace_timeout: Seconds = Field(10.0, description="how long open responses may take at shutdown")
+    grace_timeout: Seconds = Field(
+        30.0, description="from the signal to the end: how long runs may take to finish"
+    )
     detached_timeout: Seconds = Field(
         300.0, description="how long a run goes on that nobody reads, where its caller wants that"
     )
