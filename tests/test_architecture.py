@@ -21,16 +21,24 @@ TESTING: Final = "testing"
 LAYERS: Final = (
     {"", "errors", "events"},
     {"sse", "lifecycle", "deadline", "usage", "settings", "admission"},
-    {"upstream", "upstream.base", "streams", "streams.base", "history", "history.base"},
+    {
+        *("upstream", "upstream.base", "streams", "streams.base", "streams.frames"),
+        *("history", "history.base", "peers", "peers.base"),
+        *("redis", "redis.keys", "redis.link", "redis.lease", "redis.listener"),
+    },
     {
         *("upstream.openai", "upstream.chunks", "upstream.failures", "upstream.sockets"),
-        *("upstream.demo", "streams.memory"),
+        *("upstream.demo", "streams.memory", "streams.redis", "streams.flusher"),
+        *("streams.mirror", "peers.alone", "peers.redis"),
         *("history.sql", "history.database", "history.schema", "history.urls", "history.migrate"),
         "history.rows",
         *("history.migrations", "history.migrations.env", "history.migrations.versions"),
         "history.migrations.versions.v0001_conversations",
     },
-    {"run", "runs", "recorder", "conversations"},
+    {
+        *("run", "relay", "report", "attachment", "takeover", "elsewhere", "runs"),
+        *("recorder", "conversations"),
+    },
     {
         *(
             "web",
@@ -54,8 +62,22 @@ FREE_INSIDE: Final = {5, 6}
 
 SIDEWAYS: Final = {
     ("events", "errors"),
-    ("runs", "run"),
+    ("redis.lease", "redis.keys"),
+    ("redis.lease", "redis.link"),
+    ("redis.listener", "redis.link"),
+    ("relay", "run"),
+    ("run", "report"),
+    ("attachment", "run"),
+    ("takeover", "recorder"),
+    ("takeover", "report"),
+    ("elsewhere", "attachment"),
+    ("elsewhere", "report"),
+    ("elsewhere", "run"),
+    *(("runs", name) for name in ("run", "relay", "report", "attachment", "takeover")),
+    ("runs", "elsewhere"),
     ("runs", "recorder"),
+    ("streams.redis", "streams.flusher"),
+    ("streams.redis", "streams.mirror"),
     ("recorder", "run"),
     ("conversations", "run"),
     ("upstream.openai", "upstream.chunks"),
@@ -167,7 +189,8 @@ def test_imports_point_downward_only() -> None:
 
 
 def test_a_backend_knows_its_own_contract_and_no_other() -> None:
-    bases = {"upstream.base", "streams.base", "history.base", "upstream", "streams", "history"}
+    contracts = ("upstream", "streams", "history", "peers")
+    bases = {*contracts, *(f"{name}.base" for name in contracts)}
     assert not [
         link
         for link in links()

@@ -28,6 +28,7 @@ FAILURES = {
     "UpstreamTooLarge": ("upstream_too_large", False),
     "RunTimeout": ("run_timeout", False),
     "RunInterrupted": ("run_interrupted", True),
+    "EventsLost": ("events_lost", True),
     "InternalError": ("internal_error", False),
 }
 REQUESTS = {
@@ -45,6 +46,7 @@ REQUESTS = {
     "TooManyRuns": (429, "too_many_runs"),
     "Full": (503, "full"),
     "Draining": (503, "draining"),
+    "RunUnreachable": (503, "run_unreachable"),
 }
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from stream_serve.attachment import Attachment
 from stream_serve.errors import (
     CursorBeyondLog,
     Draining,
@@ -19,8 +20,9 @@ from stream_serve.errors import (
 )
 from stream_serve.events import End, Error, Event
 from stream_serve.lifecycle import State
+from stream_serve.peers.alone import NoPeers
 from stream_serve.run import Bounds, OnDisconnect, Order, Task
-from stream_serve.runs import Attachment, Runs
+from stream_serve.runs import Runs
 from stream_serve.streams.memory import MemoryStreamLog
 from stream_serve.terminal import read_events
 from support.limits import limits
@@ -29,14 +31,26 @@ from support.upstream import REQUEST, StepUpstream, ToldUpstream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from stream_serve.run import Receipt, Run
+    from stream_serve.report import Receipt
+    from stream_serve.run import Run
 
 pytestmark = pytest.mark.both_loops
 
 
 def make(upstream: StepUpstream, **changes: Any) -> Runs:
 
-    return Runs(upstream, MemoryStreamLog(), limits(**changes))
+    return Runs(upstream, MemoryStreamLog(), NoPeers(), limits(**changes))
+
+
+def run_of(attachment: Attachment) -> Run:
+    assert attachment.run is not None
+    return attachment.run
+
+
+async def attach(runs: Runs, run_id: str, after: int = 0) -> Attachment:
+    attachment = await runs.attach(run_id, owner=None, after=after)
+    assert attachment is not None
+    return attachment
 
 
 async def turns(count: int) -> None:
@@ -50,7 +64,7 @@ async def read(attachment: Attachment) -> list[Event]:
 
 def check(events: list[Event], attachment: Attachment) -> None:
     """What is true of every run that has ended, however it ended."""
-    run = attachment.run
+    run = run_of(attachment)
     ends = [event for event in events if isinstance(event, End | Error)]
     assert ends == events[-1:]
     assert run.events == len(events)
@@ -95,9 +109,9 @@ async def test_a_run_that_is_ended_at_any_turn_and_again_has_one_end_and_a_close
             attachment = await runs.start(Order.of(REQUEST), owner=None)
             reading = asyncio.ensure_future(read(attachment))
             await turns(turn)
-            waiting = [WAYS[first](runs, attachment.run)]
+            waiting = [WAYS[first](runs, run_of(attachment))]
             await turns(pause)
-            waiting.append(WAYS[second](runs, attachment.run))
+            waiting.append(WAYS[second](runs, run_of(attachment)))
             events = await reading
             receipts = [await one for one in waiting if one is not None]
             await runs.close()
@@ -105,7 +119,7 @@ async def test_a_run_that_is_ended_at_any_turn_and_again_has_one_end_and_a_close
             (call,) = upstream.calls
             assert call.closed or not call.begun
             for receipt in receipts:
-                assert (receipt.outcome == "stopped") == (attachment.run.state is State.STOPPED)
+                assert (receipt.outcome == "stopped") == (run_of(attachment).state is State.STOPPED)
             assert runs.running == 0
 
 
@@ -114,11 +128,11 @@ async def test_a_stop_that_is_cancelled_itself_has_stopped_the_run_all_the_same(
     attachment = await runs.start(Order.of(REQUEST), owner=None)
     reading = asyncio.ensure_future(read(attachment))
     await turns(5)
-    stopping = asyncio.ensure_future(runs.stop(attachment.run.id, owner=None))
+    stopping = asyncio.ensure_future(runs.stop(attachment.run_id, owner=None))
     await turns(1)
     stopping.cancel()
     events = await reading
-    assert attachment.run.state is State.STOPPED
+    assert run_of(attachment).state is State.STOPPED
     assert isinstance(events[-1], End)
     await runs.close()
 
@@ -126,15 +140,15 @@ async def test_a_stop_that_is_cancelled_itself_has_stopped_the_run_all_the_same(
 async def test_the_last_reader_that_leaves_stops_the_run_and_an_earlier_one_does_not() -> None:
     runs = make(StepUpstream(batches=10_000))
     attachment = await runs.start(Order.of(REQUEST), owner=None)
-    attachment.run.readers += 1
+    run_of(attachment).readers += 1
     await turns(5)
     attachment.close()
     attachment.close()
     await turns(5)
-    assert attachment.run.state is State.STREAMING
-    runs.detach(attachment.run)
-    await attachment.run.over.wait()
-    assert attachment.run.state is State.STOPPED
+    assert run_of(attachment).state is State.STREAMING
+    runs.detach(run_of(attachment))
+    await run_of(attachment).over.wait()
+    assert run_of(attachment).state is State.STOPPED
     await runs.close()
 
 
@@ -170,34 +184,34 @@ async def test_a_run_belongs_to_its_owner() -> None:
     attachment = await runs.start(Order.of(REQUEST), owner="anna")
     for owner in ("bert", None):
         with pytest.raises(RunNotFound):
-            runs.get(attachment.run.id, owner=owner)
+            runs.get(attachment.run_id, owner=owner)
         with pytest.raises(RunNotFound):
-            await runs.stop(attachment.run.id, owner=owner)
-    assert runs.get(attachment.run.id, owner="anna") is attachment.run
+            await runs.stop(attachment.run_id, owner=owner)
+    assert runs.get(attachment.run_id, owner="anna") is run_of(attachment)
     await runs.close()
 
 
 async def test_a_forgotten_run_is_unknown_and_its_log_is_dropped() -> None:
     log = MemoryStreamLog()
 
-    runs = Runs(StepUpstream(), log, limits(retention=0.001))
+    runs = Runs(StepUpstream(), log, NoPeers(), limits(retention=0.001))
     attachment = await runs.start(Order.of(REQUEST), owner=None)
     await read(attachment)
     async with asyncio.timeout(10):
         while True:
             try:
-                runs.get(attachment.run.id, owner=None)
+                runs.get(attachment.run_id, owner=None)
             except RunNotFound:
                 break
             await asyncio.sleep(0)
     await runs.close()
     with pytest.raises(LogNotFound):
-        await log.read(attachment.run.id)
+        await log.read(attachment.run_id)
 
 
 async def test_ids_cannot_be_guessed() -> None:
     runs = make(StepUpstream())
-    ids = {(await runs.start(Order.of(REQUEST), owner=None)).run.id for _ in range(100)}
+    ids = {(await runs.start(Order.of(REQUEST), owner=None)).run_id for _ in range(100)}
     assert len(ids) == 100
     assert all(len(run_id) == 22 for run_id in ids)
     await runs.close()
@@ -294,18 +308,18 @@ async def test_a_stop_during_the_start_stops_the_run_without_asking_the_provider
 
 async def test_a_run_that_goes_on_unread_is_stopped_when_nobody_comes_back_in_time() -> None:
     upstream = ToldUpstream()
-    runs = Runs(upstream, MemoryStreamLog(), limits(detached=0.05))
+    runs = Runs(upstream, MemoryStreamLog(), NoPeers(), limits(detached=0.05))
     attachment = await runs.start(order("a" * 16, on_disconnect=OnDisconnect.CONTINUE), owner=None)
     upstream.calls[0].orders.put_nowait(1)
     attachment.close()
     await turns(5)
-    assert attachment.run.state is State.STREAMING
-    back = await runs.attach("a" * 16, owner=None)
-    assert attachment.run.detached is None
+    assert run_of(attachment).state is State.STREAMING
+    back = await attach(runs, "a" * 16)
+    assert run_of(attachment).detached is None
     back.close()
     async with asyncio.timeout(10):
-        await attachment.run.over.wait()
-    assert attachment.run.state is State.STOPPED
+        await run_of(attachment).over.wait()
+    assert run_of(attachment).state is State.STOPPED
     await runs.close()
 
 
@@ -317,10 +331,10 @@ async def test_a_cursor_beyond_the_log_is_refused() -> None:
     attachment = await runs.start(Order.of(REQUEST), owner=None)
     events = await read(attachment)
     with pytest.raises(CursorBeyondLog):
-        await runs.attach(attachment.run.id, owner=None, after=len(events) + 1)
-    for after in range(len(events) + 1):
-        reader = await runs.attach(attachment.run.id, owner=None, after=after)
-        assert await read(reader) == events[after:]
+        await runs.attach(attachment.run_id, owner=None, after=len(events) + 1)
+    for after in range(len(events)):
+        assert await read(await attach(runs, attachment.run_id, after)) == events[after:]
+    assert await runs.attach(attachment.run_id, owner=None, after=len(events)) is None
     await runs.close()
 
 
@@ -333,7 +347,7 @@ async def test_a_full_process_or_key_refuses_and_a_place_comes_free() -> None:
     await runs.start(Order.of(REQUEST), owner="bert")
     with pytest.raises(Full):
         await runs.start(Order.of(REQUEST), owner="carl")
-    await runs.stop(held[0].run.id, owner="anna")
+    await runs.stop(held[0].run_id, owner="anna")
     await runs.start(Order.of(REQUEST), owner="anna")
     assert runs.running == 3
     await runs.close()
@@ -346,8 +360,8 @@ async def test_only_so_many_ended_runs_are_kept() -> None:
     for _ in range(4):
         attachment = await runs.start(Order.of(REQUEST), owner=None)
         await read(attachment)
-        await attachment.run.over.wait()
-        ids.append(attachment.run.id)
+        await run_of(attachment).over.wait()
+        ids.append(attachment.run_id)
     for run_id in ids[:2]:
         with pytest.raises(RunNotFound):
             runs.get(run_id, owner=None)
@@ -358,7 +372,9 @@ async def test_only_so_many_ended_runs_are_kept() -> None:
 
 async def test_a_run_with_too_many_events_is_cut() -> None:
     upstream = ToldUpstream()
-    runs = Runs(upstream, MemoryStreamLog(), limits(bounds=Bounds(bytes=10_000_000, events=50)))
+    runs = Runs(
+        upstream, MemoryStreamLog(), NoPeers(), limits(bounds=Bounds(bytes=10_000_000, events=50))
+    )
     attachment = await runs.start(Order.of(REQUEST), owner=None)
     upstream.calls[0].orders.put_nowait(100)
     events = await read(attachment)

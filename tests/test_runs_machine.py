@@ -11,9 +11,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
+from stream_serve.attachment import Attachment
 from stream_serve.errors import CursorBeyondLog
+from stream_serve.peers.alone import NoPeers
 from stream_serve.run import OnDisconnect, Order, Task
-from stream_serve.runs import Attachment, Runs
+from stream_serve.runs import Runs
 from stream_serve.streams.memory import MemoryStreamLog
 from support.limits import LIMITS
 from support.upstream import REQUEST, ToldCall, ToldUpstream
@@ -21,7 +23,8 @@ from support.upstream import REQUEST, ToldCall, ToldUpstream
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from stream_serve.run import Receipt, Run
+    from stream_serve.report import Receipt
+    from stream_serve.run import Run
 
 _NUMBER = re.compile(rb"^id: (\d+)$", re.MULTILINE)
 _TERMINAL = re.compile(rb'"type":"(?:end|error)"')
@@ -34,9 +37,10 @@ async def prepare(run_id: str) -> Task:
 
 @dataclass(eq=False)
 class Reader:
-    """A reader, where it began, what it got so far, and whether it came to the end."""
+    """A reader of a run, where it began, what it got so far, and whether it came to the end."""
 
-    attachment: Attachment
+    run: Run
+    attachment: Attachment | None
     after: int
     got: bytes = b""
     ended: bool = False
@@ -44,8 +48,9 @@ class Reader:
     task: asyncio.Task[None] = field(init=False)
 
     async def follow(self) -> None:
-        while (data := await self.attachment.reader.read()) is not None:
-            self.got += data
+        if self.attachment is not None:
+            while (data := await self.attachment.reader.read()) is not None:
+                self.got += data
         self.ended = True
 
 
@@ -60,18 +65,23 @@ class RunsMachine(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.upstream = ToldUpstream()
         self.runs = self.do(self.make())
+        self.others = self.do(self.make_others())
         self.readers: list[Reader] = []
         self.stops: list[tuple[Run, asyncio.Task[Receipt]]] = []
         self.count = 0
 
     async def make(self) -> Runs:
-        return Runs(self.upstream, MemoryStreamLog(), LIMITS)
+        return Runs(self.upstream, MemoryStreamLog(), NoPeers(), LIMITS)
+
+    async def make_others(self) -> Runs:
+        """Give the runs through which callers come back: those of the same process here."""
+        return self.runs
 
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    async def follow(self, attachment: Attachment, after: int) -> Reader:
-        reader = Reader(attachment, after)
+    async def follow(self, run: Run, attachment: Attachment | None, after: int) -> Reader:
+        reader = Reader(run, attachment, after)
         reader.task = asyncio.create_task(reader.follow())
         self.readers.append(reader)
         return reader
@@ -83,28 +93,28 @@ class RunsMachine(RuleBasedStateMachine):
             prepare=prepare, run_id=f"run-{self.count:016}", on_disconnect=policy, fingerprint=b"f"
         )
         attachment = self.do(self.runs.start(order, owner=None))
-        self.do(self.follow(attachment, 0))
-        return attachment.run, self.upstream.calls[-1]
+        run = attachment.run
+        self.do(self.follow(run, attachment, 0))
+        return run, self.upstream.calls[-1]
 
     @rule(target=readers_of, pair=runs_of)
     def start_again(self, pair: tuple[Run, ToldCall]) -> Reader:
         order = Order(prepare=prepare, run_id=pair[0].id, fingerprint=b"f")
         calls = len(self.upstream.calls)
-        attachment = self.do(self.runs.start(order, owner=None))
-        assert attachment.run is pair[0]
+        attachment = self.do(self.others.start(order, owner=None))
         assert len(self.upstream.calls) == calls
-        return self.do(self.follow(attachment, 0))
+        return self.do(self.follow(pair[0], attachment, 0))
 
     @rule(target=readers_of, pair=runs_of, after=st.integers(0, 30))
     def resume(self, pair: tuple[Run, ToldCall], after: int) -> Reader:
         after = min(after, pair[0].events)
-        attachment = self.do(self.runs.attach(pair[0].id, owner=None, after=after))
-        return self.do(self.follow(attachment, after))
+        attachment = self.do(self.others.attach(pair[0].id, owner=None, after=after))
+        return self.do(self.follow(pair[0], attachment, after))
 
     @rule(pair=runs_of, beyond=st.integers(1, 10))
     def resume_too_far(self, pair: tuple[Run, ToldCall], beyond: int) -> None:
         try:
-            self.do(self.runs.attach(pair[0].id, owner=None, after=pair[0].events + 200 + beyond))
+            self.do(self.others.attach(pair[0].id, owner=None, after=pair[0].events + 200 + beyond))
         except CursorBeyondLog:
             return
         raise AssertionError("a cursor beyond the log has to be refused")
@@ -112,7 +122,8 @@ class RunsMachine(RuleBasedStateMachine):
     @rule(reader=consumes(readers_of))
     def cut(self, reader: Reader) -> None:
         reader.cut = True
-        self.loop.call_soon(reader.attachment.close)
+        if reader.attachment is not None:
+            self.loop.call_soon(reader.attachment.close)
 
     @rule(pair=runs_of, count=st.integers(1, 4))
     def say(self, pair: tuple[Run, ToldCall], count: int) -> None:
@@ -124,7 +135,7 @@ class RunsMachine(RuleBasedStateMachine):
 
     @rule(pair=runs_of)
     def stop(self, pair: tuple[Run, ToldCall]) -> None:
-        task = self.loop.create_task(self.runs.stop(pair[0].id, owner=None))
+        task = self.loop.create_task(self.others.stop(pair[0].id, owner=None))
         self.stops.append((pair[0], task))
 
     @rule(turns=st.integers(1, 5))
@@ -142,7 +153,7 @@ class RunsMachine(RuleBasedStateMachine):
             numbers = [int(number) for number in _NUMBER.findall(reader.got)]
             assert numbers == list(range(reader.after + 1, reader.after + 1 + len(numbers)))
             assert len(_TERMINAL.findall(reader.got)) <= 1
-            run = reader.attachment.run
+            run = reader.run
             if reader.ended and not reader.cut:
                 assert reader.after + len(numbers) == run.events
                 if numbers:
@@ -158,6 +169,8 @@ class RunsMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         async def finish() -> None:
             await self.runs.close()
+            if self.others is not self.runs:
+                await self.others.close()
             await asyncio.gather(*(reader.task for reader in self.readers))
             for run, stop in self.stops:
                 receipt = await stop

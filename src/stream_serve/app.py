@@ -15,13 +15,14 @@ from starlette.responses import JSONResponse
 
 from stream_serve import __version__
 from stream_serve.conversations import Conversations
-from stream_serve.errors import HistoryError, HistoryUnavailable, RequestError
+from stream_serve.errors import HistoryError, HistoryUnavailable, LogUnavailable, RequestError
 from stream_serve.history import migrate as migrations
 from stream_serve.history.sql import SQLHistory
 from stream_serve.history.urls import database_url
+from stream_serve.peers.alone import NoPeers
 from stream_serve.recorder import Recorder
-from stream_serve.run import Bounds
-from stream_serve.runs import Limits, Runs
+from stream_serve.run import Bounds, Limits
+from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.streams.memory import MemoryStreamLog
 from stream_serve.upstream.demo import DemoUpstream
@@ -62,6 +63,7 @@ def create_app(
         recorder = Recorder(history, interval=settings.save_interval)
         runs = create_runs(settings, recorder)
         try:
+            await runs.open()
             if not new:
                 await _look(conversations)
             if on_start is not None:
@@ -88,6 +90,7 @@ def create_app(
     app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
     app.add_exception_handler(HistoryError, problems.on_history_error)
+    app.add_exception_handler(LogUnavailable, problems.on_log_error)
     for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
         app.include_router(router)
     app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
@@ -121,7 +124,7 @@ def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
         kept=settings.max_kept_runs,
         kept_bytes=settings.max_kept_bytes,
     )
-    return Runs(create_upstream(settings), MemoryStreamLog(), limits, recorder)
+    return Runs(create_upstream(settings), MemoryStreamLog(), NoPeers(), limits, recorder)
 
 
 async def migrate(settings: Settings) -> str:

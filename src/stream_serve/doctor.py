@@ -17,7 +17,9 @@ from stream_serve.upstream.base import ChatRequest
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stream_serve.runs import Attachment, Runs
+    from stream_serve.attachment import Attachment
+    from stream_serve.run import Run
+    from stream_serve.runs import Runs
     from stream_serve.settings import Settings
 
 QUESTION: Final = "Answer with the one word: ready"
@@ -60,25 +62,26 @@ async def examine(runs: Runs, settings: Settings, console: Console) -> bool:
         model=runs.model_for(None), messages=[{"role": "user", "content": QUESTION}], options={}
     )
     attachment = await runs.start(Order.of(request), owner=None)
+    run = runs.get(attachment.run_id, owner=None)
     try:
-        return await _report(attachment, console)
+        return await _report(attachment, run, console)
     finally:
         attachment.close()
 
 
-async def _report(attachment: Attachment, console: Console) -> bool:
+async def _report(attachment: Attachment, run: Run, console: Console) -> bool:
     answer = ""
     async for event in read_events(attachment):
         match event:
             case Chunk(content):
                 answer += content
             case End(finish_reason, usage):
-                first = attachment.run.first_token_seconds
+                first = run.first_token_seconds
                 console.print("The model answers.", style="green")
                 console.print(Text(f"  answer       {_short(answer)!r} ({finish_reason})"))
                 if first is not None:
                     console.print(f"  first token  {first * 1000:.0f} ms")
-                console.print(f"  total        {attachment.run.seconds * 1000:.0f} ms")
+                console.print(f"  total        {run.seconds * 1000:.0f} ms")
                 console.print(
                     f"  usage        {usage.prompt_tokens} + {usage.completion_tokens} tokens "
                     f"({usage.source})"

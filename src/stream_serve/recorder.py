@@ -45,12 +45,19 @@ class Recorder:
     async def finish(self, run: Run, turn: Turn) -> bool:
         """Store a settled run's answer; False when it could not be stored (yet)."""
         self._live.pop(run, None)
-        answer = run.answer()
+        return await self.store(run.id, turn, run.answer())
+
+    def abandon(self, run: Run) -> None:
+        """Look after a run's answer no more: another process stores it."""
+        self._live.pop(run, None)
+
+    async def store(self, run_id: str, turn: Turn, answer: Answer) -> bool:
+        """Store an answer as it ended; False when it could not be stored (yet)."""
         try:
             await self._history.finish(turn, answer)
         except HistoryError as error:
-            _log.warning("an answer is not stored yet", run_id=run.id, error=str(error))
-            retry = asyncio.create_task(self._retry(run.id, turn, answer))
+            _log.warning("an answer is not stored yet", run_id=run_id, error=str(error))
+            retry = asyncio.create_task(self._retry(run_id, turn, answer))
             self._retries.add(retry)
             retry.add_done_callback(self._retries.discard)
             return False

@@ -10,22 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from stream_serve import sse, usage
 from stream_serve.errors import RunFailure, RunInterrupted, UpstreamTooLarge
-from stream_serve.events import Chunk, End, Error, Start, Usage, encode
+from stream_serve.events import Chunk, End, Error, Start, encode
 from stream_serve.history.base import Answer, Status
 from stream_serve.lifecycle import Lifecycle, State
+from stream_serve.report import Receipt, RunState, milliseconds
 from stream_serve.upstream.base import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from stream_serve.events import Delta, Event
+    from stream_serve.events import Delta, Event, Usage
     from stream_serve.history.base import Turn
     from stream_serve.streams.base import LogWriter
     from stream_serve.upstream.base import Call, ChatRequest, Finish
@@ -77,25 +79,6 @@ class Order(Struct, frozen=True, kw_only=True):
         return cls(prepare=prepare)
 
 
-class Receipt(Struct, frozen=True, rename="camel"):
-    """What a stop did.
-
-    `outcome` is "stopped" when a stop ended the run (this one or an earlier one), else
-    "already_finished". `upstream_closed` is true only when every socket that the run had to the
-    provider is really closed; false when one is open (after a finished answer it waits in the pool
-    for the next call); null when there was none. `latency_ms` is the time from the stop's arrival
-    until this was known, in milliseconds. `finish_reason` is null for a run that failed, and so is
-    `usage` where nothing is known of it.
-    """
-
-    run_id: str
-    outcome: Literal["stopped", "already_finished"]
-    upstream_closed: bool | None
-    latency_ms: float
-    finish_reason: str | None
-    usage: Usage | None
-
-
 class Bounds(Struct, frozen=True):
     """How much the log of one run may hold."""
 
@@ -103,27 +86,52 @@ class Bounds(Struct, frozen=True):
     events: int
 
 
+class Limits(Struct, frozen=True, kw_only=True):
+    """What runs may take: seconds, numbers of runs, and the size of a run's log.
+
+    `detached` is how long a run goes on that nobody reads, `early_stop` how long a stop waits for
+    its start, `kept` and `kept_bytes` how many runs are known after their end, and how large their
+    logs may be together: the oldest are forgotten first. `total` is for this process, `each` for
+    an owner in all processes.
+    """
+
+    first_token: float
+    idle: float
+    run: float
+    retention: float
+    detached: float
+    bounds: Bounds
+    total: int
+    each: int
+    kept: int
+    kept_bytes: int
+    early_stop: float = 60.0
+
+
 class Run:
-    """The state of one run. `owner` is whose it is: None where no keys are set."""
+    """The state of one run. `name` is its log's, `owner` whose it is: None where no keys are set.
+
+    `readers` counts those of this process, `others` those of each other one.
+    """
 
     def __init__(
         self,
-        run_id: str,
+        name: str,
         *,
-        owner: str | None,
         order: Order,
         task: Task,
         call: Call,
         writer: LogWriter,
     ) -> None:
-        self.id = run_id
-        self.owner = owner
+        self.name = name
+        self.owner, self.id = parts_of(name)
         self.fingerprint = order.fingerprint
         self.on_disconnect = order.on_disconnect
         self.turn = task.turn
         self.call = call
         self.model = task.request.model
         self.readers = 0
+        self.others: dict[str, int] = {}
         self.stop_requested = False
         self.pump: asyncio.Task[None] | None = None
         self.detached: asyncio.TimerHandle | None = None
@@ -148,6 +156,16 @@ class Run:
     def state(self) -> State:
         """Where the run stands."""
         return self._lifecycle.state
+
+    @property
+    def watchers(self) -> int:
+        """How many readers the run has, here and elsewhere."""
+        return self.readers + sum(self.others.values())
+
+    @property
+    def lost(self) -> bool:
+        """True when another process has taken the run over, and finishes and stores it."""
+        return self._writer.lost
 
     @property
     def size(self) -> int:
@@ -216,8 +234,13 @@ class Run:
         """Decide that the run ended badly; False when it had ended before. The text stays."""
         return self._settle(State.FAILED, failure=failure)
 
-    def close(self, *, saved: bool | None) -> None:
-        """Write the one terminal event of a settled run, and let its text go."""
+    def close(self, *, saved: bool | None, first: int) -> None:
+        """Write the one terminal event of a settled run, and let its text go.
+
+        `first` is the number of the terminal event of a run that was taken over.
+        """
+        if self.lost:
+            self._writer.skip(first - 1)
         if self.failure is not None:
             end: Event = Error.of(self.failure, saved=saved)
         else:
@@ -227,6 +250,49 @@ class Run:
         self.closed = True
         self._answer.clear()
         self._reasoning.clear()
+
+    def describe(self) -> RunState:
+        """Say how the run stands now."""
+        return RunState(
+            run_id=self.id,
+            state=self.state.value,
+            model=self.model,
+            created_at=datetime.fromtimestamp(self.created_at, UTC).isoformat(
+                timespec="milliseconds"
+            ),
+            events=self.events,
+            readers=self.watchers,
+            first_token_ms=milliseconds(self.first_token_seconds),
+            duration_ms=milliseconds(self.seconds),
+            finish_reason=self.finish_reason,
+            usage=self.usage,
+            error=Error.of(self.failure) if self.failure is not None else None,
+            upstream_closed=self.call.socket_closed,
+        )
+
+    def line(self) -> dict[str, object]:
+        """Give what the service's log says of the run when it is over: never its text."""
+        failure, usage = self.failure, self.usage
+        return {
+            "run_id": self.id,
+            "model": self.model,
+            "state": self.state.value,
+            "finish_reason": self.finish_reason,
+            "code": failure.code if failure is not None else None,
+            "provider_request_id": failure.request_id if failure is not None else None,
+            "first_token_ms": milliseconds(self.first_token_seconds),
+            "duration_ms": milliseconds(self.seconds),
+            "events": self.events,
+            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
+            "completion_tokens": usage.completion_tokens if usage is not None else None,
+            "usage_source": usage.source if usage is not None else None,
+            "upstream_closed": self.call.socket_closed,
+            "conversation_id": self.turn.conversation_id if self.turn is not None else None,
+        }
+
+    def note(self, note: bytes) -> None:
+        """Leave beside the log what is to be told of the run when it is not known here any more."""
+        self._writer.note(note)
 
     def answer(self) -> Answer:
         """Give what is to be stored of the answer as it is now."""
@@ -276,3 +342,14 @@ class Run:
             self._bytes += len(frame)
             frames.append(frame)
         self._writer.append(frames)
+
+
+def name_of(owner: str | None, run_id: str) -> str:
+    """Name a run's log: two owners may choose the same id."""
+    return run_id if owner is None else f"{owner}/{run_id}"
+
+
+def parts_of(name: str) -> tuple[str | None, str]:
+    """Give the owner and the run's id again; an id has no slash."""
+    owner, slash, run_id = name.rpartition("/")
+    return owner if slash else None, run_id

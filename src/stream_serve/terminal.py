@@ -24,8 +24,9 @@ from stream_serve.run import Order
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from stream_serve.run import Receipt
-    from stream_serve.runs import Attachment, Runs
+    from stream_serve.attachment import Attachment
+    from stream_serve.report import Receipt
+    from stream_serve.runs import Runs
     from stream_serve.upstream.base import ChatRequest
 
 EXIT_FAILED: Final = 1
@@ -54,7 +55,7 @@ async def chat(runs: Runs, request: ChatRequest) -> int:
     stopping: list[asyncio.Task[Receipt]] = []
 
     def stop() -> None:
-        stopping.append(asyncio.create_task(runs.stop(attachment.run.id, owner=None)))
+        stopping.append(asyncio.create_task(runs.stop(attachment.run_id, owner=None)))
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop)

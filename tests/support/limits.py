@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream_serve.run import Bounds
-from stream_serve.runs import Limits
+from stream_serve.run import Bounds, Limits
 
 LIMITS = Limits(
     first_token=60,

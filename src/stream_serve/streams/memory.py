@@ -22,8 +22,6 @@ class MemoryLogWriter:
 
     __slots__ = ("_frames", "about", "kept_note")
 
-    lost: Final = False
-
     def __init__(self, frames: Frames, about: bytes) -> None:
         self._frames = frames
         self.about = about
@@ -33,6 +31,11 @@ class MemoryLogWriter:
     def frames(self) -> Frames:
         """What was written."""
         return self._frames
+
+    @property
+    def lost(self) -> bool:
+        """Say that nobody takes it over."""
+        return False
 
     @property
     def last(self) -> int:
@@ -59,11 +62,14 @@ class MemoryLogWriter:
 class MemoryStreamLog:
     """Logs in the memory of this process; they end with it."""
 
-    ready: Final = True
-
     def __init__(self) -> None:
         self._logs: dict[str, MemoryLogWriter] = {}
         self._forbidden: dict[str, float] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Say that memory is there."""
+        return True
 
     async def open(
         self, *, lost: Callable[[str], None], orphaned: Callable[[Orphan], Awaitable[None]]

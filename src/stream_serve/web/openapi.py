@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 
 from stream_serve import sse
 from stream_serve.events import Chunk, End, Error, Reasoning, Start, Usage, encode
-from stream_serve.run import Receipt
+from stream_serve.report import Receipt, RunState
 from stream_serve.web import problems
 from stream_serve.web.chat import ChatBody
 from stream_serve.web.conversations import (
@@ -20,7 +20,6 @@ from stream_serve.web.conversations import (
     NewBody,
     TitleBody,
 )
-from stream_serve.web.runs import RunState
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -57,9 +56,9 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("post", "/ai/chat/stream-sse"): _Operation(
         "StreamEvent", "ChatBody", (400, 404, 409, 413, 415, 422, 429, 503)
     ),
-    ("get", "/ai/runs/{run_id}"): _Operation("RunState", None, (404,)),
-    ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422)),
-    ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404,)),
+    ("get", "/ai/runs/{run_id}"): _Operation("RunState", None, (404, 503)),
+    ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422, 503)),
+    ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404, 503)),
     ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
     ("post", "/ai/conversations"): _Operation(
         "ConversationView", "NewBody", (400, 413, 415, 422, 503), success=201

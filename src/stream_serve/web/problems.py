@@ -101,6 +101,17 @@ async def on_history_error(request: Request, error: Exception) -> Response:
     return respond(problem, {**retry, **cors_headers(request.scope)})
 
 
+async def on_log_error(request: Request, error: Exception) -> Response:
+    """Answer that what joins the processes is away."""
+    problem = Problem(
+        title="The service cannot do this now",
+        status=503,
+        detail=str(error),
+        code="log_unavailable",
+    )
+    return respond(problem, {"Retry-After": "2", **cors_headers(request.scope)})
+
+
 async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown paths, wrong methods."""
     if not isinstance(error, HTTPException):

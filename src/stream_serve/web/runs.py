@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
-from msgspec import Struct
 from starlette.responses import Response
 
-from stream_serve.events import Error, Usage
-from stream_serve.run import Receipt, Run
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
@@ -26,55 +22,12 @@ _MAX_DIGITS: Final = 16
 router = APIRouter(tags=["runs"])
 
 
-class RunState(Struct, frozen=True, rename="camel"):
-    """What `GET /ai/runs/{runId}` answers. Durations are in milliseconds.
-
-    `state` is starting, waiting (for the first token), streaming, completed, stopped or failed;
-    `events` is the number of the newest event. What is not known yet is null.
-    """
-
-    run_id: str
-    state: str
-    model: str
-    created_at: str
-    events: int
-    readers: int
-    first_token_ms: float | None
-    duration_ms: float
-    finish_reason: str | None
-    usage: Usage | None
-    error: Error | None
-    upstream_closed: bool | None
-
-    @classmethod
-    def of(cls, run: Run) -> RunState:
-        """Describe a run as it is now."""
-        first = run.first_token_seconds
-        return cls(
-            run_id=run.id,
-            state=run.state.value,
-            model=run.model,
-            created_at=datetime.fromtimestamp(run.created_at, UTC).isoformat(
-                timespec="milliseconds"
-            ),
-            events=run.events,
-            readers=run.readers,
-            first_token_ms=None if first is None else round(first * 1000, 1),
-            duration_ms=round(run.seconds * 1000, 1),
-            finish_reason=run.finish_reason,
-            usage=run.usage,
-            error=Error.of(run.failure) if run.failure is not None else None,
-            upstream_closed=run.call.socket_closed,
-        )
-
-
 @router.get("/ai/runs/{run_id}", response_class=Response)
 async def show_run(
     request: Request, run_id: str, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
     """Show the state of a run, until it is forgotten some minutes after its end."""
-    run = runs.get(run_id, owner=owner_of(request))
-    return answer(request, RunState.of(run))
+    return answer(request, await runs.state(run_id, owner=owner_of(request)))
 
 
 @router.get("/ai/runs/{run_id}/events", response_class=EventStream, status_code=200)
@@ -91,11 +44,9 @@ async def follow_run(
     end gets 204, which tells a browser's `EventSource` to stop reconnecting.
     """
     after = _cursor(request)
-    owner = owner_of(request)
-    run = runs.get(run_id, owner=owner)
-    if run.closed and after == run.events:
+    attachment = await runs.attach(run_id, owner=owner_of(request), after=after)
+    if attachment is None:
         return Response(status_code=204, headers=cors_headers(request.scope))
-    attachment = await runs.attach(run_id, owner=owner, after=after)
     return EventStream(
         attachment,
         heartbeat=settings.heartbeat_interval,
@@ -111,13 +62,14 @@ async def stop_run(
 
     The receipt comes when the connection to the provider is closed. Whoever still reads the run gets
     `end` with `finishReason: "stopped"`. The stop of an unknown run is kept for a minute: a start
-    under that id is then refused.
+    under that id is then refused. 202 says that the process which has the run did not answer: the
+    stop waits for it.
     """
     owner = owner_of(request)
     if not RUN_ID.fullmatch(run_id):
         runs.get(run_id, owner=owner)  # raises: no run has such an id, and no start can have it
-    receipt: Receipt = await runs.stop(run_id, owner=owner)
-    return answer(request, receipt)
+    receipt = await runs.stop(run_id, owner=owner)
+    return answer(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
 
 
 def _cursor(request: Request) -> int:

@@ -3,6 +3,9 @@
 How it works: the response only reads. It takes what the log has, sends it in one piece, and waits for
 more; one task watches for the client's going away, one timer for silence. When the client is gone, or
 the response ends for another reason, it lets go of the run; what that means is for `runs` to say.
+
+Two endings are not the run's. A reader that has to go on at another process gets a `retry:` field, and
+reconnects with its cursor. One whose events are gone gets an `error` without an `id:`.
 """
 
 from __future__ import annotations
@@ -12,15 +15,21 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from stream_serve.sse import HEARTBEAT
+from stream_serve import sse
+from stream_serve.errors import EventsLost, LogLost
+from stream_serve.events import Error, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import Receive, Scope, Send
 
-    from stream_serve.runs import Attachment
+    from stream_serve.attachment import Attachment
 
+_MOVE: Final = b"retry: 1000\n\n"
+_LOST: Final = encode(
+    Error.of(EventsLost("events of this run are gone: what came so far is not the whole of it"))
+)
 _HEADERS: Final = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
@@ -36,7 +45,7 @@ class EventStream(Response):
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.init_headers({**_HEADERS, "X-Run-Id": attachment.run.id, **headers})
+        self.init_headers({**_HEADERS, "X-Run-Id": attachment.run_id, **headers})
         self._attachment = attachment
         self._heartbeat = heartbeat
         self._last = 0.0
@@ -51,12 +60,20 @@ class EventStream(Response):
         watcher = loop.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            while (data := await reader.read()) is not None:
-                self._last = loop.time()
-                await send(
-                    {"type": "http.response.body", "body": data or HEARTBEAT, "more_body": True}
-                )
-            await send({"type": "http.response.body", "body": b""})
+            try:
+                while (data := await reader.read()) is not None:
+                    self._last = loop.time()
+                    await send(
+                        {
+                            "type": "http.response.body",
+                            "body": data or sse.HEARTBEAT,
+                            "more_body": True,
+                        }
+                    )
+                last = _MOVE if self._attachment.moved else b""
+            except LogLost:
+                last = b"data: " + _LOST + b"\n\n"
+            await send({"type": "http.response.body", "body": last})
         except asyncio.CancelledError:
             # The server ends and has waited long enough for a client that does not read.
             return

@@ -1,0 +1,45 @@
+"""Moving what the provider brings into a run's log, within the limits of time and size."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from stream_serve.deadline import Deadline
+from stream_serve.errors import RunTimeout, UpstreamTimeout
+
+if TYPE_CHECKING:
+    from stream_serve.run import Limits, Run
+    from stream_serve.upstream.base import Finish
+
+
+async def relay(run: Run, limits: Limits) -> Finish | None:
+    """Relay the whole answer; give how it finished, None when nothing said so.
+
+    Raises `RunFailure`. Cancelled, it has written what had come; the call is for the caller to close.
+    """
+    try:
+        async with asyncio.timeout(limits.run), aclosing(run.call.batches()) as batches:
+            try:
+                async with Deadline(limits.first_token) as deadline:
+                    async for deltas in batches:
+                        run.append(deltas, limits.bounds)
+                        deadline.move(limits.idle)
+            except TimeoutError:
+                raise _silence(run, limits) from None
+    except TimeoutError:
+        raise RunTimeout(
+            f"the answer was cut after {limits.run:g} s (STREAM_SERVE_RUN_TIMEOUT)"
+        ) from None
+    return run.call.finish
+
+
+def _silence(run: Run, limits: Limits) -> UpstreamTimeout:
+    if run.first_token_seconds is None:
+        return UpstreamTimeout(
+            f"no token came within {limits.first_token:g} s (STREAM_SERVE_FIRST_TOKEN_TIMEOUT)"
+        )
+    return UpstreamTimeout(
+        f"no more tokens came within {limits.idle:g} s (STREAM_SERVE_IDLE_TIMEOUT)"
+    )
