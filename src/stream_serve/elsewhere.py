@@ -19,6 +19,7 @@ from stream_serve import report
 from stream_serve.attachment import Attachment
 from stream_serve.errors import (
     CursorBeyondLog,
+    LogLost,
     LogNotFound,
     LogUnavailable,
     PeerUnreachable,
@@ -39,7 +40,8 @@ STOP: Final = "stop"
 STATE: Final = "state"
 READERS: Final = "readers"
 
-_ANSWER_SECONDS: Final = 3.0
+_ANSWER_SECONDS: Final = 6.0
+_ATTEMPTS: Final = 3
 _START_SECONDS: Final = 10.0
 _CATCH_UP_SECONDS: Final = 1.0
 _PAUSE: Final = 0.025
@@ -77,7 +79,10 @@ class Elsewhere:
             if info.last or info.finished or time.monotonic() > until:
                 break
             await asyncio.sleep(_PAUSE)
-        return await self.attach(name, 0)
+        try:
+            return await self.attach(name, 0)
+        except RunNotFound:
+            return None
 
     async def attach(self, name: str, after: int) -> Attachment | None:
         """Attach a reader; None when the run is over and nothing comes after the cursor.
@@ -85,6 +90,8 @@ class Elsewhere:
         Raises `RunNotFound`, `CursorBeyondLog`.
         """
         info = await self._caught_up(name, after)
+        if info.home is None:
+            raise not_found()
         if after > info.last:
             raise beyond(after, info.last)
         if info.finished and after == info.last:
@@ -143,7 +150,7 @@ class Elsewhere:
     async def _ask(self, name: str, question: str) -> RunState | bytes | None:
         """Give what the log or the run's home says; None when the home cannot be reached."""
         info = await self._look(name)
-        for _ in range(2):
+        for _ in range(_ATTEMPTS):
             if info.finished and info.note:
                 return report.decode_state(info.note)
             if info.home is None:
@@ -152,13 +159,33 @@ class Elsewhere:
                 answer = await self._peers.ask(
                     info.home, question, name.encode(), timeout=_ANSWER_SECONDS
                 )
+                if answer:
+                    return answer
+                before = None
             except PeerUnreachable:
-                answer = b""
-            if answer:
-                return answer
+                before = info
             # The run may have ended, or changed its home, in this moment.
             info = await self._look(name)
-        return None
+            if before is not None and (before.home, before.finished) == (info.home, info.finished):
+                break
+        return await self._read_state(name) if info.finished else None
+
+    async def _read_state(self, name: str) -> RunState:
+        """Read how a finished run ended from its events: nobody lives to tell it."""
+        try:
+            reader = await self._stream_log.read(name)
+        except LogNotFound as error:
+            raise not_found() from error
+        frames: list[bytes] = []
+        try:
+            while (data := await reader.read()) is not None:
+                frames.append(data)
+        except LogLost as error:
+            raise not_found() from error
+        finally:
+            reader.close()
+        _owner, run_id = parts_of(name)
+        return report.read_state(run_id, b"".join(frames))
 
     async def _look(self, name: str) -> LogInfo:
         try:

@@ -7,7 +7,8 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from stream_serve.events import Error, Usage  # noqa: TC001 - msgspec reads the annotations
+from stream_serve import sse
+from stream_serve.events import End, Error, Event, Start, Usage
 from stream_serve.lifecycle import State
 
 
@@ -64,11 +65,45 @@ class RunState(Struct, frozen=True, rename="camel", kw_only=True):
         )
 
 
+def read_events(frames: bytes) -> list[tuple[int, Event]]:
+    """Read a run's events, with their numbers, from the bytes of its log."""
+    return [(int(event.id), _decode(event.data)) for event in sse.Parser(_MAX_BYTES).feed(frames)]
+
+
+def read_state(run_id: str, frames: bytes) -> RunState:
+    """Read how a run that is over ended from the bytes of its log."""
+    events = read_events(frames)
+    start = next((event for _, event in events if isinstance(event, Start)), None)
+    last, end = events[-1]
+    known = RunState(
+        run_id=run_id,
+        state=State.FAILED.value,
+        model=start.model if start is not None else None,
+        created_at=None,
+        events=last,
+        readers=0,
+    )
+    if isinstance(end, Error):
+        return msgspec.structs.replace(known, error=end)
+    if not isinstance(end, End):
+        return known
+    stopped = end.finish_reason == STOPPED
+    return msgspec.structs.replace(
+        known,
+        state=(State.STOPPED if stopped else State.COMPLETED).value,
+        finish_reason=end.finish_reason,
+        usage=end.usage,
+    )
+
+
 def milliseconds(seconds: float | None) -> float | None:
     """Round a time for people."""
     return None if seconds is None else round(seconds * 1000, 1)
 
 
+STOPPED: Final = "stopped"
+_MAX_BYTES: Final = 1 << 30
+_decode: Final = msgspec.json.Decoder(Event).decode
 encode: Final = msgspec.json.Encoder().encode
 decode_state: Final = msgspec.json.Decoder(RunState).decode
 decode_receipt: Final = msgspec.json.Decoder(Receipt).decode

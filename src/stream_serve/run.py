@@ -21,7 +21,7 @@ from stream_serve.errors import RunFailure, RunInterrupted, UpstreamTooLarge
 from stream_serve.events import Chunk, End, Error, Start, encode
 from stream_serve.history.base import Answer, Status
 from stream_serve.lifecycle import Lifecycle, State
-from stream_serve.report import Receipt, RunState, milliseconds
+from stream_serve.report import STOPPED, Receipt, RunState, milliseconds
 from stream_serve.upstream.base import text_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from stream_serve.streams.base import LogWriter
     from stream_serve.upstream.base import Call, ChatRequest, Finish
 
-STOPPED: Final = "stopped"
 _EVENT_OVERHEAD: Final = 48
 
 _STATUSES: Final = {

@@ -10,25 +10,23 @@ reached the log, so that no client takes it for one that it has seen.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-import msgspec
 import structlog
 
 from stream_serve import report, sse
 from stream_serve.errors import RunInterrupted
-from stream_serve.events import Chunk, Error, Event, Reasoning, Start, encode
+from stream_serve.events import Chunk, Error, Reasoning, Start, encode
 from stream_serve.history.base import Answer, Status, Turn
 from stream_serve.lifecycle import State
 from stream_serve.report import RunState
 
 if TYPE_CHECKING:
+    from stream_serve.events import Event
     from stream_serve.recorder import Recorder
     from stream_serve.streams.base import Orphan
 
 _log = structlog.stdlib.get_logger("stream_serve.runs")
-_MAX_FRAME: Final = 1 << 30
-_decode: Final = msgspec.json.Decoder(Event).decode
 
 
 async def finish(orphan: Orphan, run_id: str, *, first: int, recorder: Recorder | None) -> None:
@@ -36,8 +34,7 @@ async def finish(orphan: Orphan, run_id: str, *, first: int, recorder: Recorder 
 
     Raises `LogUnavailable`; cancelled or failed, it can be repeated.
     """
-    parser = sse.Parser(_MAX_FRAME)
-    events = [_decode(event.data) for event in parser.feed(b"".join(orphan.frames))]
+    events = [event for _, event in report.read_events(b"".join(orphan.frames))]
     start = next((event for event in events if isinstance(event, Start)), None)
     failure = RunInterrupted("the process that made the answer is gone before it was complete")
     turn = _turn(start)
