@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ class RunsMachine(RuleBasedStateMachine):
         self.readers: list[Reader] = []
         self.stops: list[tuple[Run, asyncio.Task[Receipt]]] = []
         self.count = 0
+        self.mark = secrets.token_urlsafe(12)
 
     async def make(self) -> Runs:
         return Runs(self.upstream, MemoryStreamLog(), NoPeers(), LIMITS)
@@ -102,7 +104,10 @@ class RunsMachine(RuleBasedStateMachine):
     def start(self, policy: OnDisconnect) -> tuple[Run, ToldCall]:
         self.count += 1
         order = Order(
-            prepare=prepare, run_id=f"run-{self.count:016}", on_disconnect=policy, fingerprint=b"f"
+            prepare=prepare,
+            run_id=f"{self.mark}-{self.count}",
+            on_disconnect=policy,
+            fingerprint=b"f",
         )
         attachment = self.do(self.runs.start(order, owner=None))
         run = attachment.run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from fastapi import FastAPI
@@ -20,11 +20,16 @@ from stream_serve.history import migrate as migrations
 from stream_serve.history.sql import SQLHistory
 from stream_serve.history.urls import database_url
 from stream_serve.peers.alone import NoPeers
+from stream_serve.peers.redis import RedisPeers
 from stream_serve.recorder import Recorder
+from stream_serve.redis.lease import Lease
+from stream_serve.redis.link import Link
+from stream_serve.redis.listener import Listener
 from stream_serve.run import Bounds, Limits
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.streams.memory import MemoryStreamLog
+from stream_serve.streams.redis import RedisStreamLog
 from stream_serve.upstream.demo import DemoUpstream
 from stream_serve.upstream.openai import OpenAIUpstream
 from stream_serve.web import chat, pages, problems
@@ -36,9 +41,12 @@ from stream_serve.web.openapi import describe
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from stream_serve.peers.base import Peers
+    from stream_serve.streams.base import StreamLog
     from stream_serve.upstream.base import Upstream
 
 
+_MARGIN: Final = 60.0
 _log = structlog.stdlib.get_logger("stream_serve.app")
 
 
@@ -61,7 +69,8 @@ def create_app(
         history = SQLHistory(settings.database_url, lease=settings.lease)
         conversations = Conversations(history, tokens=settings.history_tokens)
         recorder = Recorder(history, interval=settings.save_interval)
-        runs = create_runs(settings, recorder)
+        runs = create_runs(settings, recorder, shared=True)
+
         try:
             await runs.open()
             if not new:
@@ -91,6 +100,7 @@ def create_app(
     app.add_exception_handler(Exception, problems.on_defect)
     app.add_exception_handler(HistoryError, problems.on_history_error)
     app.add_exception_handler(LogUnavailable, problems.on_log_error)
+    app.add_exception_handler(LogUnavailable, problems.on_log_error)
     for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
         app.include_router(router)
     app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
@@ -110,8 +120,13 @@ def create_upstream(settings: Settings) -> Upstream:
     )
 
 
-def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
-    """Give the runs of a process. Needs a running event loop; `Runs.close` ends them."""
+def create_runs(
+    settings: Settings, recorder: Recorder | None = None, *, shared: bool = False
+) -> Runs:
+    """Give the runs of a process. Needs a running event loop; `Runs.close` ends them.
+
+    `shared` joins them to those of other processes, where the settings name a Redis.
+    """
     limits = Limits(
         first_token=settings.first_token_timeout,
         idle=settings.idle_timeout,
@@ -124,7 +139,27 @@ def create_runs(settings: Settings, recorder: Recorder | None = None) -> Runs:
         kept=settings.max_kept_runs,
         kept_bytes=settings.max_kept_bytes,
     )
-    return Runs(create_upstream(settings), MemoryStreamLog(), NoPeers(), limits, recorder)
+    log, peers = create_log(settings) if shared else (MemoryStreamLog(), NoPeers())
+    return Runs(create_upstream(settings), log, peers, limits, recorder)
+
+
+def create_log(settings: Settings) -> tuple[StreamLog, Peers]:
+    """Give the event log, and the way to the other processes: in Redis, where one is set."""
+    if settings.redis_url is None:
+        return MemoryStreamLog(), NoPeers()
+    link = Link(settings.redis_url.get_secret_value(), settings.redis_timeout)
+    listener = Listener(link)
+    lease = Lease(link, settings.lease)
+    longest = settings.run_timeout + _MARGIN
+    log = RedisStreamLog(
+        link,
+        listener,
+        lease,
+        flush_interval=settings.flush_interval,
+        live_ttl=longest + settings.run_retention,
+        retention=settings.run_retention,
+    )
+    return log, RedisPeers(link, listener, lease, ttl=longest)
 
 
 async def migrate(settings: Settings) -> str:

@@ -148,13 +148,16 @@ class Elsewhere:
             await asyncio.wait([self._teller])
 
     async def _ask(self, name: str, question: str) -> RunState | bytes | None:
-        """Give what the log or the run's home says; None when the home cannot be reached."""
+        """Give what the run's home says, or the log of a run that is over; else None.
+
+        Only its home gives the same receipt again for a stop that is repeated.
+        """
         info = await self._look(name)
         for _ in range(_ATTEMPTS):
-            if info.finished and info.note:
-                return report.decode_state(info.note)
             if info.home is None:
                 raise not_found()
+            if info.finished and info.note and question == STATE:
+                break
             try:
                 answer = await self._peers.ask(
                     info.home, question, name.encode(), timeout=_ANSWER_SECONDS
@@ -168,7 +171,9 @@ class Elsewhere:
             info = await self._look(name)
             if before is not None and (before.home, before.finished) == (info.home, info.finished):
                 break
-        return await self._read_state(name) if info.finished else None
+        if not info.finished:
+            return None
+        return report.decode_state(info.note) if info.note else await self._read_state(name)
 
     async def _read_state(self, name: str) -> RunState:
         """Read how a finished run ended from its events: nobody lives to tell it."""
