@@ -33,9 +33,7 @@ class Peers(Protocol):
         """Listen no more; answers that are being made are cancelled."""
         ...
 
-    async def ask(
-        self, process: str, question: str, data: bytes = b"", *, timeout: float
-    ) -> bytes:
+    async def ask(self, process: str, question: str, data: bytes = b"", *, timeout: float) -> bytes:
         """Ask a process and give its answer. Raises `PeerUnreachable` when the process is gone or
         does not answer within `timeout` seconds; the question may still reach it."""
         ...

@@ -1,0 +1,1 @@
+"""What the Redis backends share: the connections, the keys, the lease and the one blocking reader."""
