@@ -53,7 +53,7 @@ LAYERS: Final = (
         ),
         *("web.problems", "web.runs", "web.stream"),
     },
-    {"app", "server", "cli", "terminal", "doctor", "logs", "__main__"},
+    {"app", "server", "workers", "cli", "terminal", "doctor", "logs", "__main__"},
 )
 """Modules by layer, without the package's name; imports point to lower ones only."""
 
