@@ -29,7 +29,7 @@ LAYERS: Final = (
     {
         *("upstream.openai", "upstream.chunks", "upstream.failures", "upstream.sockets"),
         *("upstream.demo", "streams.memory", "streams.redis", "streams.flusher"),
-        *("streams.mirror", "peers.alone", "peers.redis"),
+        *("streams.mirror", "streams.writer", "peers.alone", "peers.redis"),
         *("history.sql", "history.database", "history.schema", "history.urls", "history.migrate"),
         "history.rows",
         *("history.migrations", "history.migrations.env", "history.migrations.versions"),
@@ -78,6 +78,8 @@ SIDEWAYS: Final = {
     ("runs", "recorder"),
     ("streams.redis", "streams.flusher"),
     ("streams.redis", "streams.mirror"),
+    ("streams.redis", "streams.writer"),
+    ("streams.flusher", "streams.writer"),
     ("recorder", "run"),
     ("conversations", "run"),
     ("upstream.openai", "upstream.chunks"),

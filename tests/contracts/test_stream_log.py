@@ -11,21 +11,144 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stream_serve.errors import LogExists, LogNotFound
+from stream_serve.errors import LogExists, LogForbidden, LogNotFound
+from stream_serve.redis.lease import Lease
+from stream_serve.redis.link import Link
+from stream_serve.redis.listener import Listener
 from stream_serve.streams.memory import MemoryStreamLog
+from stream_serve.streams.redis import RedisStreamLog
+from support.redis import shared_server
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from stream_serve.streams.base import LogReader, LogWriter, StreamLog
+    from stream_serve.streams.base import LogInfo, LogReader, LogWriter, Orphan, StreamLog
+    from stream_serve.streams.writer import RedisLogWriter
 
-BACKENDS: Final = {"memory": MemoryStreamLog}
 BATCH: Final = 65_536
+SOME: Final = 10
+"""Futures that a backend's own tasks may have at one time and not at another."""
 
 
-@pytest.fixture(params=list(BACKENDS))
-def log(request: pytest.FixtureRequest) -> StreamLog:
-    return BACKENDS[str(request.param)]()
+@pytest.fixture(params=["memory", "redis", "redis-other"])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[StreamLog]:
+    """Each backend; `redis-other` is read in another process than it is written in."""
+    if request.param == "memory":
+        yield MemoryStreamLog()
+        return
+    writing = shared_log()
+    await writing.open(lost=never_lost, orphaned=never_orphaned)
+    if request.param == "redis":
+        yield writing
+    else:
+        reading = shared_log()
+        await reading.open(lost=never_lost, orphaned=never_orphaned)
+        apart = Apart(writing, reading)
+        yield apart
+        await apart.close()
+        await reading.close()
+    await writing.close()
+
+
+def shared_log() -> RedisStreamLog:
+    """One process's view of the logs in a real Redis."""
+    link = Link(shared_server().url, 5.0)
+    return RedisStreamLog(
+        link,
+        Listener(link),
+        Lease(link, 30.0),
+        flush_interval=0.001,
+        live_ttl=600.0,
+        retention=60.0,
+    )
+
+
+def never_lost(name: str) -> None:
+    raise AssertionError(f"{name} was lost")
+
+
+async def never_orphaned(orphan: Orphan) -> None:
+    raise AssertionError(f"{orphan.name} is an orphan")
+
+
+class Apart:
+    """Writes in one process and reads in another one, which is given the time to see it all.
+
+    A follower of its own on each log says what the other process has seen.
+    """
+
+    def __init__(self, writing: RedisStreamLog, reading: RedisStreamLog) -> None:
+        self._writing = writing
+        self._reading = reading
+        self._probes: dict[str, Probe] = {}
+
+    @property
+    def ready(self) -> bool:
+        return self._reading.ready
+
+    async def open(
+        self, *, lost: Callable[[str], None], orphaned: Callable[[Orphan], Awaitable[None]]
+    ) -> None:
+        raise AssertionError(f"both are open: {lost} {orphaned}")
+
+    async def close(self) -> None:
+        for probe in self._probes.values():
+            await probe.close()
+
+    async def create(self, name: str, about: bytes = b"") -> LogWriter:
+        writer = await self._writing.create(name, about)
+        self._probes[name] = Probe(writer, await self._reading.read(name))
+        return writer
+
+    async def forbid(self, name: str, seconds: float) -> bool:
+        return await self._reading.forbid(name, seconds)
+
+    async def look(self, name: str) -> LogInfo:
+        await self._catch_up(name)
+        return await self._reading.look(name)
+
+    async def read(self, name: str, after: int = 0) -> LogReader:
+        reader = await self._reading.read(name, after)
+        await self._catch_up(name)
+        return reader
+
+    async def drop(self, name: str) -> None:
+        await self._catch_up(name)
+        await self._writing.drop(name)
+        if (probe := self._probes.pop(name, None)) is not None:
+            await probe.close()
+
+    async def _catch_up(self, name: str) -> None:
+        if name in self._probes:
+            async with asyncio.timeout(20):
+                while not self._probes[name].is_level:
+                    await asyncio.sleep(0.001)
+
+
+class Probe:
+    """Follows a log in the other process."""
+
+    def __init__(self, writer: RedisLogWriter, reader: LogReader) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._seen = 0
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def is_level(self) -> bool:
+        """Whether the other process has seen all that was written."""
+        written = self._writer.frames
+        return self._seen == sum(map(len, written.list)) and (
+            not written.finished or self._task.done()
+        )
+
+    async def close(self) -> None:
+        self._reader.close()
+        await self._task
+
+    async def _run(self) -> None:
+        while (batch := await self._reader.read()) is not None:
+            self._seen += len(batch)
 
 
 def new_name() -> str:
@@ -317,7 +440,7 @@ async def test_cancelled_reads_leave_nothing_behind_that_waits(log: StreamLog) -
     for _ in range(100):
         await wait_in_vain()
     await settle()
-    assert futures() <= before + 1
+    assert futures() <= before + SOME
 
 
 async def test_nudged_reads_leave_nothing_behind_that_waits(log: StreamLog) -> None:
@@ -334,7 +457,7 @@ async def test_nudged_reads_leave_nothing_behind_that_waits(log: StreamLog) -> N
     for _ in range(100):
         await wait_for_a_nudge()
     await settle()
-    assert futures() <= before + 1
+    assert futures() <= before + SOME
 
 
 async def test_a_nudge_ends_one_wait_once_with_nothing(log: StreamLog) -> None:
@@ -493,6 +616,126 @@ async def test_a_dropped_name_can_be_taken_again_for_another_log(log: StreamLog)
     writer.append(frames(9, 9))
     writer.finish()
     assert await rest(await log.read(name)) == b"<9>"
+
+
+async def test_the_number_goes_on_behind_the_numbers_that_were_skipped(log: StreamLog) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    reader, ahead = await log.read(name), await log.read(name, 1000)
+    writer.append(frames(1, 3))
+    writer.skip(1000)
+    assert writer.last == 1000
+    writer.append(frames(1001, 1002))
+    writer.finish()
+    assert writer.last == 1002
+    whole = frames(1, 3) + frames(1001, 1002)
+    assert await rest(reader) == b"".join(whole)
+    assert await rest(ahead) == b"".join(whole[3:])
+    for after, place in ((2, 2), (3, 3), (4, 3), (999, 3), (1000, 3), (1001, 4), (1002, 5)):
+        assert await rest(await log.read(name, after)) == b"".join(whole[place:])
+    assert (await log.look(name)).last == 1002
+
+
+@pytest.mark.parametrize("written", [0, 3])
+async def test_a_log_may_end_behind_numbers_that_were_skipped(log: StreamLog, written: int) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    writer.append(frames(1, written))
+    writer.skip(50)
+    writer.finish()
+    assert await rest(await log.read(name)) == b"".join(frames(1, written))
+    assert await (await log.read(name, 50)).read() is None
+    assert (await log.look(name)).last == 50
+
+
+async def test_numbers_that_are_used_cannot_be_skipped_nor_more_than_once(log: StreamLog) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    writer.append(frames(1, 3))
+    writer.skip(2)
+    assert writer.last == 3
+    writer.skip(10)
+    writer.skip(20)
+    assert writer.last == 10
+    writer.append(frames(11, 11))
+    writer.finish()
+    assert await rest(await log.read(name, 3)) == b"<11>"
+
+
+async def test_a_look_tells_what_a_log_is_about_how_far_it_is_and_its_note(log: StreamLog) -> None:
+    name = new_name()
+    with pytest.raises(LogNotFound):
+        await log.look(name)
+    writer = await log.create(name, b"about\xff")
+    first = await log.look(name)
+    assert (first.about, first.last, first.finished, first.note) == (b"about\xff", 0, False, b"")
+    writer.append(frames(1, 7))
+    writer.note(b"one")
+    assert await look_until(log, name, note=b"one")
+    assert (await log.look(name)).last == 7
+    writer.append(frames(8, 8))
+    writer.note(b"two")
+    writer.finish()
+    assert await look_until(log, name, note=b"two")
+    last = await log.look(name)
+    assert (last.about, last.last, last.finished) == (b"about\xff", 8, True)
+    writer.note(b"\0three\xff")
+    assert await look_until(log, name, note=b"\0three\xff")
+    await log.drop(name)
+    with pytest.raises(LogNotFound):
+        await log.look(name)
+
+
+async def look_until(log: StreamLog, name: str, *, note: bytes) -> bool:
+    """Look until the note is there, which follows within a flush interval."""
+    async with asyncio.timeout(20):
+        while (await log.look(name)).note != note:
+            await asyncio.sleep(0.001)
+    return True
+
+
+async def test_a_writer_has_its_log_until_another_process_takes_it(log: StreamLog) -> None:
+    writer = await log.create(new_name())
+    writer.append(frames(1, 1))
+    assert not writer.lost
+    writer.finish()
+    assert not writer.lost
+    assert log.ready
+
+
+async def test_nobody_can_make_a_log_of_a_forbidden_name(log: StreamLog) -> None:
+    name = new_name()
+    assert await log.forbid(name, 60)
+    assert await log.forbid(name, 60), "it may be said again"
+    for _ in range(2):
+        with pytest.raises(LogForbidden):
+            await log.create(name)
+    with pytest.raises(LogNotFound):
+        await log.look(name)
+
+
+async def test_a_name_is_forbidden_only_for_a_while(log: StreamLog) -> None:
+    name = new_name()
+    assert await log.forbid(name, 0.05)
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await log.create(name)
+            except LogForbidden:
+                await asyncio.sleep(0.01)
+            else:
+                break
+    assert (await log.look(name)).last == 0
+
+
+async def test_the_name_of_a_log_cannot_be_forbidden(log: StreamLog) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    assert not await log.forbid(name, 60)
+    writer.append(frames(1, 1))
+    writer.finish()
+    assert not await log.forbid(name, 60)
+    assert await rest(await log.read(name)) == b"<1>"
 
 
 class Follower:

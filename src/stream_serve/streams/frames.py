@@ -65,6 +65,15 @@ class Frames:
             return after
         return max(self._jump_at, after - self._jump)
 
+    def number(self, place: int) -> int:
+        """Give the number of the frame at an index."""
+        return place + 1 if place < self._jump_at else place + 1 + self._jump
+
+    def stretch(self, place: int) -> int:
+        """Give the index where the frames that follow this one without a jump end."""
+        end = len(self.list)
+        return min(end, self._jump_at) if place < self._jump_at else end
+
     def wake(self) -> None:
         """Wake the readers that wait."""
         waiting, self._waiting = self._waiting, []
