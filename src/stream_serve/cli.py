@@ -59,6 +59,9 @@ def start(
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on (3000); 0: any.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes that serve (1); more than one need Redis.")
+    ] = None,
     reload: Annotated[bool, typer.Option(help="Start again when a source file changes.")] = False,
     log_level: LogLevel = None,
     allow_anonymous: Annotated[
@@ -67,7 +70,11 @@ def serve(
 ) -> None:
     """Serve the API and the debug page."""
     settings = Settings.load(
-        host=host, port=port, log_level=log_level, allow_anonymous=allow_anonymous or None
+        host=host,
+        port=port,
+        workers=workers,
+        log_level=log_level,
+        allow_anonymous=allow_anonymous or None,
     )
     if reload:
         server.serve_reloading(settings)

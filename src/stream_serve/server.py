@@ -1,8 +1,13 @@
 """The server's lifetime: it starts, says where it listens and who answers, serves, and ends cleanly.
 
-How it ends: at the first SIGTERM or SIGINT the runs are ended as interrupted, so that every open
-stream gets its terminal event and every provider connection is closed; then uvicorn lets the responses
-finish within the grace time. A second signal ends the process at once.
+How it ends: at the first SIGTERM or SIGINT it drains. It takes no new runs and says that it is not
+ready, but it answers, and the runs go on. When the last one is over, or when the grace time is nearly
+used up and what is left was ended as interrupted, uvicorn closes the listener and lets the responses
+finish in what remains of the grace time. A client that does not read is cut off before its end. A
+second signal ends the process at once.
+
+Several workers (`workers.py`) drain each for itself. One that has a successor retires: first it leaves
+new connections to the others, which accept from the same socket, then it drains.
 """
 
 from __future__ import annotations
@@ -14,79 +19,93 @@ import resource
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypedDict
 
 import structlog
 import uvicorn
+from uvicorn.supervisors import ChangeReload
 
 from stream_serve import __version__, logs
 from stream_serve.app import create_app
+from stream_serve.errors import SettingsError
 from stream_serve.settings import PLACEHOLDER_KEY, Settings, environment
+from stream_serve.workers import Channel, Supervisor
 
 if TYPE_CHECKING:
     import socket
     from types import FrameType
 
-    from fastapi import FastAPI
-
     from stream_serve.runs import Runs
 
 
 class _Options(TypedDict):
-    """What `uvicorn.run` and `uvicorn.Config` are given alike."""
+    """What every `uvicorn.Config` is given."""
 
     host: str
     port: int
     log_config: None
     access_log: bool
     server_header: bool
-    timeout_graceful_shutdown: int
+    workers: int
     limit_concurrency: int
 
 
 _MOST_FILES: Final = 1_048_576
 _OTHER_FILES: Final = 24
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_MOST_RESERVE: Final = 5.0
+_RELOAD_GRACE: Final = 1.0
+_LINGER: Final = 0.5
+_REFUSED: Final = 2
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
 
 def serve(settings: Settings) -> None:
     """Serve until a signal comes. Raises `SettingsError` before anything is opened."""
     settings.check_exposure()
+    if settings.workers > 1 and settings.redis_url is None:
+        raise SettingsError(
+            f"{settings.workers} workers need STREAM_SERVE_REDIS_URL: runs live in the memory of the "
+            "process that started them, so that without Redis another worker could neither resume "
+            "nor stop them. Set it to the URL of a Redis or Valkey, or serve with one worker"
+        )
     logs.configure(settings.log_level, settings.log_format)
-    app = create_app(settings, on_start=_end_with_signals)
     for number in _SIGNALS:
-        # uvicorn raises the signal again once it has served: that is a clean end.
         signal.signal(number, _leave)
-    _Server(uvicorn.Config(app, **_options(settings)), settings).run()
+    if settings.workers > 1:
+        _supervise(settings)
+    else:
+        _Server(settings).run()
 
 
 def serve_reloading(settings: Settings) -> None:
-    """Serve for development: start again whenever a source file changes."""
+    """Serve for development: start again whenever a source file changes.
+
+    Raises `SettingsError` before anything is opened.
+    """
     settings.check_exposure()
-    logs.configure(settings.log_level, settings.log_format)
-    os.environ.update(
-        environment(
-            host=settings.host,
-            port=settings.port,
-            log_level=settings.log_level,
-            allow_anonymous=settings.allow_anonymous,
+    if settings.workers > 1:
+        raise SettingsError(
+            f"--reload serves with one process, and {settings.workers} workers are set: take "
+            "--workers 1 (STREAM_SERVE_WORKERS, WEB_CONCURRENCY), or leave --reload away"
         )
-    )
-    announce(settings, f"http://{settings.host}:{settings.port}")
-    uvicorn.run(
-        "stream_serve.server:create_reloaded_app",
-        factory=True,
-        reload=True,
-        **_options(settings),
-    )
-
-
-def create_reloaded_app() -> FastAPI:
-    """Make the application in the process that `serve_reloading` starts again and again."""
-    settings = Settings.load()
     logs.configure(settings.log_level, settings.log_format)
-    return create_app(settings, on_start=_end_with_signals)
+    _hand_down(settings)
+    config = uvicorn.Config("stream_serve.app:create_app", reload=True, **_options(settings))
+    with config.bind_socket() as listener:
+        announce(settings, _url(listener))
+        ChangeReload(config, target=serve_reloaded, sockets=[listener]).run()
+
+
+def serve_reloaded(sockets: list[socket.socket] | None) -> None:
+    """Serve in the process that `serve_reloading` starts again and again."""
+    _serve_below(sockets, None)
+
+
+def serve_worker(listener: socket.socket, end: socket.socket) -> None:
+    """Serve in a process that a `Supervisor` started; `end` is its end of their channel."""
+    _serve_below([listener], end)
 
 
 def announce(settings: Settings, url: str) -> None:
@@ -99,6 +118,7 @@ def announce(settings: Settings, url: str) -> None:
         version=__version__,
         model=provider.model if provider is not None else "demo",
         keys=len(settings.api_keys),
+        workers=settings.workers,
     )
     for name in Settings.unknown():
         _log.warning(f"{name} is not a setting of this service: is it misspelt?")
@@ -115,19 +135,165 @@ def announce(settings: Settings, url: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens once it does."""
+    """uvicorn's server, which says where it listens, and drains before it ends.
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
-        super().__init__(config)
+    Alone, it decides itself; below a supervisor (with a `channel`) or a reloader (with a `grace` of
+    its own), those decide when it is not to end in peace.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        channel: socket.socket | None = None,
+        grace: float | None = None,
+    ) -> None:
+        app = create_app(settings, on_start=self._adopt)
+        super().__init__(uvicorn.Config(app, **_options(settings)))
         self._settings = settings
+        self._alone = channel is None and grace is None
+        self._grace = settings.grace_timeout if grace is None else grace
+        self._reserve = min(_MOST_RESERVE, self._grace / 4) if grace is None else grace
+        self._end_of_channel = channel
+        self._channel: Channel | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._runs: Runs | None = None
+        self._told = False
+        self._draining: asyncio.Task[None] | None = None
+        self._retiring: asyncio.Task[None] | None = None
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve from the start to the end."""
+        self._loop = asyncio.get_running_loop()
+        if self._end_of_channel is not None:
+            self._channel = Channel(self._end_of_channel)
+            self._channel.open(self._retire)
+        await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and announce the address that the system gave."""
         await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            name = f"[{host}]" if ":" in host else host
-            announce(self._settings, f"http://{name}:{port}")
+        if not self.started:
+            return
+        if self._channel is not None:
+            self._channel.serve()
+        elif self._alone:
+            announce(self._settings, _url(self.servers[0].sockets[0]))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end at the first signal; alone, end at once at the second one.
+
+        uvicorn's own would close the listener first. Python calls it between any two steps.
+        """
+        del frame
+        if self._loop is not None and not self._told:
+            self._told = True
+            self._loop.call_soon_threadsafe(self._end)
+        elif self._alone:
+            os._exit(128 + sig)
+
+    def _adopt(self, runs: Runs) -> None:
+        self._runs = runs
+
+    def _end(self) -> None:
+        """Drain, once; while it starts, there is nothing to drain."""
+        if self._runs is None or not self.started:
+            self.should_exit = True
+        elif self._draining is None:
+            self._draining = asyncio.create_task(self._drain(self._runs))
+
+    def _retire(self) -> None:
+        if self._runs is None or not self.started:
+            self.should_exit = True
+        else:
+            self._retiring = asyncio.create_task(self._leave_and_end())
+
+    async def _leave_and_end(self) -> None:
+        """Leave new connections to the other workers; when those that are open have no request on
+        the way any more, drain."""
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_LINGER)
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        self._end()
+
+    async def _drain(self, runs: Runs) -> None:
+        """Let the runs end within the grace time, end what is left, and let uvicorn shut down."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._grace
+        patient = self._grace > self._reserve
+        runs.drain()
+        if patient and runs.running:
+            _log.info(
+                "draining: the runs may finish, a second signal ends them at once",
+                runs=runs.running,
+                seconds=self._grace - self._reserve,
+            )
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(end - self._reserve):
+                    await runs.idle()
+            if patient and runs.running:
+                _log.warning("the grace time is over: runs are interrupted", runs=runs.running)
+        finally:
+            runs.interrupt()
+            loop.call_at(end - self._reserve / 2, self._cut)
+            self.config.timeout_graceful_shutdown = max(1, math.ceil(end - loop.time()))
+            self.should_exit = True
+
+    def _cut(self) -> None:
+        """Cut off the clients that do not read: what they were sent would hold the end."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
+
+def _supervise(settings: Settings) -> None:
+    create_app(settings)  # wrong settings are refused here, and not by each worker
+    _hand_down(settings)
+    with uvicorn.Config("", **_options(settings)).bind_socket() as listener:
+        supervisor = Supervisor(
+            serve_worker,
+            listener,
+            settings.workers,
+            grace=settings.grace_timeout,
+            announce=partial(announce, settings, _url(listener)),
+        )
+        code = asyncio.run(supervisor.run())
+    sys.exit(code)
+
+
+def _serve_below(sockets: list[socket.socket] | None, channel: socket.socket | None) -> None:
+    """Serve in a process of our own making, with the settings as they are now."""
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
+        server = _Server(
+            settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
+        )
+    except SettingsError as error:
+        sys.stderr.write(f"stream-serve: {error}\n")
+        sys.exit(_REFUSED)
+    server.run(sockets)
+
+
+def _hand_down(settings: Settings) -> None:
+    """Leave what the command line said to the processes that read the settings again."""
+    os.environ.update(
+        environment(
+            host=settings.host,
+            port=settings.port,
+            workers=settings.workers,
+            log_level=settings.log_level,
+            allow_anonymous=settings.allow_anonymous,
+        )
+    )
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _options(settings: Settings) -> _Options:
@@ -137,7 +303,7 @@ def _options(settings: Settings) -> _Options:
         "log_config": None,
         "access_log": False,
         "server_header": False,
-        "timeout_graceful_shutdown": math.ceil(settings.grace_timeout),
+        "workers": 1,  # uvicorn would read WEB_CONCURRENCY
         "limit_concurrency": _connections(),
     }
 
@@ -158,25 +324,3 @@ def _connections() -> int:
 def _leave(number: int, frame: FrameType | None) -> None:
     del number, frame
     sys.exit(0)
-
-
-def _end_with_signals(runs: Runs) -> None:
-    """End the runs at the first signal, before uvicorn begins to wait for the responses.
-
-    uvicorn has set its own handlers by now; each of ours calls the one that it stands before.
-    """
-    loop = asyncio.get_running_loop()
-    told = False
-    for number in _SIGNALS:
-        previous = signal.getsignal(number)
-
-        def handle(number: int, frame: FrameType | None, previous: object = previous) -> None:
-            nonlocal told
-            if told:
-                os._exit(128 + number)
-            told = True
-            loop.call_soon_threadsafe(runs.interrupt)
-            if callable(previous):
-                previous(number, frame)
-
-        signal.signal(number, handle)

@@ -141,10 +141,11 @@ async def test_a_dotenv_file_is_read(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_under_load_ends_every_stream_with_a_typed_end_and_closes_the_provider(
+async def test_a_short_grace_time_ends_every_stream_with_a_typed_end_and_closes_the_provider(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession, number: int
 ) -> None:
-    async with serving(**provider(upstream)) as server:
+    settings = {**provider(upstream), "STREAM_SERVE_GRACE_TIMEOUT": "1"}
+    async with serving(**settings) as server:
         async with (
             ask(client, server.url, model="silent") as waiting,
             ask(client, server.url, model="hang-mid") as streaming,

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
 PATIENCE = 30.0
+_GRACE = 2.0
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -99,4 +100,9 @@ async def serving(
     finally:
         if process.returncode is None:
             process.terminate()
-            await process.wait()
+            try:
+                async with asyncio.timeout(_GRACE):
+                    await process.wait()
+            except TimeoutError:  # runs that a test has left go on: a second signal ends them
+                process.terminate()
+                await process.wait()

@@ -41,6 +41,8 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/conversations/{conversation_id}/export",
         "/ai/info",
         "/health",
+        "/health/live",
+        "/health/ready",
     }
     chat = paths["/ai/chat/stream-sse"]["post"]
     assert "text/event-stream" in chat["responses"]["200"]["content"]
@@ -49,6 +51,14 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
     for responses in (chat["responses"], paths["/ai/runs/{run_id}/stop"]["post"]["responses"]):
         for status, response in responses.items():
             assert status == "200" or "application/problem+json" in response["content"]
+
+
+def test_a_probe_is_told_what_not_ready_looks_like() -> None:
+    responses = document()["paths"]["/health/ready"]["get"]["responses"]
+    assert set(responses) == {"200", "503"}
+    for response in responses.values():
+        schema = response["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Readiness"}
 
 
 def test_the_events_are_described_with_the_names_that_are_sent() -> None:

@@ -1,4 +1,4 @@
-"""The pages, `/health` and `/ai/info`: what a person or a machine looks at from outside."""
+"""The pages, `/health…` and `/ai/info`: what a person or a machine looks at from outside."""
 
 from __future__ import annotations
 
@@ -55,6 +55,7 @@ def _headers(style: str) -> dict[str, str]:
 _STRICT: Final = _headers("'self'")
 _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
 """Swagger UI sets style attributes; scripts stay strict."""
+_UNKEPT: Final = {"Cache-Control": "no-store"}
 
 
 class Assets(StaticFiles):
@@ -85,6 +86,19 @@ class Health(BaseModel):
     uptime: float
 
 
+class Readiness(BaseModel):
+    """`status` is `ready`, `draining` or `unavailable`; `detail` says what is missing."""
+
+    status: str
+    detail: str | None = None
+
+
+class Liveness(BaseModel):
+    """`status` is `ok`."""
+
+    status: str
+
+
 class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     """What a page needs to know before it asks: who answers, and whether a key is wanted."""
 
@@ -105,6 +119,33 @@ async def show_health() -> Health:
         timestamp=datetime.now(UTC).isoformat(timespec="milliseconds"),
         uptime=round(time.monotonic() - _STARTED, 3),
     )
+
+
+@router.head("/health/live", include_in_schema=False)
+@router.get("/health/live", tags=["service"])
+async def show_live(response: Response) -> Liveness:
+    """Say that the process answers; also while it drains, so that nobody restarts it for that."""
+    response.headers.update(_UNKEPT)
+    return Liveness(status="ok")
+
+
+@router.head("/health/ready", include_in_schema=False)
+@router.get(
+    "/health/ready",
+    tags=["service"],
+    response_model_exclude_none=True,
+    responses={503: {"model": Readiness, "description": "Draining, or without the event log"}},
+)
+async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response) -> Readiness:
+    """Say whether runs can be started here: what a load balancer asks."""
+    response.headers.update(_UNKEPT)
+    if not runs.draining and runs.ready:
+        return Readiness(status="ready")
+    response.status_code = 503
+    response.headers["Retry-After"] = "5"
+    if runs.draining:
+        return Readiness(status="draining")
+    return Readiness(status="unavailable", detail="the event log (Redis) cannot be reached")
 
 
 @router.get("/ai/info", tags=["service"])
