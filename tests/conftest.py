@@ -34,7 +34,11 @@ def pytest_asyncio_loop_factories(
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine reaches a test: neither its environment nor a `.env` file."""
     for name in list(os.environ):
-        if name.startswith("STREAM_SERVE_") or name in {"DASHSCOPE_API_KEY", "PORT", "WEB_CONCURRENCY"}:
+        if name.startswith("STREAM_SERVE_") or name in {
+            "DASHSCOPE_API_KEY",
+            "PORT",
+            "WEB_CONCURRENCY",
+        }:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

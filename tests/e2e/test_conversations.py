@@ -421,6 +421,7 @@ async def test_a_shutdown_stores_what_was_running_as_interrupted(
     settings = {
         "STREAM_SERVE_UPSTREAM_URL": upstream.url,
         "STREAM_SERVE_MODEL": "hang-mid",
+        "STREAM_SERVE_GRACE_TIMEOUT": "2",
         "STREAM_SERVE_DATABASE_URL": f"sqlite:///{database}",
     }
     async with serving(**settings) as server:
