@@ -68,7 +68,9 @@ def create_app(
         del app
         history = SQLHistory(settings.database_url, lease=settings.lease)
         conversations = Conversations(history, tokens=settings.history_tokens)
-        recorder = Recorder(history, interval=settings.save_interval)
+        # An answer's lease is renewed with its text, so that has to happen often enough for both.
+        interval = min(settings.save_interval, settings.lease / 3)
+        recorder = Recorder(history, interval=interval)
         runs = create_runs(settings, recorder, shared=True)
 
         try:

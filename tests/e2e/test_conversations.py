@@ -347,7 +347,7 @@ async def test_after_a_crash_the_answer_is_found_interrupted_with_the_text_that_
         "STREAM_SERVE_MODEL": "hang-mid",
         "STREAM_SERVE_DATABASE_URL": f"sqlite:///{database}",
         "STREAM_SERVE_SAVE_INTERVAL": "0.05",
-        "STREAM_SERVE_LEASE": "0.5",
+        "STREAM_SERVE_LEASE": "1",
     }
     async with (
         serving(**settings) as server,
@@ -382,7 +382,7 @@ async def test_a_kill_in_the_middle_of_saving_leaves_a_whole_message_and_no_half
         "STREAM_SERVE_MODEL": "answer?tokens=40&interval=0.01",
         "STREAM_SERVE_DATABASE_URL": f"sqlite:///{database}",
         "STREAM_SERVE_SAVE_INTERVAL": "0.05",
-        "STREAM_SERVE_LEASE": "0.5",
+        "STREAM_SERVE_LEASE": "1",
     }
     async with serving(**settings) as server:
         async with ask(client, server.url, conversationId="new") as stream:
