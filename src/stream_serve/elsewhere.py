@@ -43,7 +43,7 @@ READERS: Final = "readers"
 _ANSWER_SECONDS: Final = 6.0
 _ATTEMPTS: Final = 3
 _START_SECONDS: Final = 10.0
-_CATCH_UP_SECONDS: Final = 1.0
+_CURSOR_SECONDS: Final = 1.0
 _PAUSE: Final = 0.025
 
 
@@ -89,11 +89,11 @@ class Elsewhere:
 
         Raises `RunNotFound`, `CursorBeyondLog`.
         """
-        info = await self._caught_up(name, after)
+        info = await self._look(name)
         if info.home is None:
             raise not_found()
         if after > info.last:
-            raise beyond(after, info.last)
+            await self._check_cursor(name, info, after)
         if info.finished and after == info.last:
             return None
         try:
@@ -198,18 +198,27 @@ class Elsewhere:
         except LogNotFound as error:
             raise not_found() from error
 
-    async def _caught_up(self, name: str, after: int) -> LogInfo:
-        """Look; a client may be ahead of the log by what was not flushed yet."""
-        until = time.monotonic() + _CATCH_UP_SECONDS
-        info = await self._look(name)
-        while after > info.last and not info.finished and time.monotonic() < until:
-            await asyncio.sleep(_PAUSE)
-            info = await self._look(name)
-        return info
+    async def _check_cursor(self, name: str, info: LogInfo, after: int) -> None:
+        """Refuse a cursor ahead of the log, unless the run has such an event that was not flushed
+        yet, or its home does not answer: it may be gone, and then the run's end will have a number
+        past the cursor. Raises `CursorBeyondLog`."""
+        events = info.last
+        if not info.finished and info.home is not None:
+            try:
+                answer = await self._peers.ask(
+                    info.home, STATE, name.encode(), timeout=_CURSOR_SECONDS
+                )
+            except PeerUnreachable:
+                return
+            # No answer: the run has ended and was given up there in this moment.
+            events = report.decode_state(answer).events if answer else (await self._look(name)).last
+        if after > events:
+            raise beyond(after, events)
 
     def _left(self, attachment: Attachment, name: str, home: str | None) -> None:
         self._attachments.discard(attachment)
-        self._count(name, home, -1)
+        # One that was moved comes back by way of another process: until then it counts here.
+        self._count(name, None if attachment.moved else home, -1)
 
     def _count(self, name: str, home: str | None, change: int) -> None:
         self._readers[name] += change

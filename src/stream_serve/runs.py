@@ -20,7 +20,7 @@ import asyncio
 import secrets
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import structlog
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from stream_serve.streams.base import LogWriter, Orphan, StreamLog
     from stream_serve.upstream.base import Upstream
 
+_RETURN_SECONDS: Final = 5.0
 _log = structlog.stdlib.get_logger("stream_serve.runs")
 
 
@@ -325,10 +326,11 @@ class Runs:
             self._check_watched(run)
 
     def _gone(self, process: str) -> None:
-        """Another process is gone, and its readers with it."""
+        """Another process is gone; its readers have some seconds to come back by way of another."""
+        loop = asyncio.get_running_loop()
         for run in list(self._runs.values()):
             if run.others.pop(process, 0):
-                self._check_watched(run)
+                loop.call_later(_RETURN_SECONDS, self._check_watched, run)
 
     def _lost(self, name: str) -> None:
         """Another process has taken a run of ours over: end it here, and store nothing of it."""

@@ -258,6 +258,32 @@ async def test_a_process_that_goes_away_lets_go_of_what_it_read(
         await upstream.wait_for(lambda record: record.closed_by == "peer")
 
 
+async def test_a_reader_that_a_draining_process_sends_away_finds_its_run_still_going_on(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    settings = {"redis_url": shared_server().url, "upstream_url": upstream.url}
+    model = "answer?tokens=300&interval=0.01"
+    async with Service(**settings) as here, ask(client, here.url, model=model) as stream:
+        await stream.until("chunk")
+        async with Service(**settings) as there:
+            url = f"{there.url}/ai/runs/{stream.run_id}/events"
+            async with client.get(url) as second:
+                before = await second.content.readline()
+
+                async def counted() -> bool:
+                    return (await show(client, here.url, stream.run_id))["readers"] == 2
+
+                await until(counted)
+                stream.drop()
+                there.runs.drain()
+                before += await second.content.read()
+        assert before.endswith(b"retry: 1000\n\n")
+        before = before.removesuffix(b"retry: 1000\n\n")
+        status, rest = await read_raw(client, here.url, stream.run_id, after=before.count(b"id: "))
+    assert status == 200
+    assert b'"finishReason":"stop"' in rest
+
+
 async def test_a_keys_limit_counts_its_runs_in_all_processes(
     make: Callable[..., Awaitable[Pair]], client: aiohttp.ClientSession
 ) -> None:

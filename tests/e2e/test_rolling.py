@@ -1,0 +1,144 @@
+"""A new version comes while two hundred streams go on: nobody notices more than a reconnection."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from support.client import text
+from support.cluster import Caller, check, cluster, processes, read, until
+from support.nginx import Nginx
+from support.redis import shared_server
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from stream_serve.testing import ScriptedUpstream
+    from support.cluster import Node
+    from support.redis import Redis
+
+STREAMS = 200
+MODEL = "answer?tokens=20&interval=0.1"
+GRACE = "12"
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    """A client whose every request may reach another process: it keeps no connection."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
+@pytest.fixture
+def redis() -> Redis:
+    return shared_server()
+
+
+class Crowd:
+    """So many clients that each start one run after another, and readers who join every fourth.
+
+    A run may go on while its client comes back.
+    """
+
+    def __init__(self, client: aiohttp.ClientSession, url: str, size: int) -> None:
+        self.callers: list[Caller] = []
+        self.readers: list[Caller] = []
+        self._client = client
+        self._url = url
+        self._leaving = False
+        self._tasks = [asyncio.create_task(self._go(number)) for number in range(size)]
+
+    @property
+    def live(self) -> int:
+        """Count the runs that go on."""
+        return sum(bool(one.events) and not one.done for one in self.callers)
+
+    async def leave(self) -> None:
+        """Start no more, and wait for the end of what goes on."""
+        self._leaving = True
+        async with asyncio.timeout(60):
+            await asyncio.gather(*self._tasks)
+            for reader in self.readers:
+                await reader.whole()
+
+    async def close(self) -> None:
+        """Go away."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for caller in self.callers + self.readers:
+            await caller.close()
+
+    async def _go(self, number: int) -> None:
+        while not self._leaving:
+            caller = Caller(self._client, self._url, model=MODEL, onDisconnect="continue")
+            self.callers.append(caller)
+            if number % 4 == 0:
+                await caller.has("start")
+                self.readers.append(Caller(self._client, self._url, caller.run_id))
+            await caller.whole()
+
+
+async def one_by_one(nodes: list[Node], client: aiohttp.ClientSession) -> None:
+    """Restart processes on ports of their own, each when the one before it serves again."""
+    for node in nodes:
+        assert await node.end() == 0
+        node.start()
+        await node.up(client)
+
+
+async def by_supervisor(nodes: list[Node], redis: Redis) -> None:
+    """Let the supervisor restart its workers."""
+    before = await processes(redis)
+    nodes[0].send(signal.SIGHUP)
+
+    async def renewed() -> bool:
+        now = await processes(redis)
+        return len(now) == len(before) and not now & before
+
+    await until(renewed, 60)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_rolling_restart_under_two_hundred_streams_loses_and_doubles_no_event(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, redis: Redis, workers: int
+) -> None:
+    nodes = 2 // workers
+    settings = {"STREAM_SERVE_GRACE_TIMEOUT": GRACE}
+    async with cluster(client, upstream, redis, settings, nodes=nodes, workers=workers) as made:
+        with Nginx(*(node.url for node in made)) as nginx:
+            crowd = Crowd(client, nginx.url, STREAMS)
+            try:
+
+                async def crowded() -> bool:
+                    return crowd.live >= STREAMS
+
+                await until(crowded)
+                await (one_by_one(made, client) if workers == 1 else by_supervisor(made, redis))
+                assert crowd.live >= STREAMS // 2, "it was under load all the time"
+                await crowd.leave()
+            finally:
+                await crowd.close()
+            await _check(client, nginx.url, crowd)
+        assert len(crowd.callers) >= 2 * STREAMS
+        assert len(upstream.requests) == len(crowd.callers)
+
+
+async def _check(client: aiohttp.ClientSession, url: str, crowd: Crowd) -> None:
+    """Every client has its whole answer, once, and so has the log."""
+    wanted: set[str] = set()
+    for caller in crowd.callers:
+        check(caller.events)
+        assert caller.events[-1]["type"] == "end"
+        wanted.add(text(caller.events))
+    assert len(wanted) == 1
+    logs = {caller.run_id: caller.events for caller in crowd.callers}
+    for reader in crowd.readers:
+        assert reader.events == logs[reader.run_id]
+    for caller in crowd.callers[::10]:
+        assert await read(client, url, caller.run_id) == caller.events
