@@ -255,7 +255,7 @@ async def test_a_process_that_goes_away_lets_go_of_what_it_read(
                 there.runs.drain()
                 rest = await second.content.read()
                 assert b"retry: 1000" in rest, "it is told to go on elsewhere"
-        await upstream.wait_for(lambda record: record.closed_by == "peer")
+        await upstream.wait_for(lambda record: record.closed_by == "peer", timeout=20)
 
 
 async def test_a_reader_that_a_draining_process_sends_away_finds_its_run_still_going_on(
