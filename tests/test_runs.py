@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_serve.attachment import Attachment
 from stream_serve.errors import (
     CursorBeyondLog,
     Draining,
@@ -31,6 +30,7 @@ from support.upstream import REQUEST, StepUpstream, ToldUpstream
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from stream_serve.attachment import Attachment
     from stream_serve.report import Receipt
     from stream_serve.run import Run
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from stream_serve.app import create_log
-from stream_serve.attachment import Attachment
 from stream_serve.errors import CursorBeyondLog
 from stream_serve.peers.alone import NoPeers
 from stream_serve.run import OnDisconnect, Order, Task
@@ -27,6 +26,7 @@ from support.upstream import REQUEST, ToldCall, ToldUpstream
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from stream_serve.attachment import Attachment
     from stream_serve.report import Receipt
     from stream_serve.run import Run
 
