@@ -102,7 +102,6 @@ def create_app(
     app.add_exception_handler(Exception, problems.on_defect)
     app.add_exception_handler(HistoryError, problems.on_history_error)
     app.add_exception_handler(LogUnavailable, problems.on_log_error)
-    app.add_exception_handler(LogUnavailable, problems.on_log_error)
     for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
         app.include_router(router)
     app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
