@@ -179,6 +179,36 @@ async def test_a_shutdown_takes_no_new_runs_and_closes_the_upstream_last() -> No
     assert (await read(attachment))[-1].code == "run_interrupted"  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
 
 
+@pytest.mark.parametrize("how", ["drain", "interrupt"])
+async def test_a_start_on_its_way_is_finished_by_a_drain_and_interrupted_by_the_end(
+    how: str,
+) -> None:
+    runs = make(StepUpstream())
+    preparing, go = asyncio.Event(), asyncio.Event()
+
+    async def prepare(run_id: str) -> Task:
+        del run_id
+        preparing.set()
+        await go.wait()
+        return Task(REQUEST)
+
+    starting = asyncio.ensure_future(runs.start(Order(prepare=prepare), owner=None))
+    await preparing.wait()
+    (runs.drain if how == "drain" else runs.interrupt)()
+    idle = asyncio.ensure_future(runs.idle())
+    await turns(3)
+    assert not idle.done()
+    go.set()
+    last = (await read(await starting))[-1]
+    await idle
+    await runs.close()
+    if how == "drain":
+        assert isinstance(last, End)
+    else:
+        assert isinstance(last, Error)
+        assert last.code == "run_interrupted"
+
+
 async def test_a_run_belongs_to_its_owner() -> None:
     runs = make(StepUpstream())
     attachment = await runs.start(Order.of(REQUEST), owner="anna")

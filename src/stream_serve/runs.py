@@ -85,6 +85,7 @@ class Runs:
         self._chores: set[asyncio.Task[None]] = set()
         self._kept_bytes = 0
         self._draining = False
+        self._interrupted = False
 
     async def open(self) -> None:
         """Begin to work with the other processes. Before that, and without it, runs are local."""
@@ -200,6 +201,7 @@ class Runs:
     def interrupt(self) -> None:
         """Take no new runs and end those that are running as interrupted. Twice is fine."""
         self.drain()
+        self._interrupted = True
         for task in self._pumps:
             task.cancel()
 
@@ -273,7 +275,7 @@ class Runs:
         run.pump.add_done_callback(partial(self._pumped, run))
         if name in self._stopping:
             self._cancel(run)
-        elif self._draining:
+        elif self._interrupted:
             run.pump.cancel()
         return Attachment(run_id, reader, run=run, on_close=partial(self.detach, run))
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from support.redis import Redis
 
 STREAMS = 200
-MODEL = "answer?tokens=20&interval=0.1"
-GRACE = "12"
+MODEL = "answer?tokens=8&interval=0.25"
+GRACE = "20"
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ async def _check(client: aiohttp.ClientSession, url: str, crowd: Crowd) -> None:
     wanted: set[str] = set()
     for caller in crowd.callers:
         check(caller.events)
-        assert caller.events[-1]["type"] == "end"
+        assert caller.events[-1]["type"] == "end", caller.events[-1]
         wanted.add(text(caller.events))
     assert len(wanted) == 1
     logs = {caller.run_id: caller.events for caller in crowd.callers}
