@@ -12,14 +12,13 @@ import pytest
 from support.client import text
 from support.cluster import Caller, check, cluster, processes, read, until
 from support.nginx import Nginx
-from support.redis import shared_server
+from support.redis import Redis
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from stream_serve.testing import ScriptedUpstream
     from support.cluster import Node
-    from support.redis import Redis
 
 STREAMS = 200
 MODEL = "answer?tokens=8&interval=0.25"
@@ -35,8 +34,10 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @pytest.fixture
-def redis() -> Redis:
-    return shared_server()
+def redis() -> Iterator[Redis]:
+    """A Redis of its own: elsewhere, processes that were killed are listed for a while."""
+    with Redis() as server:
+        yield server
 
 
 class Crowd:
