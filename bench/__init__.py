@@ -1,0 +1,1 @@
+"""The benchmark: this service beside what one would take instead, on one machine, in one run."""

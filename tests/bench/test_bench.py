@@ -1,0 +1,234 @@
+"""The benchmark's tools count and time what really comes, and its report judges by the bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import pytest
+
+from stream_serve.testing import unused_port
+from support.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator
+
+    from stream_serve.testing import ScriptedUpstream
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PATIENCE: Final = 30.0
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the compiled tools."""
+    if shutil.which(os.environ.get("CC", "cc")) is None:
+        if os.environ.get("CI"):
+            pytest.fail("there is no C compiler")
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("bench")
+    built = subprocess.run([ROOT / "bench/load/build", folder], check=False)
+    assert built.returncode == 0, "the tools do not compile without warnings"
+    return folder
+
+
+@asynccontextmanager
+async def running(program: Path, *arguments: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        program, *arguments, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+@pytest.fixture
+async def port(programs: Path) -> AsyncIterator[int]:
+    """The port of the stamping upstream."""
+    async with running(programs / "upstream") as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            yield int(await process.stdout.readline())
+
+
+async def load(programs: Path, port: int, path: str, **options: object) -> dict[str, Any]:
+    """Run the load generator to its end; give its report."""
+    arguments = [f"--{name}={value}" for name, value in options.items()]
+    program = programs / "load"
+    async with running(program, f"--port={port}", f"--path={path}", *arguments) as process:
+        async with asyncio.timeout(PATIENCE):
+            output, _ = await process.communicate()
+    assert process.returncode == 0
+    return json.loads(output)
+
+
+def port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
+
+
+COMPLETIONS: Final = "/v1/chat/completions"
+CHAT: Final = "/ai/chat/stream-sse"
+
+
+def wish(words: str, **fields: object) -> str:
+    return json.dumps({"model": words, "message": "Hello", **fields})
+
+
+def check_whole(report: dict[str, Any], *, streams: int, tokens: int) -> None:
+    assert report["complete"] == report["opened"] == streams
+    assert report["tokens"] == report["added"]["count"] == streams * tokens
+    assert report["first"]["count"] == report["first_added"]["count"] == streams
+    for name in ("added", "first_added", "first", "duration"):
+        times = report[name]
+        assert 0 < times["min"] <= times["p50"] <= times["p99"] <= times["max"] < PATIENCE * 1000
+    assert report["first"]["mean"] >= report["first_added"]["mean"]
+
+
+async def test_every_token_of_the_upstream_is_counted_and_timed(programs: Path, port: int) -> None:
+    report = await load(
+        programs,
+        port,
+        COMPLETIONS,
+        body=wish("bench?tokens=30&rate=200"),
+        streams=20,
+        arrival=200,
+        tokens=30,
+    )
+    check_whole(report, streams=20, tokens=30)
+    assert report["duration"]["min"] >= 29 / 200 * 1000
+
+
+async def test_every_token_comes_through_the_service(programs: Path, port: int) -> None:
+    async with Service(upstream_url=f"http://127.0.0.1:{port}/v1") as service:
+        report = await load(
+            programs,
+            port_of(service.url),
+            CHAT,
+            body=wish("bench?tokens=40&rate=100"),
+            streams=10,
+            tokens=40,
+        )
+    check_whole(report, streams=10, tokens=40)
+
+
+async def test_a_flood_comes_through_whole(programs: Path, port: int) -> None:
+    report = await load(
+        programs, port, COMPLETIONS, body=wish("bench?tokens=20000&rate=0"), streams=3, tokens=20000
+    )
+    assert report["complete"] == 3
+    assert report["tokens"] == 60_000
+
+
+async def test_a_stream_without_stamps_is_complete_when_no_tokens_are_expected(
+    programs: Path, upstream: ScriptedUpstream
+) -> None:
+    body = {"model": "answer", "stream": True, "messages": [{"role": "user", "content": "Hello"}]}
+    report = await load(
+        programs, port_of(upstream.origin), COMPLETIONS, body=json.dumps(body), streams=5
+    )
+    assert (report["complete"], report["tokens"], report["malformed"]) == (5, 0, 0)
+    assert len(upstream.requests) == 5
+
+
+async def test_what_is_refused_is_counted_with_its_status(
+    programs: Path, upstream: ScriptedUpstream
+) -> None:
+    report = await load(programs, port_of(upstream.origin), "/nowhere", body="{}", streams=4)
+    assert (report["complete"], report["wrong_status"], report["status"]) == (0, 4, 404)
+
+
+async def test_what_nobody_answers_is_counted(programs: Path) -> None:
+    report = await load(programs, unused_port(), "/", body="{}", streams=3)
+    assert (report["complete"], report["refused"]) == (0, 3)
+
+
+async def test_too_few_tokens_make_a_stream_incomplete(programs: Path, port: int) -> None:
+    report = await load(
+        programs,
+        port,
+        COMPLETIONS,
+        body=wish("bench?tokens=9&rate=1000"),
+        streams=2,
+        tokens=10,
+    )
+    assert (report["complete"], report["incomplete"], report["tokens"]) == (0, 2, 18)
+
+
+async def test_the_upstream_tells_when_a_marked_run_was_closed(programs: Path, port: int) -> None:
+    begin = time.monotonic_ns()
+    report = await load(
+        programs,
+        port,
+        COMPLETIONS,
+        body=wish("bench?tokens=1000&rate=50&mark=here"),
+        seconds=0.3,
+    )
+    end = time.monotonic_ns()
+    assert report["incomplete"] == 1
+    async with aiohttp.ClientSession() as client, asyncio.timeout(PATIENCE):
+        url = f"http://127.0.0.1:{port}/closed?mark="
+        at = None
+        while at is None:
+            async with client.get(url + "here") as response:
+                at = (await response.json())["at"]
+        assert begin < at < end + PATIENCE * 1e9
+        async with client.get(url + "elsewhere") as response:
+            assert await response.json() == {"at": None}
+
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that judges."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    return importlib.import_module("bench.report")
+
+
+def results(report: Any, ours: list[float], nginx: list[float]) -> Any:
+    samples = {
+        name: [{"cpu_us_a_token": one, "failed_streams": 0.0} for one in figures]
+        for name, figures in (("ours", ours), ("nginx", nginx))
+    }
+    return report.Results(
+        made="",
+        command="",
+        machine={},
+        rounds=len(ours),
+        titles={"cpu": ""},
+        targets={"ours": "ours", "nginx": "nginx"},
+        samples={"cpu": samples},
+    )
+
+
+def test_the_quick_run_fails_only_beyond_the_bound_and_its_margin(report: Any) -> None:
+    assert report.quick_problem(results(report, [29.0, 28.0, 70.0], [10.0, 10.0, 10.0])) == ""
+    assert "3.10 times" in report.quick_problem(results(report, [31.0, 31.0], [10.0, 10.0]))
+
+
+def test_the_quick_run_fails_when_there_is_nothing_to_compare_with(report: Any) -> None:
+    alone = results(report, [10.0], [])
+    alone.missing["nginx"] = "nginx is not installed"
+    assert report.quick_problem(alone) == "nginx is not installed"
+    assert report.quick_problem(results(report, [10.0], [])) == "nothing was measured"
+
+
+def test_the_report_names_what_is_missing_and_what_was_not_measured(report: Any) -> None:
+    made = results(report, [30.0, 20.0], [10.0, 10.0])
+    made.missing["litellm"] = "its installation failed"
+    text = report.markdown(made, [])
+    assert "| CPU a token beside nginx | ≤ 2.5 × | ≤ 1.6 × | 2.5 × | met |" in text
+    assert "| CPU a token beside the Node pattern | ≤ 0.4 × |  | – | not measured |" in text
+    assert "| ours | 25 [20 – 30] |" in text
+    assert "- litellm: missing: its installation failed" in text
