@@ -27,7 +27,7 @@ LAYERS: Final = (
         *("redis", "redis.keys", "redis.link", "redis.lease", "redis.listener"),
     },
     {
-        *("upstream.openai", "upstream.chunks", "upstream.failures", "upstream.sockets"),
+        *("upstream.openai", "upstream.chunks", "upstream.failures", "upstream.http"),
         *("upstream.demo", "streams.memory", "streams.redis", "streams.flusher"),
         *("streams.mirror", "streams.writer", "peers.alone", "peers.redis"),
         *("history.sql", "history.database", "history.schema", "history.urls", "history.migrate"),
@@ -53,7 +53,7 @@ LAYERS: Final = (
         ),
         *("web.problems", "web.runs", "web.stream"),
     },
-    {"app", "server", "workers", "cli", "terminal", "doctor", "logs", "__main__"},
+    {"app", "server", "protocol", "workers", "cli", "terminal", "doctor", "logs", "__main__"},
 )
 """Modules by layer, without the package's name; imports point to lower ones only."""
 
@@ -84,7 +84,7 @@ SIDEWAYS: Final = {
     ("conversations", "run"),
     ("upstream.openai", "upstream.chunks"),
     ("upstream.openai", "upstream.failures"),
-    ("upstream.openai", "upstream.sockets"),
+    ("upstream.openai", "upstream.http"),
 }
 """What else a module may import of its own layer."""
 
@@ -263,8 +263,9 @@ def test_only_the_settings_read_the_environment() -> None:
 @pytest.mark.parametrize(
     ("library", "users"),
     [
-        ("aiohttp", {"upstream.openai", "upstream.sockets"}),
-        ("uvicorn", {"server"}),
+        ("httptools", {"upstream.http"}),
+        ("aiohappyeyeballs", {"upstream.http"}),
+        ("uvicorn", {"protocol", "server"}),
         ("typer", {"cli"}),
         ("rich", {"cli", "doctor", "terminal"}),
         ("pydantic_settings", {"settings"}),

@@ -70,7 +70,7 @@ def check(events: list[Event], attachment: Attachment) -> None:
     assert run.events == len(events)
     assert run.state.terminal
     assert (run.state is State.FAILED) == isinstance(ends[0], Error)
-    assert run.over.is_set()
+    assert run.over.done()
     assert run.pump is None
 
 
@@ -147,7 +147,7 @@ async def test_the_last_reader_that_leaves_stops_the_run_and_an_earlier_one_does
     await turns(5)
     assert run_of(attachment).state is State.STREAMING
     runs.detach(run_of(attachment))
-    await run_of(attachment).over.wait()
+    await asyncio.wait([run_of(attachment).over])
     assert run_of(attachment).state is State.STOPPED
     await runs.close()
 
@@ -348,7 +348,7 @@ async def test_a_run_that_goes_on_unread_is_stopped_when_nobody_comes_back_in_ti
     assert run_of(attachment).detached is None
     back.close()
     async with asyncio.timeout(10):
-        await run_of(attachment).over.wait()
+        await asyncio.wait([run_of(attachment).over])
     assert run_of(attachment).state is State.STOPPED
     await runs.close()
 
@@ -390,7 +390,7 @@ async def test_only_so_many_ended_runs_are_kept() -> None:
     for _ in range(4):
         attachment = await runs.start(Order.of(REQUEST), owner=None)
         await read(attachment)
-        await run_of(attachment).over.wait()
+        await asyncio.wait([run_of(attachment).over])
         ids.append(attachment.run_id)
     for run_id in ids[:2]:
         with pytest.raises(RunNotFound):

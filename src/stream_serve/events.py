@@ -42,13 +42,13 @@ class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", 
     message_id: str | None = None
 
 
-class Chunk(Struct, frozen=True, tag_field="type", tag="chunk"):
+class Chunk(Struct, frozen=True, tag_field="type", tag="chunk", gc=False):
     """A piece of the answer's text, often several tokens."""
 
     content: str
 
 
-class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning"):
+class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning", gc=False):
     """A piece of what a thinking model thinks before it answers."""
 
     content: str

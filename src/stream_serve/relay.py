@@ -3,36 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from stream_serve.deadline import Deadline
 from stream_serve.errors import RunTimeout, UpstreamTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_serve.events import Delta
     from stream_serve.run import Limits, Run
     from stream_serve.upstream.base import Finish
 
 
-async def relay(run: Run, limits: Limits) -> Finish | None:
-    """Relay the whole answer; give how it finished, None when nothing said so.
+async def relay(run: Run, limits: Limits) -> Finish:
+    """Relay the whole answer; give how it finished.
 
     Raises `RunFailure`. Cancelled, it has written what had come; the call is for the caller to close.
     """
     try:
-        async with asyncio.timeout(limits.run), aclosing(run.call.batches()) as batches:
+        async with asyncio.timeout(limits.run):
             try:
                 async with Deadline(limits.first_token) as deadline:
-                    async for deltas in batches:
+
+                    def take(deltas: Sequence[Delta]) -> None:
                         run.append(deltas, limits.bounds)
                         deadline.move(limits.idle)
+
+                    return await run.call.stream(take)
             except TimeoutError:
                 raise _silence(run, limits) from None
     except TimeoutError:
         raise RunTimeout(
             f"the answer was cut after {limits.run:g} s (STREAM_SERVE_RUN_TIMEOUT)"
         ) from None
-    return run.call.finish
 
 
 def _silence(run: Run, limits: Limits) -> UpstreamTimeout:

@@ -113,6 +113,39 @@ class Run:
     `readers` counts those of this process, `others` those of each other one.
     """
 
+    __slots__ = (
+        "_answer",
+        "_began",
+        "_bytes",
+        "_end",
+        "_first_token",
+        "_last",
+        "_lifecycle",
+        "_messages",
+        "_reasoning",
+        "_writer",
+        "call",
+        "closed",
+        "created_at",
+        "detached",
+        "failure",
+        "fingerprint",
+        "finish_reason",
+        "id",
+        "model",
+        "name",
+        "on_disconnect",
+        "others",
+        "over",
+        "owner",
+        "pump",
+        "readers",
+        "receipt",
+        "stop_requested",
+        "turn",
+        "usage",
+    )
+
     def __init__(
         self,
         name: str,
@@ -134,7 +167,7 @@ class Run:
         self.stop_requested = False
         self.pump: asyncio.Task[None] | None = None
         self.detached: asyncio.TimerHandle | None = None
-        self.over = asyncio.Event()
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.closed = False
         self.created_at = time.time()
         self.finish_reason: str | None = None
@@ -147,6 +180,7 @@ class Run:
         self._lifecycle = Lifecycle()
         self._writer = writer
         self._bytes = 0
+        self._last = 0
         self._messages = task.request.messages
         self._answer: list[str] = []
         self._reasoning: list[str] = []
@@ -215,7 +249,7 @@ class Run:
         for delta in deltas:
             (self._answer if isinstance(delta, Chunk) else self._reasoning).append(delta.content)
         self._write(deltas)
-        if self._bytes > bounds.bytes or self._writer.last >= bounds.events:
+        if self._bytes > bounds.bytes or self._last >= bounds.events:
             raise UpstreamTooLarge(
                 "the answer was cut: it is longer than a run may have "
                 "(STREAM_SERVE_MAX_RUN_BYTES, STREAM_SERVE_MAX_RUN_EVENTS)"
@@ -240,6 +274,7 @@ class Run:
         """
         if self.lost:
             self._writer.skip(first - 1)
+            self._last = self._writer.last
         if self.failure is not None:
             end: Event = Error.of(self.failure, saved=saved)
         else:
@@ -333,11 +368,10 @@ class Run:
         )
 
     def _write(self, events: Sequence[Event]) -> None:
-        seq = self._writer.last
         frames: list[bytes] = []
         for event in events:
-            seq += 1
-            frame = sse.frame(seq, encode(event))
+            self._last += 1
+            frame = sse.FRAME % (self._last, encode(event))
             self._bytes += len(frame)
             frames.append(frame)
         self._writer.append(frames)

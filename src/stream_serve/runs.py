@@ -40,7 +40,6 @@ from stream_serve.errors import (
     RunInterrupted,
     StoppedEarly,
     TooManyRuns,
-    UpstreamIncomplete,
 )
 from stream_serve.relay import relay
 from stream_serve.run import OnDisconnect, Order, Run, name_of, parts_of
@@ -298,7 +297,7 @@ class Runs:
         if run is None:
             return None
         self._cancel(run)
-        await run.over.wait()
+        await asyncio.wait([run.over])
         if run.receipt is None:
             latency = round((time.monotonic() - began) * 1000, 3)
             run.receipt = run.describe().receipt(latency)
@@ -379,10 +378,7 @@ class Runs:
         """Move what the provider brings into the log, until it ends, fails or is cancelled."""
         run.wait()
         try:
-            finish = await relay(run, self._limits)
-            if finish is None:
-                raise UpstreamIncomplete("the answer ended, and nothing said how")
-            if run.complete(finish):
+            if run.complete(await relay(run, self._limits)):
                 self._settled(run)
         except RunFailure as failure:
             if run.fail(failure):
@@ -438,7 +434,7 @@ class Runs:
         if run.owner is not None and not run.lost:
             self._peers.leave(run.owner, run.name)
         run.note(report.encode(run.describe()))
-        run.over.set()
+        run.over.set_result(None)
         self._keep(run)
         _log.info("run", **run.line())
 

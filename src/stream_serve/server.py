@@ -13,6 +13,7 @@ new connections to the others, which accept from the same socket, then it drains
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import os
 import resource
@@ -29,7 +30,9 @@ from uvicorn.supervisors import ChangeReload
 from stream_serve import __version__, logs
 from stream_serve.app import create_app
 from stream_serve.errors import SettingsError
+from stream_serve.protocol import HttpProtocol
 from stream_serve.settings import PLACEHOLDER_KEY, Settings, environment
+from stream_serve.web.stream import Streaming
 from stream_serve.workers import Channel, Supervisor
 
 if TYPE_CHECKING:
@@ -49,10 +52,12 @@ class _Options(TypedDict):
     server_header: bool
     workers: int
     limit_concurrency: int
+    http: type[HttpProtocol]
 
 
 _MOST_FILES: Final = 1_048_576
 _OTHER_FILES: Final = 24
+_ROOM: Final = 65_536
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MOST_RESERVE: Final = 5.0
 _RELOAD_GRACE: Final = 1.0
@@ -148,7 +153,7 @@ class _Server(uvicorn.Server):
         channel: socket.socket | None = None,
         grace: float | None = None,
     ) -> None:
-        app = create_app(settings, on_start=self._adopt)
+        app = Streaming(create_app(settings, on_start=self._adopt))
         super().__init__(uvicorn.Config(app, **_options(settings)))
         self._settings = settings
         self._alone = channel is None and grace is None
@@ -175,6 +180,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        _tame_collector()
         if self._channel is not None:
             self._channel.serve()
         elif self._alone:
@@ -305,6 +311,7 @@ def _options(settings: Settings) -> _Options:
         "server_header": False,
         "workers": 1,  # uvicorn would read WEB_CONCURRENCY
         "limit_concurrency": _connections(),
+        "http": HttpProtocol,
     }
 
 
@@ -318,7 +325,32 @@ def _connections() -> int:
     with suppress(ValueError, OSError):  # some systems allow less than they say
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
         now = wanted
+    _make_room(min(now, _ROOM))
     return max(1, (now - _OTHER_FILES) // 2)
+
+
+def _make_room(files: int) -> None:
+    """Let the kernel's table of this process's descriptors have its size from the beginning.
+
+    Each time that it grows, the kernel holds up a process with threads for some 20 ms.
+    """
+    with suppress(OSError):
+        null = os.open(os.devnull, os.O_RDONLY)
+        try:
+            os.close(os.dup2(null, files - 1))
+        finally:
+            os.close(null)
+
+
+def _tame_collector() -> None:
+    """Let the garbage collector hold up no stream for long.
+
+    What is here at the start stays: it need not be looked through again. A stream makes and frees
+    thousands of objects and leaves next to none behind, so that looking rarely is enough.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 5, 20)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
 import pytest
@@ -397,6 +398,57 @@ async def test_a_cancelled_read_has_moved_nothing(log: StreamLog) -> None:
     assert await rest(reader) == b"<1><2>"
 
 
+async def test_what_comes_while_a_read_waits_can_be_written_at_once(log: StreamLog) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    writer.append(frames(1, 1))
+    reader = await log.read(name)
+    got: list[bytes] = []
+    willing = True
+
+    def write(data: bytes) -> bool:
+        if willing:
+            got.append(data)
+        return willing
+
+    assert await reader.read(write) == b"<1>"
+    waiting = asyncio.create_task(reader.read(write))
+    await settle()
+    writer.append(frames(2, 3))
+    writer.append(frames(4, 4))
+    async with asyncio.timeout(20):
+        while b"".join(got) != b"<2><3><4>":
+            await asyncio.sleep(0.001)
+    assert not waiting.done()
+    willing = False
+    writer.append(frames(5, 5))
+    assert await waiting == b"<5>"
+    waiting = asyncio.create_task(reader.read(write))
+    await settle()
+    writer.finish()
+    assert await waiting is None
+    assert b"".join(got) == b"<2><3><4>"
+
+
+async def test_what_a_write_raises_is_raised_to_the_reader_and_not_to_the_writer(
+    log: StreamLog,
+) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    writer.append(frames(1, 1))
+    reader = await log.read(name)
+
+    def write(data: bytes) -> bool:
+        raise ValueError(data)
+
+    await reader.read(write)
+    waiting = asyncio.create_task(reader.read(write))
+    await settle()
+    writer.append(frames(2, 2))
+    with pytest.raises(ValueError, match="<2>"):
+        await waiting
+
+
 async def test_a_read_cancelled_in_the_instant_a_frame_comes_loses_nothing(log: StreamLog) -> None:
     name = new_name()
     writer = await log.create(name)
@@ -746,7 +798,16 @@ class Follower:
         self.cursor = after
         self.closed = False
         self.nudged = False
+        self.willing = True
+        self.following = False
         self.read: asyncio.Task[bytes | None] | None = None
+
+    def write(self, batch: bytes, written: Sequence[bytes]) -> bool:
+        """Take what comes while a read waits, or say that it has to be read."""
+        assert batch
+        if self.willing:
+            self.check(batch, written, finished=False)
+        return self.willing
 
     def check(self, batch: bytes | None, written: Sequence[bytes], *, finished: bool) -> None:
         """Hold what one read gave against what was written."""
@@ -761,7 +822,9 @@ class Follower:
             self.cursor += count
 
 
-Act = Literal["append", "finish", "attach", "read", "nudge", "close", "cancel", "settle"]
+Act = Literal[
+    "append", "finish", "attach", "read", "follow", "turn", "nudge", "close", "cancel", "settle"
+]
 
 
 class Play:
@@ -779,8 +842,8 @@ class Play:
         if act == "append" and not self.finished:
             first = len(self.written) + 1
             more = frames(first, first + number % 4, 30_000 if number > 90 else 0)
-            self.writer.append(more)
             self.written += more
+            self.writer.append(more)
         elif act == "finish":
             self.writer.finish()
             self.finished = True
@@ -793,9 +856,13 @@ class Play:
             await self.move(act, self.followers[number % len(self.followers)])
 
     async def move(self, act: Act, follower: Follower) -> None:
-        if act == "read" and follower.read is None:
+        if act in {"read", "follow"} and follower.read is None:
             follower.nudged = False
-            follower.read = asyncio.create_task(follower.reader.read())
+            follower.following = act == "follow"
+            write = partial(follower.write, written=self.written) if follower.following else None
+            follower.read = asyncio.create_task(follower.reader.read(write))
+        elif act == "turn":
+            follower.willing = not follower.willing
         elif act == "nudge":
             follower.reader.nudge()
             follower.nudged = True
@@ -812,6 +879,10 @@ class Play:
         for follower in self.followers:
             if follower.read is None:
                 continue
+            while follower.following and not follower.read.done():
+                if follower.cursor == len(self.written):
+                    break
+                await asyncio.sleep(0.001)
             due = follower.cursor < len(self.written) or self.finished or follower.closed
             if due or follower.read.done():
                 await self.collect(follower)
@@ -837,8 +908,8 @@ class Play:
 ACTS: Final = st.lists(
     st.tuples(
         st.sampled_from(
-            ["append"] * 4 + ["read"] * 4 + ["settle"] * 3 + ["attach", "attach", "nudge", "cancel"]
-            + ["close", "finish"]
+            ["append"] * 4 + ["read"] * 2 + ["follow"] * 3 + ["settle"] * 3 + ["attach", "attach"]
+            + ["nudge", "cancel", "close", "finish", "turn"]
         ),
         st.integers(0, 100),
     ),
@@ -859,6 +930,12 @@ ACTS: Final = st.lists(
 )
 @example(
     acts=[("attach", 0), ("read", 0), ("settle", 0), ("append", 0), ("cancel", 0), ("read", 0)]
+)
+@example(
+    acts=[
+        *(("append", 0), ("attach", 0), ("read", 0), ("settle", 0), ("follow", 0), ("settle", 0)),
+        *(("append", 99), ("append", 99), ("turn", 0), ("append", 0), ("cancel", 0), ("follow", 0)),
+    ]
 )
 async def test_every_reader_sees_every_frame_after_its_cursor_once_whatever_happens(
     log: StreamLog, acts: list[tuple[Act, int]]

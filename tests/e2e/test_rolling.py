@@ -93,14 +93,19 @@ async def one_by_one(nodes: list[Node], client: aiohttp.ClientSession) -> None:
         await node.up(client)
 
 
-async def by_supervisor(nodes: list[Node], redis: Redis) -> None:
-    """Let the supervisor restart its workers."""
+async def by_supervisor(nodes: list[Node], redis: Redis, workers: int) -> None:
+    """Let the supervisor restart its workers, all of which are there."""
+
+    async def complete() -> bool:
+        return len(await processes(redis)) == workers
+
+    await until(complete)
     before = await processes(redis)
     nodes[0].send(signal.SIGHUP)
 
     async def renewed() -> bool:
         now = await processes(redis)
-        return len(now) == len(before) and not now & before
+        return len(now) == workers and not now & before
 
     await until(renewed, 60)
 
@@ -120,7 +125,10 @@ async def test_a_rolling_restart_under_two_hundred_streams_loses_and_doubles_no_
                     return crowd.live >= STREAMS
 
                 await until(crowded)
-                await (one_by_one(made, client) if workers == 1 else by_supervisor(made, redis))
+                if workers == 1:
+                    await one_by_one(made, client)
+                else:
+                    await by_supervisor(made, redis, workers)
                 assert crowd.live >= STREAMS // 2, "it was under load all the time"
                 await crowd.leave()
             finally:

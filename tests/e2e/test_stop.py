@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import statistics
 import time
 from typing import TYPE_CHECKING, Any
@@ -259,8 +258,7 @@ async def test_a_stop_closes_an_encrypted_connection_too(
     upstream = ScriptedUpstream()
     await upstream.start(ssl=authority.server())
     url = upstream.url.replace("127.0.0.1", "localhost")
-    trusted = ssl.create_default_context(cafile=authority.write(tmp_path))
-    monkeypatch.setattr("aiohttp.connector._SSL_CONTEXT_VERIFIED", trusted)
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(tmp_path))
     try:
         async with Service(upstream_url=url) as service:
             for model in ("silent", "silent-after-headers", "hang-mid"):

@@ -25,6 +25,21 @@ async def test_an_answer_is_start_then_chunks_then_end(
     assert events[-1]["usage"]["source"] == "provider"
 
 
+async def test_under_somebody_elses_server_the_stream_and_the_stop_are_the_same(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    async with Service(upstream_url=upstream.url, plain=True) as service:
+        async with ask(client, service.url) as stream:
+            events = await stream.rest()
+        assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+        assert text(events) == ANSWER
+        assert events[-1]["type"] == "end"
+        async with ask(client, service.url, model="forever") as stream:
+            while (event := await stream.next()) is not None and event["type"] != "chunk":
+                pass
+        await upstream.until(lambda: upstream.requests[-1].closed_by == "peer")
+
+
 async def test_the_headers_are_those_of_an_event_stream_that_no_proxy_may_hold_back(
     service: Service, client: aiohttp.ClientSession
 ) -> None:

@@ -71,6 +71,7 @@ class Node:
         with self._file.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
+                preexec_fn=_hear_hangups,  # noqa: PLW1509 - it takes no lock
                 env=environment(**self._settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -284,6 +285,11 @@ async def watching(
         for one in watched:
             await one.caller.close()
             await one.reader.close()
+
+
+def _hear_hangups() -> None:
+    """Undo what `nohup` does, under which the tests may run: a service would ignore SIGHUP, too."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 async def until(true: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from stream_serve.app import create_app
+from stream_serve.protocol import HttpProtocol
 from stream_serve.settings import Settings
+from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -19,9 +21,13 @@ UPSTREAM_KEY = "sk-canary-0123456789abcdef"
 
 
 class Service:
-    """The service with some settings; `url` once it runs."""
+    """The service with some settings; `url` once it runs.
+
+    With `plain` the application runs under uvicorn as it comes, as in somebody else's server.
+    """
 
     def __init__(self, **settings: Any) -> None:
+        plain = bool(settings.pop("plain", False))
         if "upstream_url" in settings:
             settings.setdefault("upstream_api_key", UPSTREAM_KEY)
             settings.setdefault("model", "answer")
@@ -30,7 +36,14 @@ class Service:
         self._runs: list[Runs] = []
         app = create_app(self.settings, on_start=self._runs.append)
         self._server = uvicorn.Server(
-            uvicorn.Config(app, port=0, log_config=None, access_log=False, server_header=False)
+            uvicorn.Config(
+                app if plain else Streaming(app),
+                port=0,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                http="h11" if plain else HttpProtocol,
+            )
         )
         self._task: asyncio.Task[None] | None = None
 

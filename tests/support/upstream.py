@@ -10,9 +10,8 @@ from stream_serve.events import Chunk
 from stream_serve.upstream.base import ChatRequest, Finish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from stream_serve.events import Delta, Usage
+    from stream_serve.events import Usage
+    from stream_serve.upstream.base import Take
 
 REQUEST = ChatRequest(model="m", messages=[{"role": "user", "content": "hi"}], options={})
 
@@ -24,7 +23,6 @@ class StepCall:
         self._left = batches
         self._closing = closing
         self._defect = defect
-        self.finish: Finish | None = None
         self.begun = False
         self.closed = 0
 
@@ -36,15 +34,15 @@ class StepCall:
     def socket_closed(self) -> bool | None:
         return self.closed > 0 if self.begun else None
 
-    async def batches(self) -> AsyncGenerator[list[Delta], None]:
+    async def stream(self, take: Take) -> Finish:
         self.begun = True
         while self._left:
             await asyncio.sleep(0)
             self._left -= 1
-            yield [Chunk("a"), Chunk("b")]
+            take([Chunk("a"), Chunk("b")])
         if self._defect is not None:
             raise self._defect
-        self.finish = Finish("stop", None)
+        return Finish("stop", None)
 
     async def close(self) -> None:
         self.closed += 1
@@ -82,21 +80,19 @@ class ToldCall:
 
     def __init__(self) -> None:
         self.orders: asyncio.Queue[int | str] = asyncio.Queue()
-        self.finish: Finish | None = None
         self.closed = 0
 
-    async def batches(self) -> AsyncGenerator[list[Delta], None]:
+    async def stream(self, take: Take) -> Finish:
         said = 0
         while True:
             match await self.orders.get():
                 case int(count):
-                    yield [Chunk(f"{said + n} ") for n in range(count)]
+                    take([Chunk(f"{said + n} ") for n in range(count)])
                     said += count
                 case "fail":
                     raise UpstreamDisconnected("told to fail")
                 case _:
-                    self.finish = Finish("stop", None)
-                    return
+                    return Finish("stop", None)
 
     async def close(self) -> None:
         self.closed += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,16 +26,18 @@ def request(asked: object = "Hello", **options: object) -> ChatRequest:
     return ChatRequest("demo", messages, options)
 
 
-async def answer(asked: ChatRequest) -> tuple[list[Delta], Call]:
+async def answer(asked: ChatRequest) -> tuple[list[Delta], Finish]:
     """Ask for a whole answer, as fast as it goes."""
     call: Call = DemoUpstream(pace=0).call(asked)
     deltas: list[Delta] = []
-    async with aclosing(call.batches()) as batches:
-        async for batch in batches:
-            assert batch, "a batch is never empty"
-            deltas += batch
+
+    def take(batch: Sequence[Delta]) -> None:
+        assert batch, "a batch is never empty"
+        deltas.extend(batch)
+
+    finish = await call.stream(take)
     await call.close()
-    return deltas, call
+    return deltas, finish
 
 
 def text(deltas: Sequence[Delta], kind: type[Delta] = Chunk) -> str:
@@ -82,8 +83,9 @@ async def test_its_answer_is_markdown_with_paragraphs_and_an_example_that_is_pyt
 
 
 async def test_it_ends_like_a_complete_answer_without_usage_or_sockets() -> None:
-    deltas, call = await answer(request())
-    assert call.finish == Finish("stop", None)
+    deltas, finish = await answer(request())
+    assert finish == Finish("stop", None)
+    call: Call = DemoUpstream().call(request())
     assert call.usage is None
     assert call.socket_closed is None
     assert not [delta for delta in deltas if not delta.content]
@@ -107,16 +109,16 @@ async def test_it_comes_in_many_small_pieces() -> None:
 
 @pytest.mark.parametrize("limit", [1, 5])
 async def test_a_limit_of_tokens_cuts_the_answer_and_says_so(limit: int) -> None:
-    deltas, call = await answer(request(max_tokens=limit))
+    deltas, finish = await answer(request(max_tokens=limit))
     assert len(deltas) == limit
-    assert call.finish == Finish("length", None)
+    assert finish == Finish("length", None)
 
 
 async def test_a_limit_that_is_not_reached_changes_nothing() -> None:
     everything, _ = await answer(request())
-    deltas, call = await answer(request(max_tokens=len(everything)))
+    deltas, finish = await answer(request(max_tokens=len(everything)))
     assert deltas == everything
-    assert call.finish == Finish("stop", None)
+    assert finish == Finish("stop", None)
 
 
 @pytest.mark.parametrize(
@@ -124,15 +126,15 @@ async def test_a_limit_that_is_not_reached_changes_nothing() -> None:
     ["{quote} {0} {", "}{", "%s %d", "a\n\n\nb\t c", "data: x\r\n\r\n", "\0", "", "😀", "x" * 5000],
 )
 async def test_any_question_gets_an_answer(asked: str) -> None:
-    deltas, call = await answer(request(asked, enable_thinking=True))
-    assert call.finish == Finish("stop", None)
+    deltas, finish = await answer(request(asked, enable_thinking=True))
+    assert finish == Finish("stop", None)
     assert len(text(deltas)) < 2000
     assert " ".join(asked.split())[:120] in text(deltas)
 
 
 @pytest.mark.parametrize("asked", [None, [{"type": "text", "text": "hi"}], 7])
 async def test_a_question_that_is_not_plain_text_is_answered_too(asked: object) -> None:
-    assert (await answer(request(asked)))[1].finish == Finish("stop", None)
+    assert (await answer(request(asked)))[1] == Finish("stop", None)
 
 
 async def test_it_answers_the_users_last_message() -> None:
@@ -150,35 +152,19 @@ async def test_it_answers_the_users_last_message() -> None:
 
 async def test_nothing_happens_before_the_answer_is_asked_for() -> None:
     call: Call = DemoUpstream().call(request())
-    assert call.finish is None
+    assert call.socket_closed is None
     await call.close()
     await call.close()
-
-
-async def test_an_answer_that_is_cut_has_no_finish() -> None:
-    call: Call = DemoUpstream(pace=0).call(request())
-    async with aclosing(call.batches()) as batches:
-        async for _ in batches:
-            break
-    await call.close()
-    assert call.finish is None
 
 
 async def test_it_can_be_cancelled_while_it_waits_for_its_next_piece() -> None:
     call: Call = DemoUpstream(pace=3600).call(request())
-    asking = asyncio.Event()
-
-    async def ask() -> None:
-        async with aclosing(call.batches()) as batches:
-            asking.set()
-            await anext(batches)
-
-    task = asyncio.create_task(ask())
-    await asking.wait()
+    task = asyncio.create_task(call.stream(lambda _: pytest.fail("nothing was said yet")))
+    await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert call.finish is None
+    await call.close()
 
 
 async def test_it_has_a_name_and_nothing_to_close() -> None:

@@ -76,12 +76,21 @@ class LogWriter(Protocol):
 class LogReader(Protocol):
     """One reader of a log, at its own place. Not for two tasks at once."""
 
-    async def read(self) -> bytes | None:
+    @property
+    def cursor(self) -> int:
+        """A number that grows with every frame that was read."""
+        ...
+
+    async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Give what is there after the cursor, joined and at most about 64 KiB, and move past it.
 
         Waits while there is nothing. `None` is the end: the log is finished and read, or this
         reader was closed. `b""` means that it was nudged. A cancelled read has moved nothing.
         Raises `LogLost` when what follows is gone: what was read is not the whole.
+
+        With `write` it may go on waiting: what comes is given to `write` in the moment in which it is
+        appended, without a task being switched to. When that says False it has not taken it, and
+        `read` gives it instead. What it raises is raised here.
         """
         ...
 

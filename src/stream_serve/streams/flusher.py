@@ -22,8 +22,9 @@ import asyncio
 from functools import cache, partial
 from importlib.resources import files
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
+import hiredis
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from stream_serve.streams.writer import Asked, Command, RedisLogWriter, Reply, Word
 
 Some = TypeVar("Some")
+
+_pack: Final = cast("Callable[[Command], bytes]", hiredis.pack_command)
+"""Encodes a command. The client's own way is in Python, and here it would be felt."""
 
 _log = structlog.stdlib.get_logger("stream_serve.streams")
 
@@ -290,7 +294,7 @@ class Flusher:
     async def _exchange(self, commands: list[Command]) -> list[Reply]:
         """Send commands and give their answers, an error of a command as what it is."""
         connection = self._connection
-        await connection.send_packed_command(connection.pack_commands(commands))
+        await connection.send_packed_command([b"".join(map(_pack, commands))])
         replies: list[Reply] = []
         for _ in commands:
             try:

@@ -29,7 +29,7 @@ class Frames:
         self.lost = False
         self._jump_at = sys.maxsize
         self._jump = 0
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: list[FramesReader] = []
 
     @property
     def last(self) -> int:
@@ -41,7 +41,8 @@ class Frames:
         if self.finished:
             raise RuntimeError("a finished log takes no more frames")
         self.list += frames
-        self.wake()
+        if self._waiting:
+            self.wake()
 
     def skip(self, to: int) -> None:
         """Leave out the numbers up to `to`."""
@@ -75,28 +76,40 @@ class Frames:
         return min(end, self._jump_at) if place < self._jump_at else end
 
     def wake(self) -> None:
-        """Wake the readers that wait."""
-        waiting, self._waiting = self._waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(None)
+        """Tell the readers that wait; those that could be served at once go on waiting."""
+        waiting = self._waiting
+        if len(waiting) == 1:
+            if not waiting[0].serve():
+                waiting.clear()
+            return
+        done = {reader for reader in tuple(waiting) if not reader.serve()}
+        if done:
+            self._waiting = [reader for reader in self._waiting if reader not in done]
 
-    def wait(self) -> asyncio.Future[None]:
-        """Give a future that is done when something has changed."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        return waiter
+    def wait(self, reader: FramesReader) -> None:
+        """Tell a reader when something has changed."""
+        self._waiting.append(reader)
 
-    def forget(self, waiter: asyncio.Future[None]) -> None:
-        """Wake this one no more."""
-        if waiter in self._waiting:
-            self._waiting.remove(waiter)
+    def forget(self, reader: FramesReader) -> None:
+        """Tell this one no more."""
+        if reader in self._waiting:
+            self._waiting.remove(reader)
 
 
 class FramesReader:
     """A cursor on frames in memory. `on_close` is called once, when it lets go of them."""
 
-    __slots__ = ("_after", "_closed", "_cursor", "_frames", "_nudged", "_on_close", "_waiter")
+    __slots__ = (
+        "_after",
+        "_closed",
+        "_cursor",
+        "_frames",
+        "_kept",
+        "_nudged",
+        "_on_close",
+        "_waiter",
+        "_write",
+    )
 
     def __init__(
         self, frames: Frames, after: int, on_close: Callable[[], None] | None = None
@@ -104,15 +117,25 @@ class FramesReader:
         self._frames = frames
         self._after: int | None = after
         self._cursor = 0
+        self._kept: bytes | None = None
         self._closed = False
         self._nudged = False
         self._on_close = on_close
         self._waiter: asyncio.Future[None] | None = None
+        self._write: Callable[[bytes], bool] | None = None
 
-    async def read(self) -> bytes | None:
+    @property
+    def cursor(self) -> int:
+        """How many frames have been read, those before its beginning among them."""
+        return self._cursor
+
+    async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Give what is there after the cursor, or wait for it."""
         frames = self._frames
         while not self._closed:
+            if self._kept is not None:
+                kept, self._kept = self._kept, None
+                return kept
             if self._after is not None:
                 # Where a cursor ahead of the log lies is known when the frames are there.
                 self._cursor = frames.place(self._after)
@@ -126,20 +149,46 @@ class FramesReader:
             if self._nudged:
                 self._nudged = False
                 return b""
-            waiter = self._waiter = frames.wait()
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            self._write = write
+            frames.wait(self)
             try:
                 await waiter
             finally:
                 self._waiter = None
                 if waiter.cancelled():
-                    frames.forget(waiter)
+                    frames.forget(self)
         return None
+
+    def serve(self) -> bool:
+        """Give a reader that waits what there is; True when it can go on waiting."""
+        waiter, write, frames = self._waiter, self._write, self._frames
+        if waiter is None or waiter.done():
+            return False
+        there = frames.list
+        if write is not None and self._cursor < len(there) and self._after is None:
+            if self._cursor == len(there) - 1:
+                self._cursor += 1
+                data = there[-1]
+            else:
+                data = self._take()
+            try:
+                if write(data):
+                    if self._cursor == len(there) and not (frames.finished or frames.lost):
+                        return True
+                else:
+                    self._kept = data
+            except Exception as error:  # noqa: BLE001 - it belongs to who reads, not to who writes
+                waiter.set_exception(error)
+                return False
+        waiter.set_result(None)
+        return False
 
     def nudge(self) -> None:
         """Make a waiting read return `b""`."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
-            self._frames.forget(waiter)
+            self._frames.forget(self)
             self._nudged = True
             waiter.set_result(None)
 

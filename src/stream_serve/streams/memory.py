@@ -10,7 +10,7 @@ from stream_serve.streams.base import LogInfo
 from stream_serve.streams.frames import Frames, FramesReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from stream_serve.streams.base import Orphan
 
@@ -20,10 +20,11 @@ _MOST_FORBIDDEN: Final = 10_000
 class MemoryLogWriter:
     """The writer of a log in memory."""
 
-    __slots__ = ("_frames", "about", "kept_note")
+    __slots__ = ("_frames", "about", "append", "kept_note")
 
     def __init__(self, frames: Frames, about: bytes) -> None:
         self._frames = frames
+        self.append = frames.append
         self.about = about
         self.kept_note = b""
 
@@ -41,10 +42,6 @@ class MemoryLogWriter:
     def last(self) -> int:
         """The number of the newest frame."""
         return self._frames.last
-
-    def append(self, frames: Sequence[bytes]) -> None:
-        """Add frames and wake the readers."""
-        self._frames.append(frames)
 
     def skip(self, to: int) -> None:
         """Leave out numbers."""

@@ -1,8 +1,8 @@
 """The contract of a model provider: asked once, it answers with a stream of deltas.
 
-How it works: `Upstream.call` makes a `Call`, which does nothing yet. Iterating over
-`Call.batches()` asks the provider and gives what arrives: a batch is what one read brought, never
-empty. When the iteration ends, `Call.finish` says how. Whatever happens, `Call.close` comes last.
+How it works: `Upstream.call` makes a `Call`, which does nothing yet. `Call.stream` asks the provider
+and hands on what arrives, in the moment in which it arrives, without a queue or a task between. When
+the answer is over it says how. Whatever happens, `Call.close` comes last.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Protocol, cast
 from msgspec import Struct
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import Callable, Sequence
 
     from stream_serve.events import Delta, Usage
+
+    Take = Callable[[Sequence[Delta]], None]
 
 
 class ChatRequest(Struct, frozen=True):
@@ -40,11 +42,6 @@ class Call(Protocol):
     """One call of the provider."""
 
     @property
-    def finish(self) -> Finish | None:
-        """How the answer ended; None until `batches` has come to its end."""
-        ...
-
-    @property
     def usage(self) -> Usage | None:
         """The newest usage that the provider gave, also of an answer that was cut."""
         ...
@@ -58,11 +55,12 @@ class Call(Protocol):
         """
         ...
 
-    def batches(self) -> AsyncGenerator[Sequence[Delta], None]:
-        """Ask, and give the deltas as they arrive; to be iterated once.
+    async def stream(self, take: Take) -> Finish:
+        """Ask, call `take` with what each read of the socket brought, and say how the answer ended.
 
-        Cancelling it in any phase leaves nothing that `close` does not clean up. Raises
-        `UpstreamError`.
+        `take` gets at least one delta. What it raises ends the call and is raised here. Cancelled, in
+        any phase, this calls it no more, and leaves nothing that `close` does not clean up. Raises
+        `UpstreamError`. To be called once.
         """
         ...
 
@@ -84,7 +82,7 @@ class Upstream(Protocol):
         ...
 
     def call(self, request: ChatRequest) -> Call:
-        """Make a call; nothing is sent before its `batches` are iterated."""
+        """Make a call; nothing is sent before its `stream` is awaited."""
         ...
 
     async def close(self) -> None:

@@ -26,13 +26,13 @@ _FIRST: Final = (0, "0", None)
 _REPLACEMENT: Final = "\ufffd"
 
 
-class WirePart(Struct):
+class WirePart(Struct, gc=False):
     """A part of a `content` that is a list; only text matters here."""
 
     text: str = ""
 
 
-class WireDelta(Struct):
+class WireDelta(Struct, gc=False):
     """`choices[0].delta`."""
 
     content: str | list[WirePart] | None = None
@@ -41,7 +41,7 @@ class WireDelta(Struct):
     refusal: str | None = None
 
 
-class WireChoice(Struct):
+class WireChoice(Struct, gc=False):
     """One of `choices`; only index 0 is ever asked for."""
 
     delta: WireDelta | None = None
@@ -51,13 +51,13 @@ class WireChoice(Struct):
     text: str | None = None
 
 
-class WireTokenDetails(Struct):
+class WireTokenDetails(Struct, gc=False):
     """`usage.completion_tokens_details`; its parts may overlap and are never added up."""
 
     reasoning_tokens: int | None = None
 
 
-class WireUsage(Struct):
+class WireUsage(Struct, gc=False):
     """`usage`, in the last chunk or, from some servers, in every one."""
 
     prompt_tokens: int | None = None
@@ -66,7 +66,7 @@ class WireUsage(Struct):
     completion_tokens_details: WireTokenDetails | None = None
 
 
-class WireChunk(Struct):
+class WireChunk(Struct, gc=False):
     """One `data:` of the stream. `error` stands instead of the rest when the provider failed."""
 
     choices: list[WireChoice] | None = None
@@ -125,19 +125,17 @@ class Mender:
     replaced by U+FFFD. The result can always be encoded as UTF-8.
     """
 
-    __slots__ = ("_half",)
+    __slots__ = ("half",)
 
     def __init__(self) -> None:
-        self._half = ""
+        self.half = ""
 
     def mend(self, text: str) -> str:
         """Give the text that is whole by now."""
-        if not self._half and text.isascii():
-            return text
-        text = self._half + text
-        self._half = ""
+        text = self.half + text
+        self.half = ""
         if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self._half = text[:-1], text[-1]
+            text, self.half = text[:-1], text[-1]
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -146,7 +144,7 @@ class Mender:
 
     def rest(self) -> str:
         """Give what is still held back, at the end of the text."""
-        half, self._half = self._half, ""
+        half, self.half = self.half, ""
         return _REPLACEMENT if half else ""
 
 
@@ -173,7 +171,10 @@ class Reading:
         if data.startswith(DONE):
             self.done = True
             return
-        chunk = decode(data)
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chunk = decode(data)
         if chunk is None:
             return
         if chunk.error:
@@ -200,7 +201,9 @@ class Reading:
         said = delta.content or delta.refusal
         if isinstance(said, list):
             said = "".join(part.text for part in said)
-        if said and (text := self._answer.mend(said)):
+        if said and said.isascii() and not self._answer.half:
+            deltas.append(Chunk(said))
+        elif said and (text := self._answer.mend(said)):
             deltas.append(Chunk(text))
 
     def rest(self) -> list[Delta]:

@@ -14,9 +14,8 @@ from stream_serve.events import Chunk, Reasoning
 from stream_serve.upstream.base import ChatRequest, Finish, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from stream_serve.events import Delta, Usage
+    from stream_serve.upstream.base import Take
 
 MODEL: Final = "demo"
 
@@ -119,7 +118,6 @@ class DemoCall:
     def __init__(self, request: ChatRequest, pace: float) -> None:
         self._request = request
         self._pace = pace
-        self.finish: Finish | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -131,7 +129,7 @@ class DemoCall:
         """There is no socket."""
         return None
 
-    async def batches(self) -> AsyncGenerator[list[Delta], None]:
+    async def stream(self, take: Take) -> Finish:
         """Give the answer piece by piece."""
         options = self._request.options
         asked = _last_question(self._request.messages)
@@ -147,8 +145,8 @@ class DemoCall:
         limit = cast("int", options.get("max_tokens", len(deltas)))
         for delta in deltas[:limit]:
             await asyncio.sleep(self._pace)
-            yield [delta]
-        self.finish = Finish("stop" if limit >= len(deltas) else "length", None)
+            take([delta])
+        return Finish("stop" if limit >= len(deltas) else "length", None)
 
     async def close(self) -> None:
         """Nothing is open."""

@@ -1,8 +1,8 @@
 """`OpenAIUpstream`: any server that speaks OpenAI's chat completions, DashScope first of all.
 
-How it works: one pooled aiohttp session for the process. A call posts the request, checks that the
-answer is a stream, and from then on reads whatever bytes are there, parses them (`sse`), decodes each
-chunk (`chunks`) and gives out what one read brought. aiohttp's errors end here: they become ours.
+How it works: a call posts the request over a connection of the pool (`http`) and checks that the
+answer is a stream. From then on each piece that comes from the socket is parsed (`sse`), decoded
+(`chunks`) and handed on in the same moment. The connection's errors end here: they become ours.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import asyncio
 import contextlib
 import errno
 import random
+import socket
+import ssl
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 
 from stream_serve import __version__, sse
@@ -27,16 +28,14 @@ from stream_serve.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
-from stream_serve.upstream import failures
+from stream_serve.upstream import failures, http
 from stream_serve.upstream.base import ChatRequest, Finish
 from stream_serve.upstream.chunks import Reading
-from stream_serve.upstream.sockets import CallConnector, CallSockets, watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from stream_serve.events import Delta, Usage
     from stream_serve.settings import Provider
+    from stream_serve.upstream.base import Take
 
 _NO_FILES: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
@@ -53,8 +52,8 @@ class OpenAIUpstream:
     def __init__(self, provider: Provider, *, connect_timeout: float, max_event_bytes: int) -> None:
         self.provider = provider
         self.max_event_bytes = max_event_bytes
-        self.url = f"{provider.url}/chat/completions"
         self.host = urlsplit(provider.url).netloc
+        self.pool = http.Pool(provider.url, timeout=connect_timeout)
         headers = {
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",
@@ -63,14 +62,7 @@ class OpenAIUpstream:
         }
         if provider.key:
             headers["Authorization"] = f"Bearer {provider.key}"
-        self.session = aiohttp.ClientSession(
-            connector=CallConnector(),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(
-                total=None, connect=connect_timeout, sock_connect=connect_timeout
-            ),
-        )
+        self.head = http.request_head(f"{provider.url}/chat/completions", headers)
 
     def model_for(self, asked: str | None) -> str:
         """Give the model that was asked for, or the configured one."""
@@ -82,7 +74,7 @@ class OpenAIUpstream:
 
     async def close(self) -> None:
         """Close the pooled connections."""
-        await self.session.close()
+        await self.pool.close()
 
 
 class OpenAICall:
@@ -91,10 +83,11 @@ class OpenAICall:
     def __init__(self, upstream: OpenAIUpstream, request: ChatRequest) -> None:
         self._upstream = upstream
         self._request = request
-        self._sockets = CallSockets()
-        self._response: aiohttp.ClientResponse | None = None
+        self._sockets: list[socket.socket] = []
+        self._connections: list[http.Connection] = []
+        self._exchange: http.Exchange | None = None
         self._reading = Reading()
-        self.finish: Finish | None = None
+        self._finished = False
 
     @property
     def usage(self) -> Usage | None:
@@ -103,31 +96,21 @@ class OpenAICall:
 
     @property
     def socket_closed(self) -> bool | None:
-        """Whether every socket of the call is closed; None when there was none."""
-        return self._sockets.closed
+        """Whether every socket of the call is closed; None when there was none.
 
-    async def batches(self) -> AsyncGenerator[list[Delta], None]:
-        """Ask, and give the deltas of each read as they arrive."""
-        watch(self._sockets)
-        response = await self._open()
-        parser = sse.Parser(self._upstream.max_event_bytes)
+        A socket is closed when its descriptor is gone, whoever closed it.
+        """
+        if not self._sockets:
+            return None
+        return all(sock.fileno() == -1 for sock in self._sockets)
+
+    async def stream(self, take: Take) -> Finish:
+        """Ask, and hand on the deltas of each read as it arrives."""
+        exchange = await self._open()
         reading = self._reading
-        while not reading.done and reading.error is None:
-            piece = await self._read(response)
-            if not piece:
-                break
-            deltas: list[Delta] = []
-            try:
-                for event in parser.feed(piece):
-                    reading.take(event.data, deltas)
-                    if reading.done or reading.error is not None:
-                        break
-            except sse.EventTooLarge as error:
-                raise UpstreamTooLarge(f"{error} (STREAM_SERVE_MAX_EVENT_BYTES)") from None
-            if deltas:
-                yield deltas
+        await self._pour(exchange, take)
         if rest := reading.rest():
-            yield rest
+            take(rest)
         if reading.error is not None:
             raise self._reported(reading.error.error, reading.error.request_id)
         if not reading.done and reading.finish_reason is None:
@@ -137,24 +120,63 @@ class OpenAICall:
             )
         if reading.finish_reason is None and not reading.started:
             raise UpstreamIncomplete("the provider's stream ended without any answer")
-        self.finish = Finish(reading.finish_reason or "stop", reading.usage)
+        self._finished = True
+        return Finish(reading.finish_reason or "stop", reading.usage)
 
     async def close(self) -> None:
         """Give the connection back after a finished answer, else close it."""
-        response, self._response = self._response, None
-        whole = False
+        exchange, self._exchange = self._exchange, None
+        connections, self._connections = self._connections, []
         try:
-            if response is not None and self.finish is not None:
-                whole = await _drain(response)
+            if exchange is not None and self._finished and await exchange.finish(_DRAIN_TIMEOUT):
+                exchange.connection.release()
+                self._upstream.pool.keep(exchange.connection)
+                connections.remove(exchange.connection)
         finally:
-            if response is not None:
-                if whole:
-                    response.release()
-                else:
-                    response.close()
-            await self._sockets.close(pool=whole)
+            await http.close(connections)
 
-    async def _open(self) -> aiohttp.ClientResponse:
+    async def _pour(self, exchange: http.Exchange, take: Take) -> None:
+        """Read the stream to its end.
+
+        After the finish_reason only usage and [DONE] can come: they are waited for, but not for
+        long, and a connection that breaks there has lost nothing.
+        """
+        feed = sse.Parser(self._upstream.max_event_bytes).feed
+        reading = self._reading
+        last_words: asyncio.TimerHandle | None = None
+
+        def receive(piece: bytes) -> None:
+            nonlocal last_words
+            deltas: list[Delta] = []
+            try:
+                for event in feed(piece):
+                    reading.take(event.data, deltas)
+                    if reading.done or reading.error is not None:
+                        exchange.enough()
+                        break
+            finally:
+                if deltas:
+                    take(deltas)
+            if reading.finish_reason is not None and last_words is None:
+                loop = asyncio.get_running_loop()
+                last_words = loop.call_later(_LAST_WORDS_TIMEOUT, exchange.enough)
+
+        try:
+            await exchange.pour(receive)
+        except sse.EventTooLarge as error:
+            raise UpstreamTooLarge(f"{error} (STREAM_SERVE_MAX_EVENT_BYTES)") from None
+        except http.NotHTTP as error:
+            raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
+        except http.ConnectionBroken as error:
+            if reading.finish_reason is None:
+                raise UpstreamDisconnected(
+                    "the connection to the provider broke in the middle of the answer"
+                ) from error
+        finally:
+            if last_words is not None:
+                last_words.cancel()
+
+    async def _open(self) -> http.Exchange:
         """Ask, with one retry after some 0.1 to 0.5 s where nothing of an answer has come yet."""
         try:
             return await self._ask()
@@ -164,7 +186,7 @@ class OpenAICall:
         await asyncio.sleep(random.uniform(*_RETRY_PAUSE))  # noqa: S311 - jitter, not a secret
         return await self._ask()
 
-    async def _ask(self) -> aiohttp.ClientResponse:
+    async def _ask(self) -> http.Exchange:
         request, upstream = self._request, self._upstream
         body = msgspec.json.encode(
             {
@@ -176,56 +198,43 @@ class OpenAICall:
             }
         )
         try:
-            response = self._response = await upstream.session.post(
-                upstream.url, data=body, allow_redirects=False
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            connection = await upstream.pool.connect(self._sockets.append)
+            self._connections.append(connection)
+            exchange = self._exchange = connection.post(http.request(upstream.head, body))
+            await exchange.head()
+        except (http.NotHTTP, http.ConnectionBroken, OSError) as error:
+            if self._exchange is not None:
+                self._exchange.connection.abort()
             raise _no_answer(error, upstream.host) from error
-        kind = response.content_type.lower()
-        if response.status == 200 and (
-            kind == "text/event-stream" or "Content-Type" not in response.headers
-        ):
-            return response
-        raise await self._refusal(response, kind)
+        kind = exchange.headers.get("content-type")
+        if exchange.status == 200 and (kind is None or _type(kind) == "text/event-stream"):
+            return exchange
+        raise await self._refusal(exchange, _type(kind or "a body without a type"))
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        """Give what is there, or wait for it; empty at the end of the stream.
-
-        After the finish_reason only usage and [DONE] can come: they are waited for, but not for
-        long, and a connection that breaks there has lost nothing.
-        """
-        if self._reading.finish_reason is not None:
-            try:
-                async with asyncio.timeout(_LAST_WORDS_TIMEOUT):
-                    return await response.content.readany()
-            except (TimeoutError, aiohttp.ClientError, OSError):
-                return b""
-        try:
-            return await response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamDisconnected(
-                "the connection to the provider broke in the middle of the answer"
-            ) from error
-
-    async def _refusal(self, response: aiohttp.ClientResponse, kind: str) -> UpstreamError:
+    async def _refusal(self, exchange: http.Exchange, kind: str) -> UpstreamError:
         """Read an answer that is not a stream (up to a cap) and give the error that it means."""
         body = bytearray()
-        with contextlib.suppress(TimeoutError, aiohttp.ClientError, OSError):
+
+        def receive(piece: bytes) -> None:
+            body.extend(piece)
+            if len(body) >= _MAX_REFUSAL:
+                exchange.enough()
+
+        with contextlib.suppress(TimeoutError, http.ConnectionBroken, http.NotHTTP):
             async with asyncio.timeout(_REFUSAL_TIMEOUT):
-                while len(body) < _MAX_REFUSAL and (piece := await response.content.readany()):
-                    body += piece
-        response.close()
+                await exchange.pour(receive)
+        exchange.connection.abort()
         provider = self._upstream.provider
         complaint = failures.read_body(
             bytes(body[:_MAX_REFUSAL]),
-            request_id=response.headers.get("x-request-id"),
+            request_id=exchange.headers.get("x-request-id"),
             key=provider.key,
         )
-        if response.status != 200:
+        if exchange.status != 200:
             return failures.from_status(
-                response.status,
+                exchange.status,
                 complaint,
-                headers=response.headers,
+                headers=exchange.headers,
                 key=provider.key,
                 key_setting=provider.key_setting,
             )
@@ -242,21 +251,6 @@ class OpenAICall:
         return failures.from_error(complaint, key_setting=provider.key_setting)
 
 
-async def _drain(response: aiohttp.ClientResponse) -> bool:
-    """Read the little that follows the last event; False when it does not come to an end soon.
-
-    A connection whose answer was read to its end can serve the next call.
-    """
-    try:
-        async with asyncio.timeout(_DRAIN_TIMEOUT):
-            left = _MAX_REFUSAL
-            while left > 0 and (piece := await response.content.readany()):
-                left -= len(piece)
-    except (TimeoutError, aiohttp.ClientError, OSError):
-        return False
-    return left > 0
-
-
 def _may_retry(error: UpstreamError) -> bool:
     return (
         isinstance(error, UpstreamUnreachable | UpstreamDisconnected | UpstreamFailed)
@@ -266,28 +260,32 @@ def _may_retry(error: UpstreamError) -> bool:
 
 
 def _no_answer(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
-    """Map aiohttp's errors from before the answer's headers."""
+    """Map the errors from before the answer's head."""
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
+        case ssl.SSLError():
             return UpstreamUnreachable(
                 f"no secure connection to {host}: its TLS certificate or handshake was not accepted",
                 retryable=False,
             )
-        case aiohttp.ClientConnectorDNSError():
+        case socket.gaierror():
             return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
-        case aiohttp.ClientConnectorError(os_error=os_error) if os_error.errno in _NO_FILES:
+        case TimeoutError():
+            return UpstreamUnreachable(
+                f"no connection to {host} in time (STREAM_SERVE_CONNECT_TIMEOUT)"
+            )
+        case OSError() if error.errno in _NO_FILES:
             return UpstreamUnreachable(
                 "this process has no file descriptor left for a connection to the provider: raise "
                 "its limit (ulimit -n)"
             )
-        case aiohttp.ClientConnectorError(os_error=os_error):
-            reason = os_error.strerror or type(os_error).__name__
+        case OSError():
+            reason = error.strerror or type(error).__name__
             return UpstreamUnreachable(f"no connection to {host}: {reason}")
-        case aiohttp.ConnectionTimeoutError() | TimeoutError():
-            return UpstreamUnreachable(
-                f"no connection to {host} in time (STREAM_SERVE_CONNECT_TIMEOUT)"
-            )
-        case aiohttp.ClientResponseError() | aiohttp.InvalidURL():
+        case http.NotHTTP():
             return UpstreamProtocol(f"the provider at {host} does not answer with HTTP")
         case _:
             return UpstreamDisconnected(f"{host} closed the connection before it answered")
+
+
+def _type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()

@@ -1,4 +1,7 @@
-"""What the routes need from the application, given by FastAPI's dependency injection."""
+"""What the routes need from the application, given by FastAPI's dependency injection.
+
+They are coroutine functions, which have nothing to wait for: FastAPI calls others in a thread.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,16 @@ if TYPE_CHECKING:
     from stream_serve.settings import Settings
 
 
-def runs_of(request: Request) -> Runs:
+async def runs_of(request: Request) -> Runs:
     """Give the runs of the process; they live as long as the application's lifespan."""
     return cast("Runs", request.state.runs)
 
 
-def conversations_of(request: Request) -> Conversations:
+async def conversations_of(request: Request) -> Conversations:
     """Give the conversations; they live as long as the application's lifespan."""
     return cast("Conversations", request.state.conversations)
 
 
-def settings_of(request: Request) -> Settings:
+async def settings_of(request: Request) -> Settings:
     """Give the settings that the application was made with."""
     return cast("Settings", request.app.state.settings)

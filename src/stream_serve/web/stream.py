@@ -4,6 +4,14 @@ How it works: the response only reads. It takes what the log has, sends it in on
 more; one task watches for the client's going away, one timer for silence. When the client is gone, or
 the response ends for another reason, it lets go of the run; what that means is for `runs` to say.
 
+The route gives an `EventStream` back like any response. Below `Streaming`, the outermost layer of our
+own server, it is streamed there: what the framework keeps for a request, twenty calls deep, is gone
+while the stream runs.
+
+Where the server offers it (`WRITE`), what comes while the response waits is written at once, in the
+very call that appended it to the log: no task is switched to for a token. With any other server, and
+for a client that reads too slowly, it goes out by `send`.
+
 Two endings are not the run's. A reader that has to go on at another process gets a `retry:` field, and
 reconnects with its cursor. One whose events are gone gets an `error` without an `id:`.
 """
@@ -22,7 +30,7 @@ from stream_serve.events import Error, encode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stream_serve.attachment import Attachment
 
@@ -30,6 +38,12 @@ _MOVE: Final = b"retry: 1000\n\n"
 _LOST: Final = encode(
     Error.of(EventsLost("events of this run are gone: what came so far is not the whole of it"))
 )
+WRITE: Final = "stream_serve.write"
+"""The ASGI extension of a server that can write without a task: `scope["extensions"][WRITE]()`, after
+the response's start, gives a function that takes a piece of the body, or says False; or None."""
+
+_QUARTERS: Final = 4
+_STREAMS: Final = "stream_serve.streams"
 _HEADERS: Final = {
     "Content-Type": "text/event-stream",
     "Cache-Control": "no-cache, no-transform",
@@ -38,7 +52,7 @@ _HEADERS: Final = {
 
 
 class EventStream(Response):
-    """Streams an attachment's events; `heartbeat` is the silence after which a comment goes out."""
+    """Streams an attachment's events; `heartbeat` is the longest silence before a comment goes out."""
 
     def __init__(
         self, attachment: Attachment, *, heartbeat: float, headers: Mapping[str, str]
@@ -47,22 +61,31 @@ class EventStream(Response):
         self.background = None
         self.init_headers({**_HEADERS, "X-Run-Id": attachment.run_id, **headers})
         self._attachment = attachment
-        self._heartbeat = heartbeat
-        self._last = 0.0
+        self._quarter = heartbeat / _QUARTERS
+        self._quiet = 0
+        self._cursor = -1
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream, or leave it to `Streaming`."""
+        streams: list[EventStream] | None = scope.get(_STREAMS)
+        if streams is None:
+            await self.stream(scope, receive, send)
+        else:
+            streams.append(self)
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the run ends or the client goes away."""
-        del scope
         loop = asyncio.get_running_loop()
         reader = self._attachment.reader
-        self._last = loop.time()
-        self._timer: asyncio.TimerHandle = loop.call_later(self._heartbeat, self._beat)
+        self._timer: asyncio.TimerHandle = loop.call_later(self._quarter, self._beat)
         watcher = loop.create_task(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            self.raw_headers: list[tuple[bytes, bytes]] = []
+            extension = scope.get("extensions", {}).get(WRITE)
+            write = None if extension is None else extension()
             try:
-                while (data := await reader.read()) is not None:
-                    self._last = loop.time()
+                while (data := await reader.read(write)) is not None:
                     await send(
                         {
                             "type": "http.response.body",
@@ -88,10 +111,31 @@ class EventStream(Response):
         self._attachment.close()
 
     def _beat(self) -> None:
-        """Wake the reader after silence; else wait for the rest of the time."""
-        loop = asyncio.get_running_loop()
-        left = self._last + self._heartbeat - loop.time()
-        if left <= 0:
-            self._attachment.reader.nudge()
-            left = self._heartbeat
-        self._timer = loop.call_later(left, self._beat)
+        """Wake the reader before the silence has lasted for too long.
+
+        Looking every quarter of the time whether something was read costs nothing for a token.
+        """
+        reader = self._attachment.reader
+        cursor, self._cursor = self._cursor, reader.cursor
+        self._quiet = self._quiet + 1 if cursor == self._cursor else 0
+        if self._quiet == _QUARTERS - 1:
+            self._quiet = 0
+            reader.nudge()
+        self._timer = asyncio.get_running_loop().call_later(self._quarter, self._beat)
+
+
+class Streaming:
+    """An ASGI layer around an application: streams what that has answered with an `EventStream`."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application answer, and then stream, when nothing else of it is left."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        streams: list[EventStream] = []
+        await self._app({**scope, _STREAMS: streams}, receive, send)
+        for stream in streams:
+            await stream.stream(scope, receive, send)
