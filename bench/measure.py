@@ -90,7 +90,7 @@ class Stage:
 
     def run(self, load: Load) -> tuple[LoadReport, Sample]:
         """Run a load to its end; the sample holds what every scenario tells."""
-        costs = Cost(self.server), Cost(self.upstream.server)
+        costs = Cost(self.server), Cost(self.upstream)
         store = Cost(self.store) if self.store is not None else None
         self.upstream.stats()
         report = read_load(self.start(load))

@@ -68,7 +68,7 @@ def arrivals(stage: Stage) -> Sample:
     time.sleep(1)  # the idle memory is that of a server which has come to rest
     idle = stage.server.memory()
     load = stage.load(streams=_ARRIVING, tokens=_ARRIVING_TOKENS, rate=5, arrival=300, seconds=60)
-    costs = Cost(stage.server), Cost(stage.upstream.server)
+    costs = Cost(stage.server), Cost(stage.upstream)
     running = stage.start(load)
     # All have arrived after 5 s, and the first one ends after 12 s.
     time.sleep(10)
@@ -145,7 +145,7 @@ def _offer(stage: Stage, offer: float) -> Sample:
     running = stage.start(msgspec.structs.replace(load, from_=begin, to=end))
     started = time.monotonic()
     time.sleep(begin)
-    costs = Cost(stage.server), Cost(stage.upstream.server)
+    costs = Cost(stage.server), Cost(stage.upstream)
     sent = stage.upstream.stats()["tokens"]
     time.sleep(max(0.0, started + end - time.monotonic()))
     server, upstream = (cost.seconds for cost in costs)

@@ -87,7 +87,7 @@ class Target:
         place.folder.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             if self.start is None:
-                yield Running(place.upstream.server)
+                yield Running(place.upstream)
             else:
                 yield self.start(place, stack)
 

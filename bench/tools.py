@@ -6,7 +6,7 @@ import http.client
 import os
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
@@ -15,7 +15,6 @@ from bench.processes import Server, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from types import TracebackType
 
 ROOT: Final = Path(__file__).resolve().parent
 BUILD: Final = ROOT / ".build"
@@ -81,26 +80,14 @@ class Load(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     to: float = 86_400
 
 
-class Upstream:
-    """The provider: `with` starts and ends it."""
+class Upstream(Server):
+    """The provider."""
 
     def __init__(self, folder: Path, cpus: Collection[int]) -> None:
-        self.port = free_port()
-        command = [BUILD / "bin" / "upstream", str(self.port)]
+        port = free_port()
         folder.mkdir(parents=True, exist_ok=True)
-        self.server = Server(command, self.port, folder=folder, environment={}, cpus=cpus)
-
-    def __enter__(self) -> Self:
-        self.server.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.server.__exit__(kind, error, traceback)
+        command = [BUILD / "bin" / "upstream", str(port)]
+        super().__init__(command, port, folder=folder, environment={}, cpus=cpus)
 
     @property
     def url(self) -> str:

@@ -11,10 +11,11 @@ import pytest
 import uvloop
 
 from stream_serve.testing import ScriptedUpstream
+from support.redis import Redis, shared_server
 from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -62,3 +63,19 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
     """A client with no limit on connections."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         yield session
+
+
+@pytest.fixture
+def server() -> Redis:
+    """An empty Redis that is shared by tests which do it no harm."""
+    running = shared_server()
+    running.flush()
+    return running
+
+
+@pytest.fixture
+def fragile() -> Iterator[Redis]:
+    """An empty Redis to freeze, stop and fill."""
+    shared_server()  # skips, or fails, where there is no Redis
+    with Redis() as running:
+        yield running

@@ -180,6 +180,7 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if not self.started:
             return
+        _make_room()
         _tame_collector()
         if self._channel is not None:
             self._channel.serve()
@@ -325,15 +326,15 @@ def _connections() -> int:
     with suppress(ValueError, OSError):  # some systems allow less than they say
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
         now = wanted
-    _make_room(min(now, _ROOM))
     return max(1, (now - _OTHER_FILES) // 2)
 
 
-def _make_room(files: int) -> None:
+def _make_room() -> None:
     """Let the kernel's table of this process's descriptors have its size from the beginning.
 
     Each time that it grows, the kernel holds up a process with threads for some 20 ms.
     """
+    files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _ROOM)
     with suppress(OSError):
         null = os.open(os.devnull, os.O_RDONLY)
         try:

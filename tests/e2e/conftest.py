@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from support.browser import browser
+from support.history import postgres_place
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from stream_serve.testing import ScriptedUpstream
+    from support.history import Place
 
 KEY: Final = "sk-caller-0123456789"
 
@@ -37,6 +39,14 @@ async def keyed_service(upstream: ScriptedUpstream) -> AsyncIterator[KeyedServic
     """The service in front of the scripted upstream, with a key."""
     async with KeyedService(upstream_url=upstream.url, api_keys=KEY) as running:
         yield running
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    """A PostgreSQL database with the schema."""
+    made = await postgres_place()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from stream_serve.testing import ANSWER
 from support.client import Json, show, stop, text
-from support.cluster import Caller, check, cluster, home, processes, read, stored
-from support.history import postgres_place
+from support.cluster import Caller, check, cluster, home, processes, read, stored, unpooled
 from support.nginx import Nginx
 from support.redis import shared_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import aiohttp
 
     from stream_serve.testing import ScriptedUpstream
     from support.history import Place
@@ -28,18 +28,8 @@ SLOW = "answer?interval=0.02"
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client whose every request may reach another process: it keeps no connection."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with unpooled() as session:
         yield session
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    """A PostgreSQL database with the schema."""
-    made = await postgres_place()
-    yield made
-    await made.close()
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from support.client import Json, show, stop, text
@@ -27,15 +27,17 @@ from support.cluster import (
     readiness,
     settle,
     stored,
+    unpooled,
     until,
     watching,
 )
-from support.history import postgres_place
 from support.redis import Redis, shared_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator
     from contextlib import AbstractContextManager
+
+    import aiohttp
 
     from stream_serve.testing import ScriptedUpstream
     from support.history import Place
@@ -50,18 +52,8 @@ FIRST = 200_001
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client that keeps no connection, so that what is open belongs to what goes on."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with unpooled() as session:
         yield session
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    """A PostgreSQL database with the schema."""
-    made = await postgres_place()
-    yield made
-    await made.close()
 
 
 @pytest.fixture
@@ -282,33 +274,13 @@ async def test_a_stop_while_its_process_is_frozen_says_so_and_is_done_when_it_wa
 
 
 @contextmanager
-def frozen(redis: Redis) -> Generator[None]:
-    """Connections stay open, and nothing answers."""
-    redis.freeze()
+def between(begin: Callable[[], None], end: Callable[[], None]) -> Generator[None]:
+    """Something is so during the block."""
+    begin()
     try:
         yield
     finally:
-        redis.thaw()
-
-
-@contextmanager
-def stopped(redis: Redis) -> Generator[None]:
-    """It is not there, and comes back empty."""
-    redis.stop()
-    try:
-        yield
-    finally:
-        redis.start()
-
-
-@contextmanager
-def full(redis: Redis) -> Generator[None]:
-    """It holds what it has, and takes nothing more."""
-    redis.maxmemory(1)
-    try:
-        yield
-    finally:
-        redis.maxmemory(0)
+        end()
 
 
 async def test_while_redis_is_away_runs_go_on_and_readers_elsewhere_miss_nothing(
@@ -320,7 +292,12 @@ async def test_while_redis_is_away_runs_go_on_and_readers_elsewhere_miss_nothing
     async with cluster(client, upstream, own_redis, settings) as (here, there):
         await warm(client, here, there)
         before = Footprint.of([here, there], upstream, own_redis)
-        for fault in (frozen, stopped, full):
+        for fault in (
+            # It stands still; it ends, and comes back empty; it takes nothing more.
+            between(own_redis.freeze, own_redis.thaw),
+            between(own_redis.stop, own_redis.start),
+            between(partial(own_redis.maxmemory, 1), partial(own_redis.maxmemory, 0)),
+        ):
             await _go_on(client, here, there, own_redis, fault)
             await _check_healed(client, here, there)
             await settle([here, there], upstream, own_redis, before, SLACK)
@@ -331,13 +308,13 @@ async def _go_on(
     here: Node,
     there: Node,
     redis: Redis,
-    fault: Callable[[Redis], AbstractContextManager[None]],
+    fault: AbstractContextManager[None],
 ) -> None:
     """While it lasts, answers come to their end and can be stopped; after it, nothing is missing."""
     models = [SHORT] * 3 + [ENDLESS] * 2 + ["hang-mid"]
     async with watching(client, here, there, *models, conversationId="new") as watched:
         ends, endless, hanging = watched[:3], watched[3:5], watched[5]
-        with fault(redis):
+        with fault:
             for node in (here, there):
                 await _check_refused(client, node, redis)
             for one in ends:

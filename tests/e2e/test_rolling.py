@@ -6,30 +6,29 @@ import asyncio
 import signal
 from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from support.client import text
-from support.cluster import Caller, check, cluster, processes, read, until
+from support.cluster import Caller, check, cluster, processes, read, unpooled, until
 from support.nginx import Nginx
 from support.redis import Redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    import aiohttp
+
     from stream_serve.testing import ScriptedUpstream
     from support.cluster import Node
 
 STREAMS = 200
-MODEL = "answer?tokens=8&interval=0.25"
-GRACE = "20"
+MODEL = "answer?tokens=20&interval=0.1"
+GRACE = "12"
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[aiohttp.ClientSession]:
-    """A client whose every request may reach another process: it keeps no connection."""
-    connector = aiohttp.TCPConnector(limit=0, force_close=True)
-    async with aiohttp.ClientSession(connector=connector) as session:
+    async with unpooled() as session:
         yield session
 
 

@@ -12,11 +12,12 @@ from stream_serve.redis import keys
 from stream_serve.redis.lease import Lease
 from stream_serve.redis.link import Link
 from stream_serve.redis.listener import Listener
-from support.redis import Redis, shared_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from typing import TypeAlias
+
+    from support.redis import Redis
 
     Start: TypeAlias = "Callable[..., Awaitable[Process]]"
 
@@ -78,21 +79,6 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not holds():
             await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-def server() -> Redis:
-    running = shared_server()
-    running.flush()
-    return running
-
-
-@pytest.fixture
-def fragile() -> Iterator[Redis]:
-    """A Redis to be harmed."""
-    shared_server()  # skips, or fails, where there is no Redis
-    with Redis() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,26 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_serve.redis.link import Link
-from support.redis import Redis, shared_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
-
-@pytest.fixture
-def server() -> Redis:
-    """An empty Redis that is shared by tests which do it no harm."""
-    running = shared_server()
-    running.flush()
-    return running
-
-
-@pytest.fixture
-def fragile() -> Iterator[Redis]:
-    """An empty Redis to freeze, stop and fill."""
-    shared_server()  # skips, or fails, where there is no Redis
-    with Redis() as running:
-        yield running
+    from support.redis import Redis
 
 
 @pytest.fixture

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from stream_serve.errors import LogUnavailable
 from stream_serve.redis.link import Link
@@ -12,7 +14,7 @@ from stream_serve.redis.listener import Listener
 from support.redis import Redis, shared_server
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from stream_serve.redis.listener import Entry
 
@@ -205,6 +207,11 @@ async def test_through_breaks_and_restarts_nothing_is_lost_and_nothing_doubled()
         assert ear.heard == numbers(1, number)
 
 
+def given_up(logs: Sequence[Mapping[str, object]]) -> bool:
+    """Whether a connection was given up, or not made."""
+    return any(line["event"] == "the streams cannot be followed" for line in logs)
+
+
 async def test_a_frozen_redis_is_noticed_and_what_came_meanwhile_is_heard(
     fragile: Redis, fragile_link: Link
 ) -> None:
@@ -213,9 +220,9 @@ async def test_a_frozen_redis_is_noticed_and_what_came_meanwhile_is_heard(
     listener.watch("a", b"0-0", ear)
     await add(fragile_link, "a", 1)
     await until(lambda: bool(ear.heard))
-    fragile.freeze()
-    # Longer than a wait and its patience: the connection is given up.
-    await asyncio.sleep(1.6)
+    with capture_logs() as logs:
+        fragile.freeze()
+        await until(partial(given_up, logs))
     fragile.thaw()
     await add(fragile_link, "a", 2)
     await until(lambda: len(ear.heard) == 2)
@@ -228,9 +235,10 @@ async def test_a_listener_begun_while_redis_is_away_begins_when_it_is_there(
 ) -> None:
     fragile.stop()
     listener, ear = Listener(fragile_link), Ear()
-    await listener.open()
-    listener.watch("a", b"0-0", ear)
-    await asyncio.sleep(0.1)
+    with capture_logs() as logs:
+        await listener.open()
+        listener.watch("a", b"0-0", ear)
+        await until(partial(given_up, logs))
     fragile.start()
     await add(fragile_link, "a", 1)
     await until(lambda: bool(ear.heard))

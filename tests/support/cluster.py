@@ -287,6 +287,15 @@ async def watching(
             await one.reader.close()
 
 
+@asynccontextmanager
+async def unpooled() -> AsyncGenerator[aiohttp.ClientSession]:
+    """A client that keeps no connection: each request may reach another process, and what is open
+    belongs to what goes on."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield session
+
+
 def _hear_hangups() -> None:
     """Undo what `nohup` does, under which the tests may run: a service would ignore SIGHUP, too."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
