@@ -20,7 +20,7 @@ TESTING: Final = "testing"
 
 LAYERS: Final = (
     {"", "errors", "events"},
-    {"sse", "lifecycle", "deadline", "usage", "settings", "admission"},
+    {"sse", "lifecycle", "deadline", "coalescer", "usage", "settings", "admission"},
     {
         *("upstream", "upstream.base", "streams", "streams.base", "streams.frames"),
         *("history", "history.base", "peers", "peers.base"),

@@ -144,6 +144,25 @@ def test_any_cut_of_a_stream_gives_what_the_standard_says(case: tuple[bytes, lis
     parser = Parser(PLENTY)
     events = [event for piece in pieces for event in parser.feed(piece)]
     assert (events, parser.retry) == by_the_book(whole)
+    parser = Parser(PLENTY)
+    assert [data for piece in pieces for data in parser.data(piece)] == [e.data for e in events]
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [b"data: a\n\n", b"data: b\n\n"],
+        [b"data: a\n\n", b"data: b\r\n\n"],
+        [b"data: a\n\n", b"data: b\rdata: c\n\n"],
+        [b"data: a\n\n", b"data: b\n", b"data: c\n\n"],
+        [b"data: a\n\n", b"event: x\n\n", b"data: b\n\n"],
+        [b"data: a\n\n", b"data: b\n\ndata: c\n\n"],
+        [b"data: a\r", b"\n\r\n", b"data: b\n\n", b"data:c\n\n", b"\n\n", b""],
+    ],
+)
+def test_the_short_way_gives_the_same_data(pieces: list[bytes]) -> None:
+    parser = Parser(PLENTY)
+    assert [data for piece in pieces for data in parser.data(piece)] == data_of(*pieces)
 
 
 @STEADY

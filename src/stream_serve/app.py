@@ -139,6 +139,7 @@ def create_runs(
         each=settings.max_runs_per_key,
         kept=settings.max_kept_runs,
         kept_bytes=settings.max_kept_bytes,
+        coalesce=settings.coalesce_interval,
     )
     log, peers = create_log(settings) if shared else (MemoryStreamLog(), NoPeers())
     return Runs(create_upstream(settings), log, peers, limits, recorder)

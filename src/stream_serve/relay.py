@@ -11,13 +11,14 @@ from stream_serve.errors import RunTimeout, UpstreamTimeout
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from stream_serve.coalescer import Coalescer
     from stream_serve.events import Delta
     from stream_serve.run import Limits, Run
     from stream_serve.upstream.base import Finish
 
 
-async def relay(run: Run, limits: Limits) -> Finish:
-    """Relay the whole answer; give how it finished.
+async def relay(run: Run, limits: Limits, coalescer: Coalescer) -> Finish:
+    """Relay the whole answer, telling the coalescer of each piece; give how it finished.
 
     Raises `RunFailure`. Cancelled, it has written what had come; the call is for the caller to close.
     """
@@ -29,6 +30,7 @@ async def relay(run: Run, limits: Limits) -> Finish:
                     def take(deltas: Sequence[Delta]) -> None:
                         run.append(deltas, limits.bounds)
                         deadline.move(limits.idle)
+                        coalescer.count()
 
                     return await run.call.stream(take)
             except TimeoutError:

@@ -91,7 +91,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     `detached` is how long a run goes on that nobody reads, `early_stop` how long a stop waits for
     its start, `kept` and `kept_bytes` how many runs are known after their end, and how large their
     logs may be together: the oldest are forgotten first. `total` is for this process, `each` for
-    an owner in all processes.
+    an owner in all processes. `coalesce` is how long tokens may wait for others in a busy process.
     """
 
     first_token: float
@@ -105,6 +105,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     kept: int
     kept_bytes: int
     early_stop: float = 60.0
+    coalesce: float = 0.0
 
 
 class Run:

@@ -28,6 +28,7 @@ import structlog
 from stream_serve import elsewhere, report, takeover
 from stream_serve.admission import RETRY, Admission
 from stream_serve.attachment import Attachment
+from stream_serve.coalescer import Coalescer
 from stream_serve.elsewhere import Elsewhere, beyond, check_same, not_found
 from stream_serve.errors import (
     Draining,
@@ -76,6 +77,7 @@ class Runs:
         self._recorder = recorder
         self._elsewhere = Elsewhere(log, peers, early_stop=limits.early_stop)
         self._admission = Admission(limits.total)
+        self.coalescer = Coalescer(limits.coalesce)
         self._runs: dict[str, Run] = {}
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._stopping: set[str] = set()
@@ -378,7 +380,7 @@ class Runs:
         """Move what the provider brings into the log, until it ends, fails or is cancelled."""
         run.wait()
         try:
-            if run.complete(await relay(run, self._limits)):
+            if run.complete(await relay(run, self._limits, self.coalescer)):
                 self._settled(run)
         except RunFailure as failure:
             if run.fail(failure):

@@ -132,6 +132,12 @@ class Settings(BaseSettings):
     idle_timeout: Seconds = Field(30.0, description="between two tokens")
     run_timeout: Seconds = 600.0
     heartbeat_interval: Seconds = 15.0
+    coalesce_interval: float = Field(
+        0.0015,
+        ge=0,
+        le=0.1,
+        description="how long tokens may wait for others in a busy process; 0: not at all",
+    )
     run_retention: Seconds = Field(300.0, description="how long a run is known after its end")
     grace_timeout: Seconds = Field(
         30.0, description="from the signal to the end: how long runs may take to finish"

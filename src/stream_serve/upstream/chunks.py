@@ -168,12 +168,12 @@ class Reading:
         Raises `UpstreamProtocol` for what is not JSON. An error object ends the stream: it stays in
         `error`.
         """
-        if data.startswith(DONE):
-            self.done = True
-            return
         try:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            if data.startswith(DONE):
+                self.done = True
+                return
             chunk = decode(data)
         if chunk is None:
             return

@@ -246,6 +246,7 @@ class Exchange:
             return
         self.status, self.headers, self._fields = status, self._fields, None
         self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        _delay_acks(self.connection.socket)
         if not self._head.done():
             self._head.set_result(None)
 
@@ -423,6 +424,17 @@ def _make(made: Callable[[socket.socket], None], address: tuple[Any, ...]) -> so
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     made(sock)
     return sock
+
+
+def _delay_acks(sock: socket.socket) -> None:
+    """Acknowledge two of a stream's small segments at once.
+
+    By default Linux acknowledges each one in the moment in which it is read (`tcp_cleanup_rbuf`).
+    """
+    option: int | None = getattr(socket, "TCP_QUICKACK", None)
+    if option is not None:
+        with suppress(OSError):  # the connection may be gone
+            sock.setsockopt(socket.IPPROTO_TCP, option, 0)
 
 
 def _numeric(host: str, port: int) -> Sequence[Any]:

@@ -141,7 +141,7 @@ class OpenAICall:
         After the finish_reason only usage and [DONE] can come: they are waited for, but not for
         long, and a connection that breaks there has lost nothing.
         """
-        feed = sse.Parser(self._upstream.max_event_bytes).feed
+        parse = sse.Parser(self._upstream.max_event_bytes).data
         reading = self._reading
         last_words: asyncio.TimerHandle | None = None
 
@@ -149,8 +149,8 @@ class OpenAICall:
             nonlocal last_words
             deltas: list[Delta] = []
             try:
-                for event in feed(piece):
-                    reading.take(event.data, deltas)
+                for data in parse(piece):
+                    reading.take(data, deltas)
                     if reading.done or reading.error is not None:
                         exchange.enough()
                         break
