@@ -78,6 +78,7 @@ class Runs:
         self._elsewhere = Elsewhere(log, peers, early_stop=limits.early_stop)
         self._admission = Admission(limits.total)
         self.coalescer = Coalescer(limits.coalesce)
+        """Paces the loop while tokens come fast."""
         self._runs: dict[str, Run] = {}
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._stopping: set[str] = set()

@@ -136,6 +136,7 @@ class Streaming:
             await self._app(scope, receive, send)
             return
         streams: list[EventStream] = []
+        # Who asks waits for no token of somebody else's.
         scope["state"]["runs"].coalescer.hurry()
         await self._app({**scope, _STREAMS: streams}, receive, send)
         for stream in streams:
