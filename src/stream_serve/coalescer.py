@@ -6,7 +6,8 @@ interrupt coalescing). Looks are as far apart as eight pieces take to come, and 
 `longest`; when not even three would come in that time, nobody waits at all. The rate is looked at once
 in 64 pieces, so that a piece costs an addition.
 
-The sleep holds up everything in the process, for at most `longest`: a stop waits for it, too.
+The sleep holds up everything in the process, for at most `longest`. A request takes many turns of the
+loop and would wait in each, so that for a moment after one nobody sleeps (`hurry`).
 """
 
 from __future__ import annotations
