@@ -149,6 +149,29 @@ async def test_a_body_over_the_cap_is_refused_before_it_is_read(
         assert sent < 50_000_000, "the rest was not asked for"
 
 
+@pytest.mark.parametrize("framing", ["Content-Length: 30000000", "Transfer-Encoding: chunked"])
+async def test_who_sends_a_whole_body_over_the_cap_before_it_reads_gets_the_answer_too(
+    service: Service, framing: str
+) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}"
+    body = b" " * 1_000_000
+    if "chunked" in framing:
+        body = b"%x\r\n%b\r\n" % (len(body), body)
+    writer.write(head.encode() + b"\r\n\r\n")
+    for _ in range(30):
+        writer.write(body)
+        await writer.drain()
+    writer.write(b"0\r\n\r\n" if "chunked" in framing else b"")
+    # The next request on the same connection is understood: nothing of the body was left over.
+    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    answers = await reader.read()
+    writer.close()
+    assert answers.startswith(b"HTTP/1.1 413 ")
+    assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 ") + 1 == 2
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(
     service: Service, client: aiohttp.ClientSession
 ) -> None:

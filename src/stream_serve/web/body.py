@@ -59,9 +59,10 @@ def _check_type(request: Request) -> None:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
+    # The connection stays: what comes after the answer is thrown away. Closing it while the client
+    # still sends would reset it, and take the answer from whoever reads only afterwards (a proxy).
     too_large = BodyTooLarge(
-        f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)",
-        headers=(("Connection", "close"),),
+        f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)"
     )
     declared = request.headers.get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
