@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stream_serve.coalescer import Coalescer
+from support.service import Service
+
+if TYPE_CHECKING:
+    import aiohttp
 
 pytestmark = pytest.mark.both_loops
 
@@ -115,6 +120,23 @@ async def test_for_what_is_asked_nobody_sleeps() -> None:
     coalescer.count()
     await turn()
     assert len(time.sleeps) == 1
+
+
+async def test_a_request_over_http_finds_nobody_asleep(client: aiohttp.ClientSession) -> None:
+    time = Time()
+    async with Service() as service:
+        coalescer = service.runs.coalescer = time.coalescer()
+        time.bring(coalescer, rate=4_000)
+        await turn()
+        coalescer.count()
+        await turn()
+        assert time.sleeps
+        time.sleeps.clear()
+        async with client.get(f"{service.url}/health/live") as response:
+            assert response.status == 200
+        coalescer.count()
+        await turn()
+        assert time.sleeps == []
 
 
 async def test_when_the_burst_is_over_nobody_waits_any_more() -> None:

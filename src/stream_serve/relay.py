@@ -26,19 +26,32 @@ async def relay(run: Run, limits: Limits, coalescer: Coalescer) -> Finish:
         async with asyncio.timeout(limits.run):
             try:
                 async with Deadline(limits.first_token) as deadline:
-
-                    def take(deltas: Sequence[Delta]) -> None:
-                        run.append(deltas, limits.bounds)
-                        deadline.move(limits.idle)
-                        coalescer.count()
-
-                    return await run.call.stream(take)
+                    return await run.call.stream(Intake(run, limits, deadline, coalescer).take)
             except TimeoutError:
                 raise _silence(run, limits) from None
     except TimeoutError:
         raise RunTimeout(
             f"the answer was cut after {limits.run:g} s (STREAM_SERVE_RUN_TIMEOUT)"
         ) from None
+
+
+class Intake:
+    """Takes what comes for a run: one small object, since every token touches what it needs."""
+
+    __slots__ = ("_bounds", "_coalescer", "_deadline", "_idle", "_run")
+
+    def __init__(self, run: Run, limits: Limits, deadline: Deadline, coalescer: Coalescer) -> None:
+        self._run = run
+        self._bounds = limits.bounds
+        self._idle = limits.idle
+        self._deadline = deadline
+        self._coalescer = coalescer
+
+    def take(self, deltas: Sequence[Delta]) -> None:
+        """Write deltas, and wait for the next ones anew. Raises `UpstreamTooLarge`."""
+        self._run.append(deltas, self._bounds)
+        self._deadline.move(self._idle)
+        self._coalescer.count()
 
 
 def _silence(run: Run, limits: Limits) -> UpstreamTimeout:

@@ -370,11 +370,13 @@ class Run:
 
     def _write(self, events: Sequence[Event]) -> None:
         frames: list[bytes] = []
+        last, size = self._last, self._bytes
         for event in events:
-            self._last += 1
-            frame = sse.FRAME % (self._last, encode(event))
-            self._bytes += len(frame)
+            last += 1
+            frame = sse.FRAME % (last, encode(event))
+            size += len(frame)
             frames.append(frame)
+        self._last, self._bytes = last, size
         self._writer.append(frames)
 
 

@@ -59,6 +59,19 @@ class Parser:
     `EventTooLarge`, and the parser is of no more use.
     """
 
+    __slots__ = (
+        "_between",
+        "_cap",
+        "_data",
+        "_event",
+        "_held",
+        "_id",
+        "_partial",
+        "_skip_lf",
+        "_started",
+        "retry",
+    )
+
     def __init__(self, max_event_bytes: int) -> None:
         self._cap = max_event_bytes
         self._partial = bytearray()

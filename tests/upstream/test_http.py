@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
@@ -14,7 +15,6 @@ from stream_serve.testing import unused_port
 from stream_serve.upstream import http
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncGenerator
 
 pytestmark = pytest.mark.both_loops
@@ -136,6 +136,17 @@ async def test_a_body_is_read_to_its_end_however_it_is_framed_and_cut(
         assert one.exchange.status == 200
         assert "link" not in one.exchange.headers
         assert await one.exchange.finish(5)
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="Linux has it")
+async def test_small_segments_of_a_stream_are_not_acknowledged_one_by_one() -> None:
+    async with talk() as one:
+        sock = one.exchange.connection.socket
+        one.say(CHUNKED + chunk(b"one"))
+        await one.exchange.head()
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 0
+        one.say(END)
+        assert await one.read() == b"one"
 
 
 async def test_a_body_without_a_length_ends_with_the_connection() -> None:

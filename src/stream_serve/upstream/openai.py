@@ -136,45 +136,21 @@ class OpenAICall:
             await http.close(connections)
 
     async def _pour(self, exchange: http.Exchange, take: Take) -> None:
-        """Read the stream to its end.
-
-        After the finish_reason only usage and [DONE] can come: they are waited for, but not for
-        long, and a connection that breaks there has lost nothing.
-        """
-        parse = sse.Parser(self._upstream.max_event_bytes).data
-        reading = self._reading
-        last_words: asyncio.TimerHandle | None = None
-
-        def receive(piece: bytes) -> None:
-            nonlocal last_words
-            deltas: list[Delta] = []
-            try:
-                for data in parse(piece):
-                    reading.take(data, deltas)
-                    if reading.done or reading.error is not None:
-                        exchange.enough()
-                        break
-            finally:
-                if deltas:
-                    take(deltas)
-            if reading.finish_reason is not None and last_words is None:
-                loop = asyncio.get_running_loop()
-                last_words = loop.call_later(_LAST_WORDS_TIMEOUT, exchange.enough)
-
+        """Read the stream to its end; a connection that breaks after the finish_reason lost nothing."""
+        receiver = Receiver(exchange, self._reading, self._upstream.max_event_bytes, take)
         try:
-            await exchange.pour(receive)
+            await exchange.pour(receiver.receive)
         except sse.EventTooLarge as error:
             raise UpstreamTooLarge(f"{error} (STREAM_SERVE_MAX_EVENT_BYTES)") from None
         except http.NotHTTP as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http.ConnectionBroken as error:
-            if reading.finish_reason is None:
+            if self._reading.finish_reason is None:
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
                 ) from error
         finally:
-            if last_words is not None:
-                last_words.cancel()
+            receiver.close()
 
     async def _open(self) -> http.Exchange:
         """Ask, with one retry after some 0.1 to 0.5 s where nothing of an answer has come yet."""
@@ -249,6 +225,46 @@ class OpenAICall:
         provider = self._upstream.provider
         complaint = failures.read(error, request_id=request_id, key=provider.key)
         return failures.from_error(complaint, key_setting=provider.key_setting)
+
+
+class Receiver:
+    """Takes the pieces of a stream's body: one small object, since every token touches what it needs.
+
+    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long.
+    """
+
+    __slots__ = ("_exchange", "_last_words", "_parser", "_reading", "_take")
+
+    def __init__(
+        self, exchange: http.Exchange, reading: Reading, max_event_bytes: int, take: Take
+    ) -> None:
+        self._exchange = exchange
+        self._reading = reading
+        self._parser = sse.Parser(max_event_bytes)
+        self._take = take
+        self._last_words: asyncio.TimerHandle | None = None
+
+    def receive(self, piece: bytes) -> None:
+        """Hand on what a piece brings. Raises `EventTooLarge` and `UpstreamProtocol`."""
+        reading = self._reading
+        deltas: list[Delta] = []
+        try:
+            for data in self._parser.data(piece):
+                reading.take(data, deltas)
+                if reading.done or reading.error is not None:
+                    self._exchange.enough()
+                    break
+        finally:
+            if deltas:
+                self._take(deltas)
+        if reading.finish_reason is not None and self._last_words is None:
+            loop = asyncio.get_running_loop()
+            self._last_words = loop.call_later(_LAST_WORDS_TIMEOUT, self._exchange.enough)
+
+    def close(self) -> None:
+        """Wait for no last words."""
+        if self._last_words is not None:
+            self._last_words.cancel()
 
 
 def _may_retry(error: UpstreamError) -> bool:
