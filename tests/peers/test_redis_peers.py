@@ -116,7 +116,7 @@ async def test_a_question_is_answered_by_the_other_process_and_fast(
 async def test_both_ask_each_other_at_once_and_each_gets_its_own_answers(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server), await start(server)
+    one, two = await start(server, timeout=10), await start(server, timeout=10)
     questions = [
         asker.peers.ask(asked.me, "state", b"%d" % number, timeout=10)
         for number in range(200)
