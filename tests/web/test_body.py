@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from stream_serve.errors import BadRequest, Draining, InvalidFields, RequestError, Unauthorized
 from stream_serve.web import problems
-from stream_serve.web.body import field_name
+from stream_serve.web.body import Body, field_name
+from stream_serve.web.chat import ChatBody
+from stream_serve.web.conversations import NewBody
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,20 @@ def test_a_field_is_named_as_a_client_would_write_it(loc: tuple[int | str, ...],
 def test_a_name_that_the_caller_made_up_is_cut() -> None:
     assert field_name(("x" * 10_000,)) == "x" * 100
     assert len(field_name(tuple(["ab"] * 1000))) == 100
+
+
+@pytest.mark.parametrize(("model", "field"), [(ChatBody, "message"), (NewBody, "title")])
+def test_the_parser_keeps_no_text_of_a_body_when_the_body_is_gone(
+    model: type[Body], field: str
+) -> None:
+    def read(first: int) -> None:
+        for number in range(first, first + 1000):
+            model.model_validate_json(f'{{"{field}": "{field} number {number}"}}')
+
+    read(0)
+    blocks = sys.getallocatedblocks()
+    read(1000)
+    assert sys.getallocatedblocks() - blocks < 500
 
 
 def test_a_problem_is_this_json_and_says_so() -> None:

@@ -7,8 +7,7 @@ import math
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainValidator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, JsonValue, PlainValidator
 from pydantic.json_schema import WithJsonSchema
 
 from stream_serve.conversations import Conversations
@@ -16,7 +15,7 @@ from stream_serve.run import OnDisconnect, Order, Task
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
-from stream_serve.web.body import invalid, read_json
+from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
 from stream_serve.web.runs import RUN_ID
@@ -71,13 +70,7 @@ def _stop(value: object) -> object:
     raise ValueError("should be text, or a list of texts")
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", strict=True, allow_inf_nan=False
-    )
-
-
-class ChatMessage(_Body):
+class ChatMessage(Body):
     """One message of a conversation; `content` goes to the provider as it is."""
 
     role: Literal["system", "user", "assistant", "developer"]
@@ -90,7 +83,7 @@ class ChatMessage(_Body):
     ]
 
 
-class ChatBody(_Body):
+class ChatBody(Body):
     """What to ask: `message`, `messages` or `regenerate`; everything else is optional.
 
     What is not given is not sent to the provider.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from stream_serve.conversations import Conversations
@@ -15,7 +15,7 @@ from stream_serve.events import Usage
 from stream_serve.history.base import Conversation, Message
 from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
-from stream_serve.web.body import invalid, read_json
+from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, settings_of
 from stream_serve.web.gate import cors_headers, owner_of
 
@@ -31,10 +31,8 @@ Stored = Annotated[Conversations, Depends(conversations_of)]
 Set = Annotated[Settings, Depends(settings_of)]
 
 
-class TitleBody(BaseModel):
+class TitleBody(Body):
     """A conversation's title."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     title: str = Field(max_length=200)
 
