@@ -48,6 +48,16 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
+async def asleep(time: Time, coalescer: Coalescer) -> None:
+    """Bring so many pieces that the loop sleeps between its looks."""
+    time.bring(coalescer, rate=4_000)
+    await turn()
+    coalescer.count()
+    await turn()
+    assert time.sleeps
+    time.sleeps.clear()
+
+
 async def test_while_few_tokens_come_nobody_waits() -> None:
     time = Time()
     coalescer = time.coalescer()
@@ -107,9 +117,7 @@ async def test_a_look_that_took_longer_than_the_interval_is_followed_by_the_next
 async def test_for_what_is_asked_nobody_sleeps() -> None:
     time = Time()
     coalescer = time.coalescer()
-    time.bring(coalescer, rate=4_000)
-    await turn()
-    time.sleeps.clear()
+    await asleep(time, coalescer)
     coalescer.hurry()
     coalescer.count()
     await turn()
@@ -126,12 +134,7 @@ async def test_a_request_over_http_finds_nobody_asleep(client: aiohttp.ClientSes
     time = Time()
     async with Service() as service:
         coalescer = service.runs.coalescer = time.coalescer()
-        time.bring(coalescer, rate=4_000)
-        await turn()
-        coalescer.count()
-        await turn()
-        assert time.sleeps
-        time.sleeps.clear()
+        await asleep(time, coalescer)
         async with client.get(f"{service.url}/health/live") as response:
             assert response.status == 200
         coalescer.count()
