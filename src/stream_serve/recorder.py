@@ -52,16 +52,16 @@ class Recorder:
         self._live.pop(run, None)
 
     async def store(self, run_id: str, turn: Turn, answer: Answer) -> bool:
-        """Store an answer as it ended; False when it could not be stored (yet)."""
+        """Store an answer as it ended; False when it could not be stored (yet), or never will be:
+        its conversation was deleted."""
         try:
-            await self._history.finish(turn, answer)
+            return await self._history.finish(turn, answer)
         except HistoryError as error:
             _log.warning("an answer is not stored yet", run_id=run_id, error=str(error))
             retry = asyncio.create_task(self._retry(run_id, turn, answer))
             self._retries.add(retry)
             retry.add_done_callback(self._retries.discard)
             return False
-        return True
 
     async def close(self) -> None:
         """Give what is not stored yet a last chance, and end."""
@@ -96,8 +96,9 @@ class Recorder:
                 wait_max=15.0,
             ):
                 with attempt:
-                    await self._history.finish(turn, answer)
+                    stored = await self._history.finish(turn, answer)
         except HistoryError as error:
             _log.error("an answer could not be stored", run_id=run_id, error=str(error))
         else:
-            _log.info("an answer is stored after all", run_id=run_id)
+            if stored:
+                _log.info("an answer is stored after all", run_id=run_id)

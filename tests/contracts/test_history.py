@@ -264,10 +264,10 @@ async def test_an_answer_is_kept_as_it_ended(history: History, status: Status) -
 
 async def test_finishing_again_changes_nothing(history: History) -> None:
     turn = await ask(history)
-    await history.finish(turn, ended("the end", Status.STOPPED))
+    assert await history.finish(turn, ended("the end", Status.STOPPED))
     before = await history.get("", turn.conversation_id)
-    await history.finish(turn, ended("the end", Status.STOPPED))
-    await history.finish(turn, ended("another", Status.COMPLETE))
+    assert await history.finish(turn, ended("the end", Status.STOPPED))
+    assert await history.finish(turn, ended("another", Status.COMPLETE))
     kept = await message(history, turn)
     assert (kept.content, kept.status) == ("the end", Status.STOPPED)
     assert await history.get("", turn.conversation_id) == before
@@ -279,11 +279,11 @@ async def test_an_answer_cannot_end_as_generating(history: History) -> None:
         await history.finish(turn, ended(status=Status.GENERATING))
 
 
-async def test_finishing_and_touching_in_a_deleted_conversation_is_fine(history: History) -> None:
+async def test_an_end_in_a_deleted_conversation_is_not_called_stored(history: History) -> None:
     turn = await ask(history)
     await history.delete("", turn.conversation_id)
     await history.touch(turn, ended(status=Status.GENERATING))
-    await history.finish(turn, ended())
+    assert not await history.finish(turn, ended())
     assert await everything(history, "") == []
 
 

@@ -194,6 +194,18 @@ async def test_the_history_is_cut_to_the_budget_by_whole_messages_and_keeps_the_
     assert all(message["content"].endswith("x" * 80) for message in sent[1:])
 
 
+async def test_an_answer_whose_conversation_was_deleted_is_not_called_saved(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    async with ask(client, service.url, conversationId="new", model="hang-mid") as stream:
+        conversation = (await stream.until("start"))["conversationId"]
+        await stream.until("chunk")
+        status, _ = await call(client, "DELETE", f"{service.url}/ai/conversations/{conversation}")
+        assert status == 204
+        await stop(client, service.url, stream.run_id)
+        assert (await stream.rest())[-1]["saved"] is False
+
+
 async def test_conversations_are_listed_searched_renamed_exported_and_deleted(
     service: Service, client: aiohttp.ClientSession
 ) -> None:

@@ -184,10 +184,11 @@ class History(Protocol):
         """Renew the lease of an answer that is being generated, and store its text so far."""
         ...
 
-    async def finish(self, turn: Turn, answer: Answer) -> None:
-        """Store an answer as it ended. Repeating it is harmless; a deleted conversation is fine.
+    async def finish(self, turn: Turn, answer: Answer) -> bool:
+        """Store an answer as it ended; False when its message is gone, with its conversation.
 
-        An answer that had been marked `interrupted` meanwhile gets its true end.
+        Repeating it is harmless. An answer that had been marked `interrupted` meanwhile gets its true
+        end.
         """
         ...
 

@@ -251,8 +251,8 @@ class SQLHistory:
 
         await self._database.run(work, write=True)
 
-    async def finish(self, turn: Turn, answer: Answer) -> None:
-        """Store an answer as it ended; the first true end stays.
+    async def finish(self, turn: Turn, answer: Answer) -> bool:
+        """Store an answer as it ended; the first true end stays. False when there is no such message.
 
         Raises `ValueError` for an end that is none (`GENERATING`).
         """
@@ -267,14 +267,16 @@ class SQLHistory:
             .values(**columns_of(answer), status=answer.status.value, lease_until=None)
         )
 
-        async def work(connection: AsyncConnection) -> None:
+        async def work(connection: AsyncConnection) -> bool:
             row = select(c.seq).where(c.id == turn.conversation_id).with_for_update(key_share=True)
             if await connection.scalar(row) is None:
-                return
+                return False
             if (await connection.execute(statement)).rowcount:
                 await self._changed(connection, turn.conversation_id)
+                return True
+            return await connection.scalar(select(m.seq).where(m.id == turn.answer_id)) is not None
 
-        await self._database.run(work, write=True)
+        return await self._database.run(work, write=True)
 
     async def sweep(self) -> int:
         """Mark answers whose lease has run out as `interrupted`; give how many.
