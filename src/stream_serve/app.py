@@ -35,7 +35,7 @@ from stream_serve.upstream.openai import OpenAIUpstream
 from stream_serve.web import chat, pages, problems
 from stream_serve.web import conversations as web_conversations
 from stream_serve.web import runs as web_runs
-from stream_serve.web.gate import Gate
+from stream_serve.web.gate import PAGE, Guard, guarded
 from stream_serve.web.openapi import describe
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ def create_app(
         openapi_url=None,
     )
     app.state.settings = settings
-    app.add_middleware(Gate, settings=settings, refuse=problems.from_error)
+    app.add_middleware(
+        Guard, settings=settings, routes=app.router.routes, refuse=problems.from_error
+    )
     app.add_exception_handler(RequestError, problems.on_request_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(ClientDisconnect, problems.on_gone)
@@ -103,8 +105,10 @@ def create_app(
     app.add_exception_handler(HistoryError, problems.on_history_error)
     app.add_exception_handler(LogUnavailable, problems.on_log_error)
     for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
-        app.include_router(router)
-    app.add_route("/openapi.json", partial(_show_description, app), include_in_schema=False)
+        # As they are: the guard asks each route itself.
+        app.router.routes.extend(router.routes)
+    show_description = guarded(PAGE)(partial(_show_description, app))
+    app.add_route("/openapi.json", show_description, include_in_schema=False)
     app.mount("/test-stream", pages.Assets())
     return app
 

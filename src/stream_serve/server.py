@@ -132,6 +132,11 @@ def announce(settings: Settings, url: str) -> None:
             f"the API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key: put your own "
             "into .env"
         )
+    if "*" in (settings.cors_origins or ()):
+        _log.warning(
+            "STREAM_SERVE_CORS_ORIGINS is *: the pages of every site may call this service"
+            + ("" if settings.api_keys else ", and spend the tokens of its provider")
+        )
     if provider is None:
         _log.warning(
             "no provider is configured, so the built-in demo model answers: set DASHSCOPE_API_KEY "

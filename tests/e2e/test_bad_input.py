@@ -337,28 +337,87 @@ async def test_names_can_be_added_to_the_hosts(client: aiohttp.ClientSession) ->
                 assert response.status == status, host
 
 
-async def test_any_page_may_ask_and_only_our_own_may_read_or_stop_a_run(
-    service: Service, client: aiohttp.ClientSession
+FOREIGN = {"Origin": "https://evil.example"}
+PREFLIGHT = {"Access-Control-Request-Method": "POST"}
+
+
+async def test_with_keys_any_page_may_ask_and_only_our_own_may_read_or_stop_a_run(
+    keyed: Service, client: aiohttp.ClientSession
 ) -> None:
-    foreign = {"Origin": "https://evil.example"}
-    preflight = {"Access-Control-Request-Method": "POST"}
-    async with client.options(service.url + CHAT, headers=foreign | preflight) as response:
+    key = {"Authorization": f"Bearer {KEY_A}"}
+    async with client.options(keyed.url + CHAT, headers=FOREIGN | PREFLIGHT) as response:
         assert response.status == 204
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "Content-Type" in response.headers["Access-Control-Allow-Headers"]
-    async with client.post(service.url + CHAT, json={"message": ""}, headers=foreign) as response:
+    async with client.post(
+        keyed.url + CHAT, json={"message": ""}, headers=FOREIGN | key
+    ) as response:
         assert response.headers["Access-Control-Allow-Origin"] == "*", "errors are readable, too"
-    async with ask(client, service.url, model="hang-mid") as stream:
+    async with ask(client, keyed.url, key=KEY_A, model="hang-mid") as stream:
         await stream.until("chunk")
-        run = f"{service.url}/ai/runs/{stream.run_id}"
-        for headers in (foreign, {"Origin": "null"}):
-            async with client.post(f"{run}/stop", headers=headers) as response:
+        run = f"{keyed.url}/ai/runs/{stream.run_id}"
+        for headers in (FOREIGN, {"Origin": "null"}):
+            async with client.post(f"{run}/stop", headers=headers | key) as response:
                 assert response.status == 403
                 assert "Access-Control-Allow-Origin" not in response.headers
-            async with client.get(run, headers=headers) as response:
+            async with client.get(run, headers=headers | key) as response:
                 assert response.status == 403
-        async with client.get(run, headers={"Origin": service.url}) as response:
+        async with client.get(run, headers={"Origin": keyed.url} | key) as response:
             assert (await response.json())["state"] == "streaming"
+
+
+async def test_without_keys_a_page_of_another_origin_starts_no_run(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    async with client.options(service.url + CHAT, headers=FOREIGN | PREFLIGHT) as response:
+        assert response.status == 403
+    async with client.post(
+        service.url + CHAT, json={"message": "Hello"}, headers=FOREIGN
+    ) as response:
+        problem = await response.json(content_type=None)
+        assert (response.status, problem["code"]) == (403, "foreign_origin")
+        assert "STREAM_SERVE_CORS_ORIGINS" in problem["detail"]
+    assert service.runs.running == 0
+    assert not upstream.requests
+    local = {"Origin": "http://localhost:5173"}
+    async with client.post(
+        service.url + CHAT, json={"message": "Hello"}, headers=local
+    ) as response:
+        assert response.status == 200
+        assert response.headers["Access-Control-Allow-Origin"] == local["Origin"]
+        await response.read()
+
+
+@pytest.mark.parametrize(
+    "more", [{"conversationId": "new"}, {"conversationId": "x"}, {"onDisconnect": "continue"}]
+)
+async def test_a_page_of_another_origin_makes_no_conversation_and_leaves_no_run_behind(
+    keyed: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream, more: Json
+) -> None:
+    key = {"Authorization": f"Bearer {KEY_A}"}
+    body = {"message": "Hello", **more}
+    async with client.post(keyed.url + CHAT, json=body, headers=FOREIGN | key) as response:
+        problem = await response.json(content_type=None)
+        assert (response.status, problem["code"]) == (403, "foreign_origin")
+    async with Service(upstream_url=upstream.url, cors_origins="*") as open_service:
+        async with client.post(open_service.url + CHAT, json=body, headers=FOREIGN) as response:
+            assert response.status == 403
+        assert open_service.runs.running == 0
+    assert not upstream.requests
+
+
+async def test_below_a_root_path_the_guard_is_the_same(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    async with Service(upstream_url=upstream.url, api_keys=KEY_A, root_path="/below") as service:
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            async with client.post(
+                service.url + CHAT, json={"message": "Hello"}, headers=headers
+            ) as response:
+                assert response.status == 401
+        async with ask(client, service.url, key=KEY_A) as stream:
+            assert (await stream.rest())[-1]["type"] == "end"
+        assert len(upstream.requests) == 1
 
 
 async def test_the_setting_for_origins_holds_for_every_endpoint(

@@ -23,11 +23,13 @@ UPSTREAM_KEY = "sk-canary-0123456789abcdef"
 class Service:
     """The service with some settings; `url` once it runs.
 
-    With `plain` the application runs under uvicorn as it comes, as in somebody else's server.
+    With `plain` the application runs under uvicorn as it comes, as in somebody else's server;
+    `root_path` is uvicorn's.
     """
 
     def __init__(self, **settings: Any) -> None:
         plain = bool(settings.pop("plain", False))
+        root_path = str(settings.pop("root_path", ""))
         if "upstream_url" in settings:
             settings.setdefault("upstream_api_key", UPSTREAM_KEY)
             settings.setdefault("model", "answer")
@@ -42,6 +44,7 @@ class Service:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                root_path=root_path,
                 http="h11" if plain else HttpProtocol,
             )
         )

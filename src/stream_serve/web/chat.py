@@ -17,7 +17,7 @@ from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
 from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
-from stream_serve.web.gate import cors_headers, owner_of
+from stream_serve.web.gate import ASK, check_origin_trusted, cors_headers, guarded, owner_of
 from stream_serve.web.runs import RUN_ID
 from stream_serve.web.stream import EventStream
 
@@ -173,6 +173,7 @@ class ChatBody(Body):
 
 
 @router.post("/ai/chat/stream-sse", response_class=EventStream, status_code=200)
+@guarded(ASK)
 async def stream_chat(
     request: Request,
     runs: Annotated[Runs, Depends(runs_of)],
@@ -188,6 +189,8 @@ async def stream_chat(
     """
     body = await read_json(request, ChatBody, max_bytes=settings.max_body_bytes)
     body.check()
+    if body.conversation_id is not None or body.on_disconnect == "continue":
+        check_origin_trusted(request)
     owner = owner_of(request)
 
     async def prepare(run_id: str) -> Task:

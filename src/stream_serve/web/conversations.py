@@ -17,7 +17,7 @@ from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
 from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, settings_of
-from stream_serve.web.gate import cors_headers, owner_of
+from stream_serve.web.gate import API, cors_headers, guarded, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +114,7 @@ class ConversationDetail(Struct, frozen=True, rename="camel"):
 
 
 @router.get("/ai/conversations", response_class=Response)
+@guarded(API)
 async def list_conversations(
     request: Request,
     conversations: Stored,
@@ -133,6 +134,7 @@ async def list_conversations(
 
 
 @router.post("/ai/conversations", response_class=Response, status_code=201)
+@guarded(API)
 async def make_conversation(request: Request, conversations: Stored, settings: Set) -> Response:
     """Make an empty conversation."""
     body = await read_json(request, NewBody, max_bytes=settings.max_body_bytes)
@@ -142,6 +144,7 @@ async def make_conversation(request: Request, conversations: Stored, settings: S
 
 
 @router.get("/ai/conversations/{conversation_id}", response_class=Response)
+@guarded(API)
 async def show_conversation(
     request: Request, conversation_id: str, conversations: Stored
 ) -> Response:
@@ -150,6 +153,7 @@ async def show_conversation(
 
 
 @router.patch("/ai/conversations/{conversation_id}", response_class=Response)
+@guarded(API)
 async def rename_conversation(
     request: Request, conversation_id: str, conversations: Stored, settings: Set
 ) -> Response:
@@ -161,6 +165,7 @@ async def rename_conversation(
 
 
 @router.delete("/ai/conversations/{conversation_id}", response_class=Response, status_code=204)
+@guarded(API)
 async def delete_conversation(
     request: Request, conversation_id: str, conversations: Stored
 ) -> Response:
@@ -171,6 +176,7 @@ async def delete_conversation(
 
 
 @router.get("/ai/conversations/{conversation_id}/export", response_class=Response)
+@guarded(API)
 async def export_conversation(
     request: Request,
     conversation_id: str,

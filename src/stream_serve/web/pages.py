@@ -19,6 +19,7 @@ from stream_serve import __version__
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.web.dependencies import runs_of, settings_of
+from stream_serve.web.gate import INFO, PAGE, guarded
 
 if TYPE_CHECKING:
     from os import PathLike, stat_result
@@ -58,6 +59,7 @@ _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
 _UNKEPT: Final = {"Cache-Control": "no-store"}
 
 
+@guarded(PAGE)
 class Assets(StaticFiles):
     """The debug page's own files, with its strict Content-Security-Policy."""
 
@@ -111,6 +113,7 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", tags=["service"])
+@guarded(PAGE)
 async def show_health() -> Health:
     """Say that the service is up."""
     return Health(
@@ -123,6 +126,7 @@ async def show_health() -> Health:
 
 @router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", tags=["service"])
+@guarded(PAGE)
 async def show_live(response: Response) -> Liveness:
     """Say that the process answers; also while it drains, so that nobody restarts it for that."""
     response.headers.update(_UNKEPT)
@@ -136,6 +140,7 @@ async def show_live(response: Response) -> Liveness:
     response_model_exclude_none=True,
     responses={503: {"model": Readiness, "description": "Draining, or without the event log"}},
 )
+@guarded(PAGE)
 async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response) -> Readiness:
     """Say whether runs can be started here: what a load balancer asks."""
     response.headers.update(_UNKEPT)
@@ -149,6 +154,7 @@ async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response
 
 
 @router.get("/ai/info", tags=["service"])
+@guarded(INFO)
 async def show_info(
     runs: Annotated[Runs, Depends(runs_of)], settings: Annotated[Settings, Depends(settings_of)]
 ) -> Info:
@@ -163,24 +169,28 @@ async def show_info(
 
 
 @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
 async def lead() -> Response:
     """Lead to the debug page."""
     return RedirectResponse("/test-stream.html", status_code=307)
 
 
 @router.api_route("/test-stream.html", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
 async def show_page() -> Response:
     """Show the debug page."""
     return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)
 
 
 @router.get("/docs", include_in_schema=False)
+@guarded(PAGE)
 async def show_docs() -> Response:
     """Show Swagger UI, served from here."""
     return FileResponse(_PAGES / "docs" / "index.html", headers=_SWAGGER_HEADERS)
 
 
 @router.get("/docs/{name}", include_in_schema=False)
+@guarded(PAGE)
 async def show_docs_file(name: str) -> Response:
     """Give Swagger UI's own files."""
     path = _DOCS_FILES.get(name)

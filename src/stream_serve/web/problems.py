@@ -57,8 +57,10 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     )
 
 
-def from_error(error: RequestError) -> Response:
-    """Give one of our errors as a response, without CORS headers."""
+def from_error(error: RequestError | HTTPException) -> Response:
+    """Return an error as a response, without CORS headers."""
+    if isinstance(error, HTTPException):
+        return _from_framework(error)
     problem = Problem(
         title=error.title,
         status=error.status,
@@ -78,7 +80,19 @@ async def on_request_error(request: Request, error: Exception) -> Response:
     return response
 
 
+def _from_framework(error: HTTPException) -> Response:
+    phrase = HTTPStatus(error.status_code).phrase
+    problem = Problem(
+        title=phrase,
+        status=error.status_code,
+        detail=_DETAILS.get(error.status_code, phrase),
+        code=phrase.lower().replace(" ", "_"),
+    )
+    return respond(problem, error.headers)
+
+
 _DETAILS: Final = {
+    403: "this path has no policy that says who may call it, so nobody may",
     404: "there is nothing at this path; /docs describes what there is",
     405: "this path does not take this method; /docs describes what there is",
 }
@@ -116,14 +130,9 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown paths, wrong methods."""
     if not isinstance(error, HTTPException):
         raise error
-    phrase = HTTPStatus(error.status_code).phrase
-    problem = Problem(
-        title=phrase,
-        status=error.status_code,
-        detail=_DETAILS.get(error.status_code, phrase),
-        code=phrase.lower().replace(" ", "_"),
-    )
-    return respond(problem, {**(error.headers or {}), **cors_headers(request.scope)})
+    response = _from_framework(error)
+    response.headers.update(cors_headers(request.scope))
+    return response
 
 
 async def on_gone(request: Request, error: Exception) -> Response:

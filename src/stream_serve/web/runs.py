@@ -13,7 +13,7 @@ from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
 from stream_serve.web.body import invalid
 from stream_serve.web.dependencies import runs_of, settings_of
-from stream_serve.web.gate import cors_headers, owner_of
+from stream_serve.web.gate import API, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
 
 RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -23,6 +23,7 @@ router = APIRouter(tags=["runs"])
 
 
 @router.get("/ai/runs/{run_id}", response_class=Response)
+@guarded(API)
 async def show_run(
     request: Request, run_id: str, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
@@ -31,6 +32,7 @@ async def show_run(
 
 
 @router.get("/ai/runs/{run_id}/events", response_class=EventStream, status_code=200)
+@guarded(API)
 async def follow_run(
     request: Request,
     run_id: str,
@@ -55,6 +57,7 @@ async def follow_run(
 
 
 @router.post("/ai/runs/{run_id}/stop", response_class=Response)
+@guarded(API)
 async def stop_run(
     request: Request, run_id: str, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
