@@ -19,7 +19,10 @@ ENDLESS: Final = {
     "silent", "silent-after-headers", "hang-mid", "hang-end", "keep-alive-after-done",
     "hang-after-finish", "forever", "comments-forever", "endless-line", "endless-event",
 }  # fmt: skip
-CUT: Final = {"reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line"}
+CUT: Final = {
+    "reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line",
+    "finish-every-cut", "done-cut",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("stream", [True, False])

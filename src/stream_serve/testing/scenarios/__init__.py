@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_serve.testing.scenarios import answers, faults, floods, formats, refusals
+from stream_serve.testing.scenarios import answers, endings, faults, floods, formats, refusals
 from stream_serve.testing.scenarios.refusals import REDIRECTED
 from stream_serve.testing.script import SCENARIOS, choose
 
@@ -11,6 +11,7 @@ __all__ = [
     "SCENARIOS",
     "answers",
     "choose",
+    "endings",
     "faults",
     "floods",
     "formats",

@@ -122,7 +122,7 @@ async def no_done(reply: Reply, ask: Ask) -> None:
 
 @scenario("done-without-finish", "[DONE] without any finish_reason", **TEXT)
 async def done_without_finish(reply: Reply, ask: Ask) -> None:
-    """The end is said once and not twice."""
+    """Servers that never send a finish_reason; and those that were interrupted."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     await speech.say()
