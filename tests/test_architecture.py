@@ -22,7 +22,15 @@ LAYERS: Final = (
     {"", "errors", "events"},
     {"sse", "lifecycle", "deadline", "coalescer", "usage", "settings", "admission"},
     {
-        *("upstream", "upstream.base", "streams", "streams.base", "streams.frames"),
+        *(
+            "upstream",
+            "upstream.base",
+            "upstream.endings",
+            "upstream.reports",
+            "streams",
+            "streams.base",
+            "streams.frames",
+        ),
         *("history", "history.base", "peers", "peers.base"),
         *("redis", "redis.keys", "redis.link", "redis.lease", "redis.listener"),
     },

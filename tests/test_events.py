@@ -31,6 +31,15 @@ SHAPES: list[tuple[Event, object]] = [
         },
     ),
     (
+        End("stop", USAGE, provider_finish_reason="eos"),
+        {
+            "type": "end",
+            "finishReason": "stop",
+            "usage": USAGE_JSON,
+            "providerFinishReason": "eos",
+        },
+    ),
+    (
         Error("服务器内部错误", "why", "upstream_error", retryable=False),
         {
             "type": "error",

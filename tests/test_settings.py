@@ -115,7 +115,7 @@ def test_every_setting_has_been_thought_of() -> None:
         *("max_run_bytes", "max_event_bytes", "max_run_events", "max_runs", "max_runs_per_key"),
         *("max_kept_runs", "max_kept_bytes", "detached_timeout", "database_url", "save_interval"),
         *("lease", "history_tokens", "redis_url", "redis_timeout", "flush_interval", "workers"),
-        "coalesce_interval",
+        *("coalesce_interval", "require_finish"),
     }
 
 

@@ -122,6 +122,7 @@ def create_upstream(settings: Settings) -> Upstream:
         provider,
         connect_timeout=settings.connect_timeout,
         max_event_bytes=settings.max_event_bytes,
+        require_finish=settings.require_finish,
     )
 
 

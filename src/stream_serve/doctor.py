@@ -37,8 +37,9 @@ ADVICE: Final = {
     "/chat/completions, often with /v1 at its end.",
     "upstream_disconnected": "Something between here and the provider cuts the connection: look for "
     "a proxy, or try again.",
-    "upstream_incomplete": "The server ends its stream without finish_reason and [DONE]: check that "
-    "it really speaks OpenAI's protocol.",
+    "upstream_incomplete": "The server ends its stream without a finish_reason: check that it really "
+    "speaks OpenAI's protocol. If it never sends one, and ends whole answers with [DONE], set "
+    "STREAM_SERVE_REQUIRE_FINISH=false.",
     "upstream_timeout": "The model is slow to answer: try another one, or raise "
     "STREAM_SERVE_FIRST_TOKEN_TIMEOUT.",
 }

@@ -284,7 +284,7 @@ class UpstreamDisconnected(UpstreamError):
 
 
 class UpstreamIncomplete(UpstreamError):
-    """The stream ended, and neither a finish_reason nor [DONE] said that it was complete."""
+    """The stream ended, and no finish_reason said that the answer was complete."""
 
     code = "upstream_incomplete"
     retryable = True

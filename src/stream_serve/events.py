@@ -58,18 +58,35 @@ _SAVED: Final = "in a conversation: whether the answer is stored by now; else it
 
 
 class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit_defaults=True):
-    """The run ended well, or was stopped."""
+    """The run ended well, or was stopped.
+
+    `provider_finish_reason` is there only where the provider used another word than the documented one.
+    A word that nobody knows is a `stop`: the provider said that the answer ended, and not why.
+    """
 
     finish_reason: Annotated[
         str,
         Meta(
-            description="stop, length, content_filter, tool_calls, or stopped (by a stop). "
-            "A word of the provider's that is none of these is passed on as it is.",
+            description="stop, length, content_filter, tool_calls, or stopped (by a stop).",
             examples=["stop", "length", "content_filter", "tool_calls", "stopped"],
+            extra_json_schema={
+                "enum": ["stop", "length", "content_filter", "tool_calls", "stopped"]
+            },
         ),
     ]
     usage: Usage
     saved: Annotated[bool, Meta(description=_SAVED)] | None = None
+    provider_finish_reason: (
+        Annotated[
+            str,
+            Meta(
+                description="the provider's own word, where it is not finishReason: such as "
+                "end_turn or MAX_TOKENS, or one that is not known (finishReason is stop then). "
+                "At most 100 characters, without control characters."
+            ),
+        ]
+        | None
+    ) = None
 
 
 class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", omit_defaults=True):

@@ -139,6 +139,7 @@ class Run:
         "others",
         "over",
         "owner",
+        "provider_finish_reason",
         "pump",
         "readers",
         "receipt",
@@ -172,6 +173,7 @@ class Run:
         self.closed = False
         self.created_at = time.time()
         self.finish_reason: str | None = None
+        self.provider_finish_reason: str | None = None
         self.usage: Usage | None = None
         self.failure: RunFailure | None = None
         self.receipt: Receipt | None = None
@@ -258,7 +260,10 @@ class Run:
 
     def complete(self, finish: Finish) -> bool:
         """Decide that the run ended well; False when it had ended before."""
-        return self._settle(State.COMPLETED, reason=finish.reason)
+        if not self._settle(State.COMPLETED, reason=finish.reason):
+            return False
+        self.provider_finish_reason = finish.word
+        return True
 
     def stop(self) -> bool:
         """Decide that the run was stopped; False when it had ended before."""
@@ -279,7 +284,12 @@ class Run:
         if self.failure is not None:
             end: Event = Error.of(self.failure, saved=saved)
         else:
-            end = End(self.finish_reason or STOPPED, self.usage or self._estimate(), saved)
+            end = End(
+                self.finish_reason or STOPPED,
+                self.usage or self._estimate(),
+                saved,
+                self.provider_finish_reason,
+            )
         self._write([end])
         self._writer.finish()
         self.closed = True
@@ -313,6 +323,7 @@ class Run:
             "model": self.model,
             "state": self.state.value,
             "finish_reason": self.finish_reason,
+            "provider_finish_reason": self.provider_finish_reason,
             "code": failure.code if failure is not None else None,
             "provider_request_id": failure.request_id if failure is not None else None,
             "first_token_ms": milliseconds(self.first_token_seconds),

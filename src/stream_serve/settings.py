@@ -102,6 +102,10 @@ class Settings(BaseSettings):
         None, description="base URL of an OpenAI-compatible server, without /chat/completions"
     )
     upstream_api_key: SecretStr | None = None
+    require_finish: bool = Field(
+        default=True,
+        description="an answer without a finish_reason is incomplete; false: [DONE] alone is an end",
+    )
     redis_url: SecretStr | None = Field(
         None, description="the Redis or Valkey that joins several processes into one service"
     )

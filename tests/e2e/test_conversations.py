@@ -99,6 +99,11 @@ async def test_a_conversation_is_made_and_gone_on_with_and_its_history_goes_to_t
         ("hang-mid", "stopped", None),
         ("error-mid", "failed", "upstream_error"),
         ("unauthorized", "failed", "upstream_auth"),
+        ("answer?finish=abort", "failed", "upstream_error"),
+        ("error-choice", "failed", "upstream_error"),
+        ("error-shape?shape=detail", "failed", "upstream_error"),
+        ("done-cut", "failed", "upstream_incomplete"),
+        ("answer?finish=eos", "complete", None),
     ],
 )
 async def test_an_answer_is_stored_however_it_ends(

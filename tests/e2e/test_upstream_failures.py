@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stream_serve.testing import ANSWER, ScriptedUpstream, blackhole, unused_port
+from stream_serve.testing.scenarios.endings import SHAPES, WORDS
 from support.client import Json, ask, show, stop, text
 from support.service import UPSTREAM_KEY, Service
 from support.tls import Authority
@@ -93,6 +95,12 @@ MIDDLE: dict[str, str] = {
     "close-mid": "upstream_disconnected",
     "incomplete": "upstream_incomplete",
     "half-event": "upstream_incomplete",
+    "done-without-finish?tokens=3": "upstream_incomplete",
+    "done-cut": "upstream_incomplete",
+    "finish-every-cut": "upstream_disconnected",
+    "answer?tokens=3&finish=abort": "upstream_error",
+    "answer?tokens=3&finish=error": "upstream_error",
+    "answer?tokens=3&finish=insufficient_system_resource": "upstream_error",
     "not-json": "upstream_protocol",
 }
 
@@ -106,6 +114,65 @@ async def test_a_failure_in_the_middle_keeps_the_text_so_far(
     assert ANSWER.startswith(text(events))
     assert text(events)
     assert len(upstream.requests) == 1, "after the first token nothing is asked again"
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["error-choice", "error-with-text", *(f"error-shape?shape={shape}" for shape in SHAPES)],
+)
+async def test_an_error_in_any_shape_is_an_error_with_the_providers_words(
+    service: Service, client: aiohttp.ClientSession, model: str
+) -> None:
+    events = await run(client, service, model)
+    assert (events[-1]["type"], events[-1]["retryable"]) == ("error", True)
+    assert WORDS in events[-1]["message"]
+    assert text(events).removesuffix("LAST") == ANSWER[:12]
+    assert text(events).endswith("LAST") is (model == "error-with-text")
+    if model.endswith("dashscope"):
+        assert (events[-1]["providerCode"], events[-1]["requestId"]) == ("InternalError", "req-7")
+
+
+async def test_a_finish_reason_in_every_chunk_does_not_cut_the_answer(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    models = (
+        "finish-every?interval=0.25&tokens=11",
+        "finish-every?interval=0.25&tokens=11&hang=1",
+        "finish-first?interval=0.25&tokens=11",
+    )
+    answers = await asyncio.gather(*(run(client, service, model) for model in models))
+    for events in answers:
+        assert text(events) == ANSWER[:44]
+        assert (events[-1]["type"], events[-1].get("finishReason")) == ("end", "stop")
+
+
+async def test_only_documented_words_reach_a_caller_and_another_is_kept_beside_them(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    for word, reason, kept in (
+        ("stop", "stop", None),
+        ("eos_token", "stop", "eos_token"),
+        ("MAX_TOKENS", "length", "MAX_TOKENS"),
+        ("function_call", "tool_calls", "function_call"),
+        ("SAFETY", "content_filter", "SAFETY"),
+        ("stopped", "stop", "stopped"),
+        ("stand%1B_by", "stop", "stand_by"),
+        ("y" * 150, "stop", "y" * 100),
+    ):
+        end = (await run(client, service, f"answer?tokens=1&finish={word}"))[-1]
+        assert (end["type"], end["finishReason"]) == ("end", reason)
+        assert end.get("providerFinishReason") == kept
+        assert ("providerFinishReason" in end) is (kept is not None)
+
+
+async def test_a_provider_that_never_sends_a_finish_reason_has_a_setting(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    async with Service(upstream_url=upstream.url, require_finish=False) as service:
+        events = await run(client, service, "done-without-finish")
+        assert (text(events), events[-1]["finishReason"]) == (ANSWER, "stop")
+        for model in ("incomplete", "only-done"):
+            assert (await run(client, service, model))[-1]["code"] == "upstream_incomplete"
 
 
 async def test_the_providers_own_message_code_and_request_id_are_passed_on(
@@ -275,7 +342,9 @@ SAME_TEXT = [
     "usage-with-finish",
     "key-order",
     "no-done",
-    "done-without-finish",
+    "index-counts",
+    "finish-every",
+    "finish-first",
     "after-done",
     "no-space",
     "crlf",

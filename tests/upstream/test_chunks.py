@@ -140,6 +140,125 @@ def test_only_the_first_of_several_answers_is_read() -> None:
     assert reading.finish_reason is None
 
 
+def test_a_choice_that_comes_alone_is_ours_whatever_its_index() -> None:
+    chunks: list[object] = [
+        {"choices": [{"index": n, "delta": {"content": str(n)}}]} for n in range(4)
+    ]
+    chunks.append({"choices": [{"index": "4", "finish_reason": "length"}]})
+    reading, deltas = read(*chunks)
+    assert deltas == [Chunk("0"), Chunk("1"), Chunk("2"), Chunk("3")]
+    assert reading.finish_reason == "length"
+
+
+def test_of_several_choices_without_an_index_0_the_first_is_read() -> None:
+    both: dict[str, object] = {
+        "choices": [{"index": n, "delta": {"content": str(n)}} for n in (3, 4)]
+    }
+    assert said(both, {"choices": [{"index": 5, "delta": {"content": "5"}}]}) == [
+        Chunk("3"),
+        Chunk("5"),
+    ]
+
+
+@pytest.mark.parametrize("index", [0, "0", None])
+def test_several_choices_with_our_index_are_all_read(index: object) -> None:
+    one = {"index": index, "delta": {"content": "a"}}
+    assert said({"choices": [one, one]}) == [Chunk("a"), Chunk("a")]
+
+
+def test_more_of_the_answer_takes_an_end_back_until_the_next() -> None:
+    reading, _ = read(choice({"content": "a"}, "stop"))
+    assert (reading.settled, reading.doubtful, reading.endings) == (True, False, 1)
+    reading, _ = read(choice({}, "stop"), choice({}, "stop"), {"usage": None}, choice({}))
+    assert (reading.settled, reading.doubtful, reading.endings) == (True, False, 1)
+    reading, _ = read(choice({"content": "a"}, "stop"), choice({"content": "b"}, "stop"))
+    assert (reading.settled, reading.doubtful, reading.endings) == (True, True, 2)
+    reading, _ = read(choice({}, "stop"), choice({"content": "a"}))
+    assert (reading.settled, reading.doubtful, reading.endings) == (False, True, 1)
+    assert reading.finish_reason == "stop"
+
+
+def test_a_word_for_a_failure_is_never_taken_back() -> None:
+    for words in (("abort", "stop"), ("stop", "abort"), ("abort", "error")):
+        reading, _ = read(*(choice({}, word) for word in words))
+        assert reading.broken in {"abort", "error"}
+        assert reading.error is None
+
+
+def test_text_beside_an_error_is_not_lost() -> None:
+    for place in ("error", "base_resp"):
+        error = {"status_code": 7, "message": "no"}
+        reading, deltas = read({**choice({"content": "last"}, "stop"), place: error})
+        assert deltas == [Chunk("last")]
+        assert reading.error is not None
+    odd = {"delta": {"content": "last"}, "finish_reason": "error", "error": {"message": "no"}}
+    reading, deltas = read({"choices": [odd]})
+    assert deltas == [Chunk("last")]
+    assert reading.error is not None
+    assert reading.error.error == {"message": "no"}
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"object": "error", "message": "no", "code": 500},
+        {"detail": "no"},
+        {"message": "no", "code": "c", "request_id": "r1"},
+        {"choices": [], "base_resp": {"status_code": 7, "status_msg": "no"}},
+        {"choices": 7, "object": "error", "message": "no"},
+        [{"error": {"message": "no"}}],
+    ],
+)
+def test_an_error_in_another_shape_is_one(chunk: object) -> None:
+    reading, deltas = read(choice({"content": "so far"}), chunk)
+    assert deltas == [Chunk("so far")]
+    assert reading.error is not None
+    assert reading.error.error["message"] == "no"
+
+
+def test_a_harmless_base_resp_in_every_chunk_takes_nothing_with_it() -> None:
+    fine = {"base_resp": {"status_code": 0, "status_msg": ""}}
+    reading, deltas = read({**choice({"content": "hi"}, "stop"), **fine}, {"choices": None, **fine})
+    assert deltas == [Chunk("hi")]
+    assert reading.error is None
+
+
+STEPS: dict[str, Any] = {
+    "text": choice({"content": "x"}),
+    "last text": choice({"content": "x"}, "stop"),
+    "thought": choice({"reasoning_content": "x"}),
+    "counted text": {"choices": [{"index": 3, "delta": {"content": "x"}}]},
+    "stop": choice({}, "stop"),
+    "length": choice({}, "MAX_TOKENS"),
+    "unknown": choice({}, "stand_by\x1b"),
+    "null": choice({}, "null"),
+    "usage": {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
+    "ping": {"type": "ping"},
+    "abort": choice({}, "abort"),
+    "error": {"error": {"message": "no"}},
+    "error with text": {**choice({"content": "x"}, "stop"), "error": "no"},
+    "object": {"object": "error", "message": "no"},
+    "detail": {"detail": [{"msg": "no"}]},
+    "code": {"code": "c", "message": "no"},
+    "base_resp": {"base_resp": {"status_code": 7}},
+}
+FAILURES = {"abort", "error", "error with text", "object", "detail", "code", "base_resp"}
+
+
+@STEADY
+@given(st.lists(st.sampled_from(sorted(STEPS)), max_size=10))
+def test_in_any_order_all_text_comes_once_and_no_failure_is_forgotten(steps: list[str]) -> None:
+    reading, deltas = read(*(STEPS[step] for step in steps))
+    brought = [step for step in steps if "text" in step or step == "thought"]
+    assert [delta.content for delta in deltas] == ["x"] * len(brought)
+    failed = reading.error is not None or reading.broken is not None
+    assert failed is bool(FAILURES & set(steps))
+    assert reading.finish_reason in {None, "stop", "length"}
+    ends = {"last text", "error with text", "stop", "length", "unknown"}
+    assert (reading.finish_reason is not None) is bool(ends & set(steps))
+    assert reading.word in {None, "MAX_TOKENS", "stand_by"}
+
+
 def test_an_answer_has_started_with_its_first_choice_even_without_text() -> None:
     assert read(choice({"role": "assistant", "content": ""}))[0].started
     assert not Reading().started

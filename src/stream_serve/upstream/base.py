@@ -32,10 +32,15 @@ class ChatRequest(Struct, frozen=True):
 
 
 class Finish(Struct, frozen=True):
-    """How an answer ended: the provider's finish_reason, and its usage where it gave one."""
+    """How an answer ended.
+
+    `reason` is `stop`, `length`, `tool_calls` or `content_filter`; `word` is the provider's own where
+    it is another one, fit to be shown. `usage` is what the provider counted, where it did.
+    """
 
     reason: str
     usage: Usage | None
+    word: str | None = None
 
 
 class Call(Protocol):

@@ -4,9 +4,16 @@ The shape is OpenAI's `chat.completion.chunk`, read as widely as the compatible 
 `choices` may be null or empty, `content` null, usage in a chunk of its own, thinking in
 `reasoning_content` (DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the chunk that
 carries the finish_reason, content as a list of parts, `message` or `text` where others have `delta`.
-JSON that has no choices is ignored, since servers add chunks of their own. What is not JSON, and
-choices that cannot be read, are errors: text could be lost with them. Tool calls cannot be asked for
-through this service and are left out.
+JSON that has no choices is an error where it carries one in any of the usual shapes (`reports`); else
+it is ignored, since servers add chunks of their own. What is not JSON, and choices that cannot be read,
+are errors: text could be lost with them. Tool calls cannot be asked for through this service and are
+left out.
+
+One answer is asked for. So a choice that comes alone is ours, also where a server counts its `index` up
+from chunk to chunk. Of several in one chunk those with index 0 are ours, and from then on only those.
+
+A finish_reason is read by `endings`. It is the end only of what came up to it: some servers write "stop"
+into every chunk. One that means a failure, like an error object, is never taken back.
 """
 
 from __future__ import annotations
@@ -20,6 +27,7 @@ from msgspec import Struct
 
 from stream_serve.errors import UpstreamProtocol
 from stream_serve.events import Chunk, Delta, Reasoning, Usage
+from stream_serve.upstream import endings, reports
 
 DONE: Final = b"[DONE]"
 _FIRST: Final = (0, "0", None)
@@ -42,9 +50,10 @@ class WireDelta(Struct, gc=False):
 
 
 class WireChoice(Struct, gc=False):
-    """One of `choices`; only index 0 is ever asked for."""
+    """One of `choices`. `error` comes with the finish_reason "error" (OpenRouter)."""
 
     delta: WireDelta | None = None
+    error: Any = None
     finish_reason: str | None = None
     index: int | str | None = 0
     message: WireDelta | None = None
@@ -67,11 +76,15 @@ class WireUsage(Struct, gc=False):
 
 
 class WireChunk(Struct, gc=False):
-    """One `data:` of the stream. `error` stands instead of the rest when the provider failed."""
+    """One `data:` of the stream. `error` stands instead of the rest when the provider failed.
+
+    `base_resp` is MiniMax's: it may stand in every chunk and say that all is well.
+    """
 
     choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
     error: Any = None
+    base_resp: Any = None
     request_id: str | None = None
 
 
@@ -96,18 +109,14 @@ def _convert(data: bytes) -> WireChunk | None:
     """Take the slow way: each part for itself, so that one odd part does not hide the others."""
     if not data.strip():
         return None
-    try:
-        parsed: object = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise UpstreamProtocol("the provider sent a chunk that is not JSON") from None
-    if not isinstance(parsed, dict):
+    parts = _fields(data)
+    if parts is None:
         return None
-    parts = cast("dict[str, object]", parsed)
-    chunk = WireChunk(error=parts.get("error"))
+    chunk = WireChunk(error=parts.get("error"), base_resp=parts.get("base_resp"))
     try:
         chunk.choices = msgspec.convert(parts.get("choices"), list[WireChoice] | None)
     except msgspec.ValidationError as error:
-        if not chunk.error:
+        if reports.find({**parts, "choices": None}) is None:
             why = f"the provider sent choices that cannot be read: {error}"
             raise UpstreamProtocol(why) from None
     with suppress(msgspec.ValidationError):
@@ -115,6 +124,20 @@ def _convert(data: bytes) -> WireChunk | None:
     with suppress(msgspec.ValidationError):
         chunk.request_id = msgspec.convert(parts.get("request_id"), str | None)
     return chunk
+
+
+def _fields(data: bytes) -> reports.Fields | None:
+    """Parse a chunk as an object; None for other JSON. Gemini sends an error in a list.
+
+    Raises `UpstreamProtocol` for what is not JSON.
+    """
+    try:
+        parsed: object = json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise UpstreamProtocol("the provider sent a chunk that is not JSON") from None
+    if isinstance(parsed, list) and len(cast("list[object]", parsed)) == 1:
+        parsed = cast("list[object]", parsed)[0]
+    return cast("reports.Fields", parsed) if isinstance(parsed, dict) else None
 
 
 class Mender:
@@ -149,16 +172,43 @@ class Mender:
 
 
 class Reading:
-    """What a stream of chunks has brought so far: takes each chunk, gives its deltas."""
+    """What a stream of chunks has brought so far: takes each chunk, gives its deltas.
 
-    __slots__ = ("_answer", "_thought", "done", "error", "finish_reason", "started", "usage")
+    `finish_reason` is the newest documented word, `word` the provider's own where it is another one.
+    `broken` is a word that means a failure, `error` a chunk that carries an error: neither is taken back.
+    `settled` is true while nothing of the answer came after the newest finish_reason. `doubtful` is
+    true when something once did: then a finish_reason alone proves nothing. `endings` counts the
+    finish_reasons that ended something new.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_several",
+        "_thought",
+        "broken",
+        "done",
+        "doubtful",
+        "endings",
+        "error",
+        "finish_reason",
+        "settled",
+        "started",
+        "usage",
+        "word",
+    )
 
     def __init__(self) -> None:
         self._answer = Mender()
         self._thought = Mender()
+        self._several = False
         self.done = False
         self.started = False
+        self.settled = False
+        self.doubtful = False
+        self.endings = 0
         self.finish_reason: str | None = None
+        self.word: str | None = None
+        self.broken: str | None = None
         self.usage: Usage | None = None
         self.error: WireChunk | None = None
 
@@ -166,7 +216,7 @@ class Reading:
         """Take the data of one SSE event and append its deltas.
 
         Raises `UpstreamProtocol` for what is not JSON. An error object ends the stream: it stays in
-        `error`.
+        `error`, and what came with it counts.
         """
         try:
             chunk = _decode(data)
@@ -177,22 +227,61 @@ class Reading:
             chunk = decode(data)
         if chunk is None:
             return
-        if chunk.error:
-            self.error = chunk
-            return
         if chunk.usage is not None:
             self.usage = _usage(chunk.usage) or self.usage
-        for choice in chunk.choices or ():
-            if choice.index not in _FIRST:
-                continue
+        choices = chunk.choices
+        if not choices:
+            self._look(chunk, data)
+            return
+        if len(choices) > 1 or self._several:
+            choices = self._ours(choices)
+        for choice in choices:
             self.started = True
             delta = choice.delta or choice.message
             if delta is not None:
                 self._take_delta(delta, deltas)
             elif choice.text and (text := self._answer.mend(choice.text)):
                 deltas.append(Chunk(text))
-            if choice.finish_reason:
-                self.finish_reason = choice.finish_reason
+            if choice.finish_reason or self.settled or choice.error:
+                self._end(choice)
+        if chunk.error or chunk.base_resp:
+            self._look(chunk, data)
+
+    def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
+        """Choose among several answers, of which one was asked for."""
+        first = [choice for choice in choices if choice.index in _FIRST]
+        if len(choices) == 1:
+            return first
+        self._several = self._several or 0 < len(first) < len(choices)
+        return first or choices[:1]
+
+    def _end(self, choice: WireChoice) -> None:
+        """Take what a choice says of the end, or that more came after an end."""
+        if choice.error:
+            self.error = self.error or WireChunk(error=choice.error)
+        if self.settled and _says_more(choice):
+            self.settled = False
+            self.doubtful = True
+        ending = endings.read(choice.finish_reason) if choice.finish_reason else None
+        if ending is None:
+            return
+        if ending.reason is None:
+            self.broken = self.broken or ending.word
+        else:
+            self.finish_reason, self.word = ending.reason, ending.word
+        if not self.settled:
+            self.settled = True
+            self.endings += 1
+
+    def _look(self, chunk: WireChunk, data: bytes) -> None:
+        """Look for an error in a chunk; what has none is ignored."""
+        try:
+            fields = _fields(data) or {}
+        except UpstreamProtocol:  # some numbers and depths are too much for this parser alone
+            fields = {"error": chunk.error}
+        found = reports.find({**fields, "choices": chunk.choices})
+        if found is not None:
+            self.error = WireChunk(error=found, request_id=chunk.request_id)
 
     def _take_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
         thought = delta.reasoning_content or delta.reasoning
@@ -214,6 +303,14 @@ class Reading:
         if rest := self._answer.rest():
             deltas.append(Chunk(rest))
         return deltas
+
+
+def _says_more(choice: WireChoice) -> bool:
+    """Whether a choice brings more of the answer."""
+    delta = choice.delta or choice.message
+    if delta is None:
+        return bool(choice.text)
+    return bool(delta.content or delta.refusal or delta.reasoning_content or delta.reasoning)
 
 
 def _usage(wire: WireUsage) -> Usage | None:

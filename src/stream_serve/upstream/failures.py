@@ -24,6 +24,7 @@ from stream_serve.errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
+from stream_serve.upstream import reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,10 +61,9 @@ def read(error: object, *, request_id: str | None = None, key: str = "") -> Comp
     if isinstance(error, dict):
         fields = cast("dict[str, object]", error)
         code = fields.get("code") or fields.get("type")
-        message = fields.get("message")
         own_id = fields.get("request_id")
         return Complaint(
-            _clean(message if isinstance(message, str) else "", key),
+            _clean(reports.said(fields), key),
             _clean(str(code), key) if code else None,
             _clean(own_id if isinstance(own_id, str) else request_id or "", key) or None,
         )
@@ -141,6 +141,20 @@ def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
         provider_code=said.code,
         request_id=said.request_id,
     )
+
+
+def from_ending(word: str, *, key: str = "", key_setting: str) -> UpstreamError:
+    """Return the error for a finish_reason that means a failure, such as `abort` or `error`.
+
+    It can be retried, unless the word names a reason for which the request would fail again.
+    """
+    said = f"it broke the answer off (finish_reason {word})"
+    return from_error(Complaint(_clean(said, key), _clean(word, key)), key_setting=key_setting)
+
+
+def shown(word: str | None, key: str) -> str | None:
+    """Return a word of the provider's with the key cut out."""
+    return _clean(word, key) if word is not None else None
 
 
 def retry_after(value: str | None) -> float | None:

@@ -47,10 +47,21 @@ _LAST_WORDS_TIMEOUT: Final = 2.0
 
 
 class OpenAIUpstream:
-    """A provider behind a base URL. To be made inside a running event loop."""
+    """A provider behind a base URL. To be made inside a running event loop.
 
-    def __init__(self, provider: Provider, *, connect_timeout: float, max_event_bytes: int) -> None:
+    Without `require_finish` a [DONE] ends an answer also where no finish_reason ever came.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        connect_timeout: float,
+        max_event_bytes: int,
+        require_finish: bool = True,
+    ) -> None:
         self.provider = provider
+        self.require_finish = require_finish
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(provider.url).netloc
         self.pool = http.Pool(provider.url, timeout=connect_timeout)
@@ -111,17 +122,30 @@ class OpenAICall:
         await self._pour(exchange, take)
         if rest := reading.rest():
             take(rest)
+        finish = self._conclude()
+        self._finished = True
+        return finish
+
+    def _conclude(self) -> Finish:
+        """Say how the answer ended: well only where the provider said so. Raises `UpstreamError`."""
+        reading, provider = self._reading, self._upstream.provider
         if reading.error is not None:
             raise self._reported(reading.error.error, reading.error.request_id)
-        if not reading.done and reading.finish_reason is None:
-            raise UpstreamIncomplete(
-                "the provider's stream ended without a finish_reason and without [DONE]: "
-                "the answer may be cut"
+        if reading.broken is not None:
+            raise failures.from_ending(
+                reading.broken, key=provider.key, key_setting=provider.key_setting
             )
-        if reading.finish_reason is None and not reading.started:
+        reason = reading.finish_reason
+        if reason is None and reading.done and not self._upstream.require_finish:
+            reason = "stop"
+        if not reading.started:
             raise UpstreamIncomplete("the provider's stream ended without any answer")
-        self._finished = True
-        return Finish(reading.finish_reason or "stop", reading.usage)
+        if reason is None:
+            raise UpstreamIncomplete(
+                "the provider's stream ended without a finish_reason: the answer may be cut "
+                "(STREAM_SERVE_REQUIRE_FINISH, for a provider that never sends one)"
+            )
+        return Finish(reason, reading.usage, failures.shown(reading.word, provider.key))
 
     async def close(self) -> None:
         """Give the connection back after a finished answer, else close it."""
@@ -136,7 +160,11 @@ class OpenAICall:
             await http.close(connections)
 
     async def _pour(self, exchange: http.Exchange, take: Take) -> None:
-        """Read the stream to its end; a connection that breaks after the finish_reason lost nothing."""
+        """Read the stream to its end.
+
+        A connection that breaks after the end was said has lost nothing, unless more came after
+        an end before: see `Reading`.
+        """
         receiver = Receiver(exchange, self._reading, self._upstream.max_event_bytes, take)
         try:
             await exchange.pour(receiver.receive)
@@ -145,7 +173,7 @@ class OpenAICall:
         except http.NotHTTP as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http.ConnectionBroken as error:
-            if self._reading.finish_reason is None:
+            if not _is_over(self._reading):
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
                 ) from error
@@ -230,10 +258,12 @@ class OpenAICall:
 class Receiver:
     """Takes the pieces of a stream's body: one small object, since every token touches what it needs.
 
-    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long.
+    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long. An
+    end that comes after more of the answer moves that time on; its timer, when it fires too early,
+    sets itself again, as that of `Deadline` does.
     """
 
-    __slots__ = ("_exchange", "_last_words", "_parser", "_reading", "_take")
+    __slots__ = ("_endings", "_exchange", "_parser", "_reading", "_take", "_timer", "_until")
 
     def __init__(
         self, exchange: http.Exchange, reading: Reading, max_event_bytes: int, take: Take
@@ -242,7 +272,9 @@ class Receiver:
         self._reading = reading
         self._parser = sse.Parser(max_event_bytes)
         self._take = take
-        self._last_words: asyncio.TimerHandle | None = None
+        self._endings = 0
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     def receive(self, piece: bytes) -> None:
         """Hand on what a piece brings. Raises `EventTooLarge` and `UpstreamProtocol`."""
@@ -257,14 +289,40 @@ class Receiver:
         finally:
             if deltas:
                 self._take(deltas)
-        if reading.finish_reason is not None and self._last_words is None:
-            loop = asyncio.get_running_loop()
-            self._last_words = loop.call_later(_LAST_WORDS_TIMEOUT, self._exchange.enough)
+        if reading.endings != self._endings:
+            self._endings = reading.endings
+            self._await_last_words()
 
     def close(self) -> None:
         """Wait for no last words."""
-        if self._last_words is not None:
-            self._last_words.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _await_last_words(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + _LAST_WORDS_TIMEOUT
+        if self._timer is None:
+            self._timer = loop.call_at(self._until, self._fire)
+
+    def _fire(self) -> None:
+        """End the wait, unless the time has moved on, or more of the answer came and no end yet."""
+        self._timer = None
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._until:
+            self._timer = loop.call_at(self._until, self._fire)
+        elif self._reading.settled:
+            self._exchange.enough()
+
+
+def _is_over(reading: Reading) -> bool:
+    """Whether what came says how the answer ended, so that a broken connection lost nothing."""
+    return (
+        reading.done
+        or reading.error is not None
+        or reading.broken is not None
+        or (reading.settled and not reading.doubtful)
+    )
 
 
 def _may_retry(error: UpstreamError) -> bool:

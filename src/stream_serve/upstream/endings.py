@@ -1,0 +1,99 @@
+"""The words with which servers end an answer, read as the four that OpenAI documents.
+
+How it works: OpenAI's `finish_reason` is `stop`, `length`, `tool_calls` or `content_filter` (and, in
+old servers, `function_call`). Others pass on what their engine says: `eos_token` (TGI), `end_turn` and
+`max_tokens` (Anthropic), `STOP`, `SAFETY` and `RECITATION` (Gemini), `sensitive` (Zhipu), `COMPLETE` and
+`ERROR_LIMIT` (Cohere), `abort` (vLLM, SGLang), `insufficient_system_resource` (DeepSeek). A word that
+means one of the four is read as that one. A word that means a failure says that the answer was cut. A
+word that nobody knows says that the answer ended, and not how.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+_MAX_WORD: Final = 100
+_CONTROL: Final = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+_SEPARATORS: Final = re.compile(r"[\W_]+")
+_PREFIXES: Final = ("finish_reason_", "stop_reason_", "reason_")
+_NOTHING: Final = frozenset({"null", "none"})  # DashScope's own API says "null" until the end
+
+_STOP: Final = (
+    "stop stopped stop_sequence stop_sequences stop_token stop_word stop_words stop_string stop_str "
+    "eos eos_token eos_found endoftext end_of_text end_of_sequence end_of_stream end_turn "
+    "end_of_turn eot im_end end ended complete completed completion done finish finished normal success"
+)
+_LENGTH: Final = (
+    "length max_length max_len length_limit max_tokens max_token max_new_tokens max_output_tokens "
+    "max_completion_tokens token_limit tokens_limit limit stopped_limit max_context "
+    "max_context_length context_length context_limit context_length_exceeded "
+    "context_window_exceeded model_context_window_exceeded model_length error_limit"
+)
+_TOOLS: Final = "tool_calls tool_call tool_use function_call function_calls"
+_FILTER: Final = (
+    "content_filter content_filtered content_filtering contentfilter filtered safety sensitive "
+    "recitation blocklist blocked prohibited_content prohibited spii refusal guardrail guardrails "
+    "guardrail_intervened moderation model_armor image_safety image_recitation "
+    "image_prohibited_content error_toxic"
+)
+_KNOWN: Final = {
+    word: documented
+    for words, documented in (
+        (_STOP, "stop"),
+        (_LENGTH, "length"),
+        (_TOOLS, "tool_calls"),
+        (_FILTER, "content_filter"),
+    )
+    for word in words.split()
+}
+_UNTOLD: Final = frozenset({"other", "unknown", "unspecified", "undefined"})
+_BROKEN: Final = re.compile(
+    "abort|error|fail|cancel|time_?out|timed_out|time_limit|insufficient|overload|unavailable|interrupt"
+    "|incomplete|truncat|exhaust|preempt|evict|crash|killed|malformed|unexpected|exception|disconnect"
+    "|shut_?down|terminated|out_of_memory|(^|_)oom$|no_capacity|rate_limit|quota"
+)
+
+
+class Ending(Struct, frozen=True):
+    """What a `finish_reason` says.
+
+    `reason` is one of the four documented words; None for a word that means a failure. `word` is the
+    provider's own where it is another one: without control characters, at most 100 characters.
+    """
+
+    reason: str | None
+    word: str | None = None
+
+
+def read(word: str) -> Ending | None:
+    """Read a finish_reason; None for one that says nothing, such as an empty one or "null".
+
+    An unknown word is read as `stop`, and kept: the provider said that the answer ended. A word
+    that says a failure, or that the reason is not known, has no `reason`.
+    """
+    if word in _DOCUMENTED:
+        return _DOCUMENTED[word]
+    shown = clean(word)
+    plain = _SEPARATORS.sub("_", shown.lower()).strip("_")
+    for prefix in _PREFIXES:
+        plain = plain.removeprefix(prefix)
+    if not shown or plain in _NOTHING:
+        return None
+    reason = _KNOWN.get(plain)
+    if reason is None and plain not in _UNTOLD and not _BROKEN.search(plain):
+        reason = "stop"
+    return Ending(reason, None if shown == reason else shown)
+
+
+def clean(word: str) -> str:
+    """Return a word that can be shown anywhere: no control characters, at most 100 characters."""
+    word = _CONTROL.sub("", word[: 10 * _MAX_WORD]).encode("utf-8", "replace").decode()
+    return word.strip()[:_MAX_WORD]
+
+
+_DOCUMENTED: Final = {word: Ending(word) for word in set(_KNOWN.values())}
