@@ -20,7 +20,7 @@ TESTING: Final = "testing"
 
 LAYERS: Final = (
     {"", "errors", "events"},
-    {"sse", "lifecycle", "deadline", "coalescer", "usage", "settings", "admission"},
+    {"sse", "lifecycle", "deadline", "coalescer", "usage", "settings", "admission", "runid"},
     {
         *(
             "upstream",

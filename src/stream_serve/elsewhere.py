@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from stream_serve import report
+from stream_serve import report, runid
 from stream_serve.attachment import Attachment
 from stream_serve.errors import (
     CursorBeyondLog,
@@ -28,7 +28,7 @@ from stream_serve.errors import (
     RunUnreachable,
 )
 from stream_serve.report import Receipt, RunState
-from stream_serve.run import parts_of
+from stream_serve.run import name_of, parts_of
 
 if TYPE_CHECKING:
     from stream_serve.peers.base import Peers
@@ -246,6 +246,14 @@ def check_same(about: bytes, fingerprint: bytes) -> None:
     """Refuse to join a run of another request. Raises `RunConflict`."""
     if about != fingerprint:
         raise RunConflict("a run with this id was started by another request: take a new id")
+
+
+def name_for(owner: str | None, run_id: str) -> str:
+    """Return the name of the log of a run that is asked for. Raises `RunNotFound` for an id that no
+    run can have: then nobody has to be asked."""
+    if not runid.fits(run_id):
+        raise not_found()
+    return name_of(owner, run_id)
 
 
 def not_found() -> RunNotFound:

@@ -9,6 +9,7 @@ over, too: then the provider's connection is closed. No method here waits, so no
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from datetime import UTC, datetime
 from enum import Enum
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from stream_serve import sse, usage
+from stream_serve import runid, sse, usage
 from stream_serve.errors import RunFailure, RunInterrupted, UpstreamTooLarge
 from stream_serve.events import Chunk, End, Error, Start, encode
 from stream_serve.history.base import Answer, Status
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from stream_serve.upstream.base import Call, ChatRequest, Finish
 
 _EVENT_OVERHEAD: Final = 48
+_OWNER: Final = re.compile("[A-Za-z0-9._~@:+=-]{1,128}")
 
 _STATUSES: Final = {
     State.COMPLETED: Status.COMPLETE,
@@ -66,6 +68,11 @@ class Order(Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     fingerprint: bytes = b""
     on_disconnect: OnDisconnect = OnDisconnect.STOP
+
+    def __post_init__(self) -> None:
+        """Refuse an id that no run can have. Raises `ValueError`."""
+        if self.run_id is not None and not runid.fits(self.run_id):
+            raise ValueError("run_id: a run cannot have this id (see stream_serve.runid)")
 
     @classmethod
     def of(cls, request: ChatRequest) -> Order:
@@ -392,11 +399,24 @@ class Run:
 
 
 def name_of(owner: str | None, run_id: str) -> str:
-    """Name a run's log: two owners may choose the same id."""
-    return run_id if owner is None else f"{owner}/{run_id}"
+    """Return the name of a run's log: two owners may choose the same id.
+
+    An owner has 1 to 128 letters, digits, or any of `. _ ~ @ : + = -`; None is everybody's. Neither
+    part can have a slash, so that two runs never share a name. Raises `ValueError` for any other.
+    """
+    if not runid.fits(run_id):
+        raise ValueError("run_id: a run cannot have this id (see stream_serve.runid)")
+    if owner is None:
+        return run_id
+    if not _OWNER.fullmatch(owner):
+        raise ValueError("owner: should have 1 to 128 letters, digits or any of . _ ~ @ : + = -")
+    return f"{owner}/{run_id}"
 
 
 def parts_of(name: str) -> tuple[str | None, str]:
-    """Give the owner and the run's id again; an id has no slash."""
+    """Return the owner and the run's id of a log's name. Raises `ValueError` for a name that
+    `name_of` does not give."""
     owner, slash, run_id = name.rpartition("/")
-    return owner if slash else None, run_id
+    whose = owner if slash else None
+    name_of(whose, run_id)
+    return whose, run_id

@@ -29,7 +29,7 @@ from stream_serve import elsewhere, report, takeover
 from stream_serve.admission import RETRY, Admission
 from stream_serve.attachment import Attachment
 from stream_serve.coalescer import Coalescer
-from stream_serve.elsewhere import Elsewhere, beyond, check_same, not_found
+from stream_serve.elsewhere import Elsewhere, beyond, check_same, name_for, not_found
 from stream_serve.errors import (
     Draining,
     InternalError,
@@ -117,7 +117,8 @@ class Runs:
         """Start a run, or join the one that the same order started, and attach a reader to it.
 
         Raises `Draining`, `RunConflict`, `StoppedEarly`, `TooManyRuns`, `Full`, `LogUnavailable`,
-        and what `order.prepare` raises; a start that is refused or cancelled leaves nothing behind.
+        `ValueError` for an owner that `name_of` does not take, and what `order.prepare` raises; a
+        start that is refused or cancelled leaves nothing behind.
         """
         run_id = order.run_id or secrets.token_urlsafe(16)
         name = name_of(owner, run_id)
@@ -138,7 +139,7 @@ class Runs:
         None when the run is over and has no event after that one. Raises `RunNotFound`,
         `LogUnavailable`, and `CursorBeyondLog` when the run has no such event.
         """
-        name = name_of(owner, run_id)
+        name = name_for(owner, run_id)
         run = self._runs.get(name)
         if run is None:
             return await self._elsewhere.attach(name, after)
@@ -158,7 +159,7 @@ class Runs:
 
     def get(self, run_id: str, *, owner: str | None) -> Run:
         """Give a run that this process has. Raises `RunNotFound`, also for somebody else's run."""
-        run = self._runs.get(name_of(owner, run_id))
+        run = self._runs.get(name_for(owner, run_id))
         if run is None:
             raise not_found()
         return run
@@ -166,7 +167,7 @@ class Runs:
     async def state(self, run_id: str, *, owner: str | None) -> RunState:
         """Say how a run stands, wherever it is. Raises `RunNotFound`, `RunUnreachable`,
         `LogUnavailable`."""
-        name = name_of(owner, run_id)
+        name = name_for(owner, run_id)
         run = self._runs.get(name)
         return await self._elsewhere.state(name) if run is None else run.describe()
 
@@ -177,10 +178,11 @@ class Runs:
         Comes back when the run has its terminal event and the provider's connection is closed, or,
         after a finished answer, back in the pool. Repeating it gives the first stop's receipt. A
         cancelled `stop` has stopped the run all the same. Raises `RunNotFound`; but the stop of an
-        unknown run is kept for a minute, and a start under that id is refused. Raises
+        unknown run is kept for a minute, and a start under that id is refused. Nothing is kept for an
+        id that no run can have. Raises
         `LogUnavailable` when the run is not here and the other processes cannot be asked.
         """
-        name = name_of(owner, run_id)
+        name = name_for(owner, run_id)
         receipt = await self._stop_here(name)
         return receipt or await self._elsewhere.stop(name)
 

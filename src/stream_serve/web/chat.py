@@ -10,15 +10,16 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Field, JsonValue, PlainValidator
 from pydantic.json_schema import WithJsonSchema
 
+from stream_serve import runid
 from stream_serve.conversations import Conversations
 from stream_serve.run import OnDisconnect, Order, Task
+from stream_serve.runid import RunId
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
 from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
 from stream_serve.web.gate import ASK, check_origin_trusted, cors_headers, guarded, owner_of
-from stream_serve.web.runs import RUN_ID
 from stream_serve.web.stream import EventStream
 
 if TYPE_CHECKING:
@@ -114,9 +115,8 @@ class ChatBody(Body):
     thinking_budget: int | None = Field(None, ge=1, description="tokens it may think")
     enable_search: bool | None = Field(None, description="let the provider search the web")
 
-    run_id: str | None = Field(
+    run_id: RunId | None = Field(
         None,
-        pattern=RUN_ID.pattern,
         description="an id of the caller's own for the run; the same request again under the same id "
         "joins the run. The header Idempotency-Key says the same",
     )
@@ -207,11 +207,9 @@ async def stream_chat(
         fingerprint=body.fingerprint(),
         on_disconnect=OnDisconnect(body.on_disconnect),
     )
-    return EventStream(
-        await runs.start(order, owner=owner),
-        heartbeat=settings.heartbeat_interval,
-        headers=cors_headers(request.scope),
-    )
+    headers = cors_headers(request.scope)
+    attachment = await runs.start(order, owner=owner)
+    return EventStream(attachment, heartbeat=settings.heartbeat_interval, headers=headers)
 
 
 async def _turn(
@@ -239,10 +237,10 @@ def _run_id(request: Request, body: ChatBody) -> str | None:
     key = request.headers.get("idempotency-key")
     if key is None:
         return body.run_id
-    if not RUN_ID.fullmatch(key):
-        message = "should have 16 to 128 letters, digits, - or _"
-    elif body.run_id not in {None, key}:
-        message = "should be the runId of the body, where both are given"
-    else:
-        return key
-    raise invalid("Idempotency-Key", message)
+    try:
+        runid.check(key)
+    except ValueError as error:
+        raise invalid("Idempotency-Key", str(error)) from None
+    if body.run_id not in {None, key}:
+        raise invalid("Idempotency-Key", "should be the runId of the body, where both are given")
+    return key

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
+from stream_serve.runid import RunIdInPath
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.web.answer import answer
@@ -16,7 +16,6 @@ from stream_serve.web.dependencies import runs_of, settings_of
 from stream_serve.web.gate import API, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
 
-RUN_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _MAX_DIGITS: Final = 16
 
 router = APIRouter(tags=["runs"])
@@ -25,7 +24,7 @@ router = APIRouter(tags=["runs"])
 @router.get("/ai/runs/{run_id}", response_class=Response)
 @guarded(API)
 async def show_run(
-    request: Request, run_id: str, runs: Annotated[Runs, Depends(runs_of)]
+    request: Request, run_id: RunIdInPath, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
     """Show the state of a run, until it is forgotten some minutes after its end."""
     return answer(request, await runs.state(run_id, owner=owner_of(request)))
@@ -35,7 +34,7 @@ async def show_run(
 @guarded(API)
 async def follow_run(
     request: Request,
-    run_id: str,
+    run_id: RunIdInPath,
     runs: Annotated[Runs, Depends(runs_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> Response:
@@ -45,21 +44,17 @@ async def follow_run(
     query's `after`; without one the stream begins with event 1. A finished run that was read to its
     end gets 204, which tells a browser's `EventSource` to stop reconnecting.
     """
-    after = _cursor(request)
-    attachment = await runs.attach(run_id, owner=owner_of(request), after=after)
+    headers = cors_headers(request.scope)
+    attachment = await runs.attach(run_id, owner=owner_of(request), after=_cursor(request))
     if attachment is None:
-        return Response(status_code=204, headers=cors_headers(request.scope))
-    return EventStream(
-        attachment,
-        heartbeat=settings.heartbeat_interval,
-        headers=cors_headers(request.scope),
-    )
+        return Response(status_code=204, headers=headers)
+    return EventStream(attachment, heartbeat=settings.heartbeat_interval, headers=headers)
 
 
 @router.post("/ai/runs/{run_id}/stop", response_class=Response)
 @guarded(API)
 async def stop_run(
-    request: Request, run_id: str, runs: Annotated[Runs, Depends(runs_of)]
+    request: Request, run_id: RunIdInPath, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
     """Stop a run, from anywhere, and say what that did. Repeating it is harmless.
 
@@ -68,10 +63,7 @@ async def stop_run(
     under that id is then refused. 202 says that the process which has the run did not answer: the
     stop waits for it.
     """
-    owner = owner_of(request)
-    if not RUN_ID.fullmatch(run_id):
-        runs.get(run_id, owner=owner)  # raises: no run has such an id, and no start can have it
-    receipt = await runs.stop(run_id, owner=owner)
+    receipt = await runs.stop(run_id, owner=owner_of(request))
     return answer(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
 
 

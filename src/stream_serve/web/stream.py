@@ -52,18 +52,30 @@ _HEADERS: Final = {
 
 
 class EventStream(Response):
-    """Streams an attachment's events; `heartbeat` is the longest silence before a comment goes out."""
+    """Streams an attachment's events; `heartbeat` is the longest silence before a comment goes out.
+
+    From its making on it owns the attachment: one that cannot be made, or is never streamed, lets
+    go of it.
+    """
 
     def __init__(
         self, attachment: Attachment, *, heartbeat: float, headers: Mapping[str, str]
     ) -> None:
-        self.status_code = 200
-        self.background = None
-        self.init_headers({**_HEADERS, "X-Run-Id": attachment.run_id, **headers})
         self._attachment = attachment
-        self._quarter = heartbeat / _QUARTERS
-        self._quiet = 0
-        self._cursor = -1
+        try:
+            self.status_code = 200
+            self.background = None
+            self.init_headers({**_HEADERS, "X-Run-Id": attachment.run_id, **headers})
+            self._quarter = heartbeat / _QUARTERS
+            self._quiet = 0
+            self._cursor = -1
+        except BaseException:
+            attachment.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the run. Twice is fine."""
+        self._attachment.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream, or leave it to `Streaming`."""
@@ -138,6 +150,10 @@ class Streaming:
         streams: list[EventStream] = []
         # Who asks waits for no token of somebody else's.
         scope["state"]["runs"].coalescer.hurry()
-        await self._app({**scope, _STREAMS: streams}, receive, send)
-        for stream in streams:
-            await stream.stream(scope, receive, send)
+        try:
+            await self._app({**scope, _STREAMS: streams}, receive, send)
+            for stream in streams:
+                await stream.stream(scope, receive, send)
+        finally:
+            for stream in streams:
+                stream.close()
