@@ -44,6 +44,7 @@ REQUESTS = {
     "ForeignHost": (421, "foreign_host"),
     "InvalidFields": (422, "invalid_fields"),
     "TooManyRuns": (429, "too_many_runs"),
+    "HeadTooLarge": (431, "head_too_large"),
     "Full": (503, "full"),
     "Draining": (503, "draining"),
     "RunUnreachable": (503, "run_unreachable"),

@@ -82,6 +82,7 @@ def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
         ),
         ("cors_origins", "*", ("*",)),
         ("max_body_bytes", "10", 10),
+        ("max_head_bytes", "1024", 1024),
         ("upstream_url", "http://localhost:11434/v1", "http://localhost:11434/v1"),
         ("model", "llama", "llama"),
         ("system_prompt", "你好", "你好"),
@@ -115,7 +116,7 @@ def test_every_setting_has_been_thought_of() -> None:
         *("max_run_bytes", "max_event_bytes", "max_run_events", "max_runs", "max_runs_per_key"),
         *("max_kept_runs", "max_kept_bytes", "detached_timeout", "database_url", "save_interval"),
         *("lease", "history_tokens", "redis_url", "redis_timeout", "flush_interval", "workers"),
-        *("coalesce_interval", "require_finish"),
+        *("coalesce_interval", "require_finish", "max_head_bytes"),
     }
 
 
@@ -331,6 +332,8 @@ def test_a_url_that_is_wrong_or_carries_a_credential_is_refused_without_being_re
         ("STREAM_SERVE_ALLOW_ANONYMOUS", CANARY),
         ("STREAM_SERVE_MAX_BODY_BYTES", CANARY),
         ("STREAM_SERVE_MAX_BODY_BYTES", "0"),
+        ("STREAM_SERVE_MAX_HEAD_BYTES", CANARY),
+        ("STREAM_SERVE_MAX_HEAD_BYTES", "1023"),
         ("STREAM_SERVE_RUN_TIMEOUT", CANARY),
         ("STREAM_SERVE_RUN_TIMEOUT", "0"),
         ("STREAM_SERVE_RUN_TIMEOUT", "-1"),

@@ -15,6 +15,7 @@
     │   ├── ForeignHost            421  a Host header that is not this service's
     │   ├── InvalidFields          422  the fields are named in `errors`
     │   ├── TooManyRuns            429  the key has as many runs as it may have
+    │   ├── HeadTooLarge           431  the request line and the headers
     │   ├── Full                   503  the process has as many runs as it may have
     │   ├── Draining               503  the process is about to end
     │   └── RunUnreachable         503  the process that has the run does not answer
@@ -178,6 +179,14 @@ class TooManyRuns(RequestError):
     status = 429
     code = "too_many_runs"
     title = "Too many runs at once"
+
+
+class HeadTooLarge(RequestError):
+    """431: the request line and the headers are larger than `STREAM_SERVE_MAX_HEAD_BYTES`."""
+
+    status = 431
+    code = "head_too_large"
+    title = "The request head is too large"
 
 
 class Full(RequestError):

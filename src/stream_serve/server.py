@@ -52,6 +52,7 @@ class _Options(TypedDict):
     server_header: bool
     workers: int
     limit_concurrency: int
+    h11_max_incomplete_event_size: int
     http: type[HttpProtocol]
 
 
@@ -317,6 +318,7 @@ def _options(settings: Settings) -> _Options:
         "server_header": False,
         "workers": 1,  # uvicorn would read WEB_CONCURRENCY
         "limit_concurrency": _connections(),
+        "h11_max_incomplete_event_size": settings.max_head_bytes,  # `HttpProtocol` reads it, too
         "http": HttpProtocol,
     }
 

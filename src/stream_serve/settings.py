@@ -93,6 +93,9 @@ class Settings(BaseSettings):
     cors_origins: Names | None = Field(
         None, description="origins that may call every endpoint; * is any"
     )
+    max_head_bytes: int = Field(
+        32_768, ge=1_024, description="a request's line and headers, and the trailers of its body"
+    )
     max_body_bytes: int = Field(1_048_576, gt=0)
 
     dashscope_api_key: SecretStr | None = Field(

@@ -45,6 +45,7 @@ class Service:
                 access_log=False,
                 server_header=False,
                 root_path=root_path,
+                h11_max_incomplete_event_size=self.settings.max_head_bytes,
                 http="h11" if plain else HttpProtocol,
             )
         )

@@ -50,7 +50,7 @@ class _Operation(Struct, frozen=True):
     success: int = 200
 
 
-_COMMON: Final = (401, 403, 421)
+_COMMON: Final = (401, 403, 421, 431)
 _CONVERSATION: Final = "/ai/conversations/{conversation_id}"
 _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("post", "/ai/chat/stream-sse"): _Operation(
