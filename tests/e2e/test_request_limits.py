@@ -77,3 +77,30 @@ async def test_an_id_that_no_run_can_have_is_unknown_on_every_route(
         async with client.request(method, url) as response:
             problem = await response.json(content_type=None)
             assert (response.status, problem["code"]) == (404, "run_not_found")
+
+
+# Bodies in which everything is wrong
+
+
+@pytest.mark.parametrize(
+    ("start", "item", "end", "field"),
+    [
+        ('{"messages": [', "1", "]}", "messages[0]"),
+        ('{"messages": [', "{}", "]}", "messages[0].role"),
+        ('{"message": "a", "stop": [', "1", "]}", "stop"),
+        ('{"messages": [{"role": "user", "content": [', "1", "]}]}", "messages[0].content"),
+        ('{"message": "a", ', '"x": 1', "}", "x"),
+    ],
+)
+async def test_a_body_in_which_everything_is_wrong_is_refused_over_http(
+    service: Service, client: aiohttp.ClientSession, start: str, item: str, end: str, field: str
+) -> None:
+    body = start + ",".join([item] * (1_000_000 // (len(item) + 1))) + end
+    for path in (CHAT, "/ai/conversations"):
+        async with client.post(
+            service.url + path, data=body, headers={"Content-Type": "application/json"}
+        ) as response:
+            problem = await response.json(content_type=None)
+            assert (response.status, problem["code"]) == (422, "invalid_fields")
+            assert 0 < len(problem["errors"]) <= 10
+            assert path != CHAT or field == problem["errors"][0]["field"]

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from pydantic import ValidationError
+from starlette.requests import Request
 
 from stream_serve.errors import BadRequest, Draining, InvalidFields, RequestError, Unauthorized
 from stream_serve.web import problems
-from stream_serve.web.body import Body, field_name
+from stream_serve.web.body import Body, Room, field_name, read_json
 from stream_serve.web.chat import ChatBody
-from stream_serve.web.conversations import NewBody
+from stream_serve.web.conversations import NewBody, TitleBody
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -96,3 +102,149 @@ def test_a_problem_is_one_line_of_json_whatever_its_words_are() -> None:
     response = problems.from_error(Draining('</script>\r\n\0"\u2028'))
     assert b"\n" not in response.body
     assert json.loads(bytes(response.body))["detail"] == '</script>\r\n\0"\u2028'
+
+
+# Bodies in which everything is wrong
+
+SIZE = 1_000_000
+MESSAGE = '{"role": "user", "content": "a"}'
+
+
+def filled(start: str, item: str, end: str) -> str:
+    """Return a body of a megabyte that is full of one item; `#` in it becomes its number."""
+    count = (SIZE - len(start) - len(end)) // (len(item) + 6)
+    return start + ",".join(item.replace("#", str(number)) for number in range(count)) + end
+
+
+WRONG: dict[str, tuple[str, str, int]] = {
+    "unknown fields": (filled('{"message": "a",', '"a#":1', "}"), "a0", 10),
+    "one unknown field": (filled('{"message": "a",', '"a":1', "}"), "a", 1),
+    "wrong messages": (filled('{"messages": [', "1", "]}"), "messages[0]", 1),
+    "empty messages": (filled('{"messages": [', "{}", "]}"), "messages[0].role", 2),
+    "lists as messages": (filled('{"messages": [', "[]", "]}"), "messages[0]", 1),
+    "too many messages": (filled('{"messages": [', MESSAGE, "]}"), "messages", 1),
+    "unknown fields of a message": (
+        filled('{"messages": [{"role": "user", "content": "a",', '"a#":1', "}]}"),
+        "messages[0].a0",
+        10,
+    ),
+    "unknown fields of messages": (
+        filled('{"messages": [', '{"role": "user", "content": "a", "b": 1}', "]}"),
+        "messages[0].b",
+        1,
+    ),
+    "wrong stops": (filled('{"message": "a", "stop": [', "1", "]}"), "stop", 1),
+    "too many stops": (filled('{"message": "a", "stop": [', '"a"', "]}"), "stop", 1),
+    "wrong parts": (
+        filled('{"messages": [{"role": "user", "content": [', "1", "]}]}"),
+        "messages[0].content",
+        1,
+    ),
+    "too many parts": (
+        filled('{"messages": [{"role": "user", "content": [', "{}", "]}]}"),
+        "messages[0].content",
+        1,
+    ),
+    "too many values in a part": (
+        filled('{"messages": [{"role": "user", "content": [{"a": [', "1", "]}]}]}"),
+        "messages[0].content",
+        1,
+    ),
+    "too many values in all parts": (
+        filled(
+            '{"messages": [', '{"role": "user", "content": [{"a": [' + "1," * 500 + "1]}]}", "]}"
+        ),
+        "messages[99].content",
+        1,
+    ),
+    "an integer that nobody can read": (
+        '{"messages": [{"role": "user", "content": [{"a": -' + "9" * 4_000 + "}]}]}",
+        "messages[0].content",
+        1,
+    ),
+    "a list": (filled("[", "1", "]"), "body", 1),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+async def test_of_a_body_in_which_everything_is_wrong_only_some_errors_are_made(case: str) -> None:
+    body, field, most = WRONG[case]
+    with pytest.raises(ValidationError) as made:
+        ChatBody.model_validate_json(body, context=Room())
+    assert made.value.error_count() <= most
+    with pytest.raises(InvalidFields) as caught:
+        await read_json(request(body), ChatBody, max_bytes=2 * SIZE)
+    assert field in [name for name, _ in caught.value.errors]
+    assert len(caught.value.errors) <= most
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9" * 5_000,
+        "9" * SIZE,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 100_000 + "1" + "}" * 100_000,
+    ],
+    ids=["digits", "more digits", "lists", "objects"],
+)
+@pytest.mark.parametrize("place", ["maxTokens", "unknown", "stop", "messages"])
+async def test_what_no_parser_takes_is_no_json(place: str, value: str) -> None:
+    with pytest.raises(BadRequest):
+        await read_json(request(f'{{"{place}": {value}}}'), ChatBody, max_bytes=2 * SIZE)
+
+
+async def test_a_conversation_may_be_long() -> None:
+    part = {"role": "user", "content": [{"type": "text", "text": "a"}]}
+    many = {"messages": [part] * 10_000, "stop": ["a"] * 16}
+    body = await read_json(request(json.dumps(many)), ChatBody, max_bytes=2 * SIZE)
+    assert body.messages is not None
+    assert len(body.messages) == 10_000
+    parts = {"messages": [{"role": "user", "content": [{"a": 1}] * 1_000}]}
+    await read_json(request(json.dumps(parts)), ChatBody, max_bytes=2 * SIZE)
+
+
+async def test_unknown_fields_hide_no_field_that_is_missing_or_wrong() -> None:
+    unknown = {f"a{number}": 1 for number in range(100)}
+    body = json.dumps({**unknown, "topP": 5, "messages": [{**unknown, "role": "x"}]})
+    with pytest.raises(InvalidFields) as caught:
+        await read_json(request(body), ChatBody, max_bytes=SIZE)
+    names = [name for name, _ in caught.value.errors]
+    assert {"topP", "messages[0].role", "messages[0].content"} <= set(names)
+
+
+@pytest.mark.parametrize("model", [ChatBody, NewBody, TitleBody])
+def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
+    model: type[Body],
+) -> None:
+    def lists(part: Any) -> Iterator[dict[str, Any]]:
+        if isinstance(part, dict):
+            found = cast("dict[str, Any]", part)
+            if found.get("type") in {"array", "list"}:
+                yield found
+            for inner in found.values():
+                yield from lists(inner)
+        elif isinstance(part, list):
+            for inner in cast("list[Any]", part):
+                yield from lists(inner)
+
+    assert all("maxItems" in part for part in lists(model.model_json_schema()))
+    # What refers to itself is `JsonValue`, which has validators of our own in front.
+    core = [
+        part
+        for part in lists(model.__pydantic_core_schema__)
+        if "items_schema" in part and part["items_schema"]["type"] != "definition-ref"
+    ]
+    assert len(core) == (model is ChatBody)
+    assert all(part.get("fail_fast") and part.get("max_length") for part in core)
+
+
+def request(body: str) -> Request:
+    """Return a request that has this body."""
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body.encode(), "more_body": False}
+
+    headers = [(b"content-type", b"application/json")]
+    return Request({"type": "http", "headers": headers}, receive)

@@ -1,10 +1,18 @@
-"""JSON bodies: read within a cap, and turned into a model or a clear error."""
+"""JSON bodies: read within a cap, and turned into a model or a clear error.
+
+A body is small, but each of its values can be wrong, and an error costs a hundred times what the value
+does. So the number of errors is bounded before they are made: of the unknown fields of an object only
+some are looked at, a list has `max_length` and `fail_fast`, and free JSON has a number of values
+that one body may have (`check_values`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+import math
+from itertools import islice
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from stream_serve.errors import BadRequest, BodyTooLarge, InvalidFields, NotJSON
@@ -14,6 +22,9 @@ if TYPE_CHECKING:
 
 _MAX_NAME: Final = 100
 _MAX_ERRORS: Final = 20
+_MAX_UNKNOWN: Final = 10
+_MAX_VALUES: Final = 50_000
+_MAX_BITS: Final = 64
 
 
 class Body(BaseModel):
@@ -31,6 +42,45 @@ class Body(BaseModel):
         cache_strings="keys",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_unknown(cls, data: object) -> object:
+        """Leave out all but some of the unknown fields: each becomes an error, and one would do."""
+        if not isinstance(data, dict) or len(cast("dict[str, object]", data)) <= _MAX_UNKNOWN:
+            return cast("object", data)
+        fields = cast("dict[str, object]", data)
+        known = {field.alias for field in cls.model_fields.values()}
+        unknown = set(islice((name for name in fields if name not in known), _MAX_UNKNOWN))
+        return {name: value for name, value in fields.items() if name in known or name in unknown}
+
+
+class Room:
+    """How many values of free JSON a body may still have, in all its parts together."""
+
+    def __init__(self) -> None:
+        self.left = _MAX_VALUES
+
+
+def check_values(value: object, room: object) -> None:
+    """Check free JSON: its numbers are finite and of a usual size, and there is room for its values.
+
+    `room` is the validation's context: the `Room` of the whole body. Raises `ValueError`.
+    """
+    space = room if isinstance(room, Room) else Room()
+    waiting = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, float) and not math.isfinite(inner):
+            raise ValueError("should have only finite numbers")
+        if isinstance(inner, int) and inner.bit_length() > _MAX_BITS:
+            raise ValueError(f"should have only integers of at most {_MAX_BITS} bits")
+        if isinstance(inner, dict | list):
+            parts = cast("dict[str, object] | list[object]", inner)
+            space.left -= len(parts)
+            if space.left < 0:
+                raise ValueError(f"a body may have at most {_MAX_VALUES} values in its contents")
+            waiting.extend(parts.values() if isinstance(parts, dict) else parts)
+
 
 _Body = TypeVar("_Body", bound=Body)
 
@@ -45,7 +95,7 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
     _check_type(request)
     raw = await _read(request, max_bytes)
     try:
-        return model.model_validate_json(raw)
+        return model.model_validate_json(raw, context=Room())
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
     if details[0]["type"] == "json_invalid":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import math
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import Field, JsonValue, PlainValidator
+from pydantic import Field, JsonValue, PlainValidator, ValidationInfo
 from pydantic.json_schema import WithJsonSchema
 
 from stream_serve import runid
@@ -17,7 +17,7 @@ from stream_serve.runid import RunId
 from stream_serve.runs import Runs
 from stream_serve.settings import Settings
 from stream_serve.upstream.base import ChatRequest
-from stream_serve.web.body import Body, invalid, read_json
+from stream_serve.web.body import Body, check_values, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
 from stream_serve.web.gate import ASK, check_origin_trusted, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from stream_serve.history.base import History, Turn
 
 NEW: Final = "new"
+_MAX_MESSAGES: Final = 10_000
+_MAX_PARTS: Final = 1_000
+_MAX_STOPS: Final = 16
 _OPTIONS: Final = {
     "temperature",
     "top_p",
@@ -39,36 +42,28 @@ _OPTIONS: Final = {
 router = APIRouter(tags=["chat"])
 
 
-def _content(value: object) -> object:
+def _content(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str):
         return value
-    if isinstance(value, list) and all(
-        isinstance(part, dict) for part in cast("list[object]", value)
-    ):
-        if not _finite(cast("list[object]", value)):
-            raise ValueError("should have only finite numbers")
-        return cast("list[object]", value)
-    raise ValueError("should be text, or a list of content parts (objects)")
-
-
-def _finite(value: object) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, dict):
-        return all(_finite(part) for part in cast("dict[str, object]", value).values())
-    if isinstance(value, list):
-        return all(_finite(part) for part in cast("list[object]", value))
-    return True
+    parts = _listed(value, dict, "should be text, or a list of content parts (objects)", _MAX_PARTS)
+    check_values(parts, info.context)
+    return parts
 
 
 def _stop(value: object) -> object:
-    if isinstance(value, str):
+    if value is None or isinstance(value, str):
         return value
-    if isinstance(value, list) and all(
-        isinstance(part, str) for part in cast("list[object]", value)
-    ):
-        return cast("list[object]", value)
-    raise ValueError("should be text, or a list of texts")
+    return _listed(value, str, "should be text, or a list of texts", _MAX_STOPS)
+
+
+def _listed(value: object, kind: type, wrong: str, most: int) -> list[object]:
+    """Return a list of one kind of items. Raises `ValueError`."""
+    found = cast("list[object]", value) if isinstance(value, list) else None
+    if found is None or not all(isinstance(item, kind) for item in islice(found, most)):
+        raise ValueError(wrong)
+    if len(found) > most:
+        raise ValueError(f"should have at most {most} items")
+    return found
 
 
 class ChatMessage(Body):
@@ -79,7 +74,12 @@ class ChatMessage(Body):
         JsonValue,
         PlainValidator(_content),
         WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]}
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "object"}, "maxItems": _MAX_PARTS},
+                ]
+            }
         ),
     ]
 
@@ -97,6 +97,8 @@ class ChatBody(Body):
     messages: list[ChatMessage] | None = Field(
         None,
         min_length=1,
+        max_length=_MAX_MESSAGES,
+        fail_fast=True,
         description="a whole conversation instead of `message`; no system prompt is added to it "
         "but the one in `systemPrompt`",
     )
@@ -106,9 +108,14 @@ class ChatBody(Body):
     max_tokens: int | None = Field(None, ge=1)
     stop: Annotated[
         JsonValue,
-        PlainValidator(lambda value: None if value is None else _stop(value)),
+        PlainValidator(_stop),
         WithJsonSchema(
-            {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+            {
+                "anyOf": [
+                    {"type": "string"},
+                    {"type": "array", "items": {"type": "string"}, "maxItems": _MAX_STOPS},
+                ]
+            }
         ),
     ] = None
     enable_thinking: bool | None = Field(None, description="let a thinking model think first")
