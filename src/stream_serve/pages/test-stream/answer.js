@@ -1,5 +1,7 @@
 // The answer as it arrives: text is appended to what is there, and what is there is not touched again.
 
+/** @import { Run } from "./run.js" */
+
 import { byId, EndKeeper, put } from "./element.js";
 import { GrowingText } from "./growing.js";
 import { text } from "./text.js";
@@ -11,7 +13,7 @@ export class AnswerView {
   #answer = new GrowingText(byId("answer-text"));
   #thinking = new GrowingText(byId("thinking-text"));
   #shown = { thinking: 0, answer: 0 }; // characters of the run that are on the page
-  #details = byId("thinking");
+  #details = byId("thinking", HTMLDetailsElement);
   #note = byId("answer-note");
   #mark = byId("stopped-mark");
   #model = byId("answer-model");
@@ -25,7 +27,7 @@ export class AnswerView {
     this.#end.reset();
   }
 
-  /** @param {import("./run.js").Run | null} run null before the first one */
+  /** @param {Run | null} run null before the first one */
   show(run) {
     this.#noteFor(run);
     if (run === null) return;
@@ -44,6 +46,7 @@ export class AnswerView {
     if (grown || fresh) this.#end.keep();
   }
 
+  /** @param {Run | null} run */
   #noteFor(run) {
     let words = "";
     if (run === null) words = text("answerEmpty");

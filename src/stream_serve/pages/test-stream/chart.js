@@ -1,14 +1,17 @@
 // A small chart of the gaps between one text event and the next: a stall stands out as a tall bar.
 
+/** @import { Summary } from "./meter.js" */
+
 import { summary } from "./meter.js";
-import { byId, put } from "./element.js";
+import { byId, present, put } from "./element.js";
 import { duration, number, text } from "./text.js";
 
 const BAR = 3; // CSS pixels a bar and its space need at least
 
 export class GapChart {
-  #canvas = byId("chart");
+  #canvas = byId("chart", HTMLCanvasElement);
   #caption = byId("gaps-summary");
+  /** @type {number[]} */
   #gaps = [];
 
   constructor() {
@@ -16,7 +19,10 @@ export class GapChart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.show(this.#gaps));
   }
 
-  /** Draw these gaps (milliseconds, in order) and say in words what they are. */
+  /**
+   * Draw these gaps and say in words what they are.
+   * @param {number[]} gaps milliseconds, in order
+   */
   show(gaps) {
     this.#gaps = gaps;
     const about = summary(gaps);
@@ -31,13 +37,14 @@ export class GapChart {
     this.#canvas.setAttribute("aria-label", text("gapsLabel", words));
   }
 
+  /** @param {Summary | null} about */
   #draw(about) {
     const { clientWidth: width, clientHeight: height } = this.#canvas;
     if (width === 0) return;
     const scale = devicePixelRatio || 1;
     this.#canvas.width = Math.round(width * scale);
     this.#canvas.height = Math.round(height * scale);
-    const pen = this.#canvas.getContext("2d");
+    const pen = present(this.#canvas.getContext("2d"), "canvas to draw on");
     pen.scale(scale, scale);
     const style = getComputedStyle(this.#canvas);
     const base = height - 1;
@@ -66,13 +73,19 @@ export class GapChart {
   }
 }
 
-/** As many bars as there is room for; where several gaps share one, the largest is the bar. */
+/**
+ * As many bars as there is room for; where several gaps share one, the largest is the bar.
+ * @param {number[]} gaps
+ * @param {number} room
+ * @returns {number[]}
+ */
 function tallest(gaps, room) {
   if (gaps.length <= room) return gaps;
+  /** @type {number[]} */
   const bars = new Array(room).fill(0);
   gaps.forEach((gap, index) => {
     const bar = Math.floor((index * room) / gaps.length);
-    bars[bar] = Math.max(bars[bar], gap);
+    bars[bar] = Math.max(bars[bar] ?? 0, gap);
   });
   return bars;
 }

@@ -1,12 +1,20 @@
 // The service's HTTP interface: what to send, and what comes back when it says no.
 
+/** @import { Fields } from "./form.js" */
+/** @import { Bytes } from "./sse.js" */
+
+/**
+ * A request, as `fetch` and curl take it.
+ * @typedef {{path: string, method: string, headers: Record<string, string>, body?: string}} Call
+ */
+
 const STOP_PATIENCE = 5000; // milliseconds to wait for a stop's receipt
 
 /** The service answered, and refused: an RFC 9457 problem, or whatever it sent instead. */
 export class Problem extends Error {
   /**
    * @param {number} status
-   * @param {{title?: string, detail?: string, code?: string, errors?: {field: string, message: string}[]}} body
+   * @param {Wire.Problem} body
    * @param {string | null} retryAfter the header's value
    */
   constructor(status, body, retryAfter) {
@@ -20,7 +28,10 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Read a refused response. Never throws for what the body holds. */
+  /**
+   * Read a refused response. Never throws for what the body holds.
+   * @param {Response} response
+   */
   static async from(response) {
     const text = await response.text().catch(() => "");
     let body = null;
@@ -36,6 +47,7 @@ export class Problem extends Error {
 
 /** The response is a success, but not a stream of events. */
 export class NotAStream extends Error {
+  /** @param {string} contentType */
   constructor(contentType) {
     super(contentType);
     this.name = "NotAStream";
@@ -44,13 +56,23 @@ export class NotAStream extends Error {
 }
 
 /**
+ * What was caught, as an error.
+ * @param {unknown} caught
+ * @returns {Error}
+ */
+export function errorOf(caught) {
+  return caught instanceof Error ? caught : new Error(String(caught));
+}
+
+/**
  * Ask for a run that goes on when this page is gone.
- * @param {object} fields what the form holds
+ * @param {Fields} fields what the form holds
  * @param {string} key the caller's key, or ""
  * @param {string | null} runId the run's id; null leaves it to the service
- * @returns {{path: string, method: string, headers: Record<string, string>, body: string}}
+ * @returns {Call}
  */
 export function chatRequest(fields, key, runId) {
+  /** @type {Wire.ChatBody} */
   const body = { message: fields.message };
   if (fields.systemPrompt) body.systemPrompt = fields.systemPrompt;
   if (fields.model) body.model = fields.model;
@@ -66,16 +88,23 @@ export function chatRequest(fields, key, runId) {
 }
 
 /**
- * Ask for a run's events after a cursor, "" for all of them.
- * @returns {{path: string, method: string, headers: Record<string, string>}}
+ * Ask for a run's events after a cursor.
+ * @param {string} runId
+ * @param {string} cursor "" for all of them
+ * @param {string} key the caller's key, or ""
+ * @returns {Call}
  */
 export function eventsRequest(runId, cursor, key) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "text/event-stream", ...authorization(key) };
   if (cursor !== "") headers["Last-Event-ID"] = cursor;
   return { path: `/ai/runs/${encodeURIComponent(runId)}/events`, method: "GET", headers };
 }
 
-/** What the service says of itself. */
+/**
+ * What the service says of itself.
+ * @returns {Promise<Wire.Info>}
+ */
 export async function info() {
   const response = await fetch("/ai/info", { headers: { Accept: "application/json" }, cache: "no-store" });
   if (!response.ok) throw await Problem.from(response);
@@ -84,7 +113,9 @@ export async function info() {
 
 /**
  * Send a request whose answer is a stream of events.
- * @returns {Promise<Response>} its headers are here, its body is still to be read
+ * @param {Call} request
+ * @param {AbortSignal} signal
+ * @returns {Promise<{runId: string | null, stream: ReadableStream<Bytes>}>} the stream is still to be read
  * @throws {Problem | NotAStream | TypeError} refused; not a stream; no connection
  */
 export async function open(request, signal) {
@@ -92,16 +123,25 @@ export async function open(request, signal) {
   const response = await fetch(path, { method, headers, body, signal, cache: "no-store" });
   if (!response.ok) throw await Problem.from(response);
   const type = response.headers.get("Content-Type") ?? "";
-  if (response.body === null || !type.toLowerCase().startsWith("text/event-stream")) throw new NotAStream(type);
-  return response;
+  const stream = response.body;
+  if (stream === null || !type.toLowerCase().startsWith("text/event-stream")) throw new NotAStream(type);
+  return { runId: response.headers.get("X-Run-Id"), stream };
 }
 
-/** The path that stops a run. */
+/**
+ * The path that stops a run.
+ * @param {string} runId
+ */
 export function stopPath(runId) {
   return `/ai/runs/${encodeURIComponent(runId)}/stop`;
 }
 
-/** Stop a run and get the receipt. Repeating it is harmless. */
+/**
+ * Stop a run and get the receipt. Repeating it is harmless.
+ * @param {string} runId
+ * @param {string} key the caller's key, or ""
+ * @returns {Promise<Wire.Receipt>}
+ */
 export async function stop(runId, key) {
   const response = await fetch(stopPath(runId), {
     method: "POST",
@@ -113,6 +153,10 @@ export async function stop(runId, key) {
   return response.json();
 }
 
+/**
+ * @param {string} key
+ * @returns {Record<string, string>}
+ */
 function authorization(key) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }

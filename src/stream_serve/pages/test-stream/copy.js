@@ -1,6 +1,6 @@
 // Copy buttons: the clipboard where the browser allows it, the old command where not, and a visible answer.
 
-import { text } from "./text.js";
+import { ownText, text } from "./text.js";
 
 const SHOWN_FOR = 1600; // milliseconds
 
@@ -17,12 +17,13 @@ export function copyButton(button, content) {
     button.classList.toggle("done", done);
     clearTimeout(timer);
     timer = setTimeout(() => {
-      button.textContent = text(button.dataset.text);
+      button.textContent = ownText(button);
       button.classList.remove("done");
     }, SHOWN_FOR);
   });
 }
 
+/** @param {string} words */
 async function copy(words) {
   try {
     await navigator.clipboard.writeText(words);
@@ -33,6 +34,7 @@ async function copy(words) {
   }
 }
 
+/** @param {string} words */
 function copyBySelection(words) {
   const focused = document.activeElement;
   const area = document.createElement("textarea");

@@ -1,12 +1,17 @@
 // A request as a curl command that can be pasted into a shell.
 
-/** Quote a word for a POSIX shell: nothing in it is expanded. */
+/** @import { Call } from "./client.js" */
+
+/**
+ * Quote a word for a POSIX shell: nothing in it is expanded.
+ * @param {string} word
+ */
 function quote(word) {
   return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }
 
 /**
- * @param {{path: string, method: string, headers: Record<string, string>, body?: string}} request
+ * @param {Call} request
  * @param {string} origin
  * @returns {string} the key is never written out: the shell's `$STREAM_SERVE_API_KEY` stands for it
  */

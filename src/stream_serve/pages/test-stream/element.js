@@ -1,13 +1,88 @@
 // Small steps with page elements that several views share. Text goes in as text, never as markup.
 
-/** The element with this id. */
-export function byId(id) {
+/**
+ * The element with this id, which has to be of this kind.
+ * @overload
+ * @param {string} id
+ * @returns {HTMLElement}
+ */
+/**
+ * @template {HTMLElement} T
+ * @overload
+ * @param {string} id
+ * @param {{ new (): T }} kind
+ * @returns {T}
+ */
+/**
+ * @param {string} id
+ * @param {{ new (): HTMLElement }} kind
+ */
+export function byId(id, kind = HTMLElement) {
   const element = document.getElementById(id);
-  if (element === null) throw new Error(`no element #${id}`);
+  if (!(element instanceof kind)) throw new Error(`no ${kind.name} #${id}`);
   return element;
 }
 
-/** A new element with a class and a text. */
+/**
+ * The first element in `parent` that the selector finds, which has to be of this kind.
+ * @template {Element} T
+ * @param {ParentNode} parent
+ * @param {string} selector
+ * @param {{ new (): T }} kind
+ * @returns {T}
+ */
+export function within(parent, selector, kind) {
+  const element = parent.querySelector(selector);
+  if (!(element instanceof kind)) throw new Error(`no ${kind.name} ${selector}`);
+  return element;
+}
+
+/**
+ * Every element in `parent` that the selector finds; each has to be of this kind.
+ * @template {Element} T
+ * @param {ParentNode} parent
+ * @param {string} selector
+ * @param {{ new (): T }} kind
+ * @returns {T[]}
+ */
+export function every(parent, selector, kind) {
+  return Array.from(parent.querySelectorAll(selector), (element) => {
+    if (!(element instanceof kind)) throw new Error(`${selector} is no ${kind.name}`);
+    return element;
+  });
+}
+
+/**
+ * The nearest element that the selector finds, from where the event happened outwards; null for none of this kind.
+ * @template {Element} T
+ * @param {Event} event
+ * @param {string} selector
+ * @param {{ new (): T }} kind
+ * @returns {T | null}
+ */
+export function around(event, selector, kind) {
+  const element = event.target instanceof Element ? event.target.closest(selector) : null;
+  return element instanceof kind ? element : null;
+}
+
+/**
+ * A value that has to be there.
+ * @template T
+ * @param {T | null | undefined} value
+ * @param {string} name what the error calls it
+ * @returns {T}
+ */
+export function present(value, name) {
+  if (value === null || value === undefined) throw new Error(`no ${name}`);
+  return value;
+}
+
+/**
+ * A new element with a class and a text.
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} name
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function make(name, className = "", words = "") {
   const element = document.createElement(name);
   if (className) element.className = className;
@@ -15,12 +90,26 @@ export function make(name, className = "", words = "") {
   return element;
 }
 
-/** Set an element's text, only where it differs: an unchanged element costs no layout. */
+/**
+ * Set an element's text, only where it differs: an unchanged element costs no layout.
+ * @param {HTMLElement} element
+ * @param {string} words
+ */
 export function put(element, words) {
   if (element.textContent !== words) element.textContent = words;
 }
 
-/** Name and value pairs as the content of a <dl>. A value of null or "" is left out. */
+/**
+ * A name and its value; null, undefined and "" say that there is none.
+ * @typedef {[name: string, value: string | number | null | undefined]} Fact
+ */
+
+/**
+ * Name and value pairs as the content of a <dl>. A value of null or "" is left out.
+ * @param {HTMLElement} list
+ * @param {Fact[]} pairs
+ * @returns {number} how many there are
+ */
 export function facts(list, pairs) {
   const rows = [];
   for (const [name, value] of pairs) {
@@ -38,6 +127,7 @@ export class EndKeeper {
   #box;
   #atEnd = true;
 
+  /** @param {HTMLElement} box */
   constructor(box) {
     this.#box = box;
     box.addEventListener("scroll", () => {

@@ -2,13 +2,16 @@
 // taken up again are followed alike. An event that the cut of a connection left unfinished is dropped with
 // its parser: the next connection brings it whole.
 
+/** @import { Run, StreamRecord } from "./run.js" */
+/** @import { Bytes } from "./sse.js" */
+
 import { SseParser } from "./sse.js";
 
 /**
  * Read a response's body into a run.
- * @param {ReadableStream<Uint8Array>} body
- * @param {import("./run.js").Run} run
- * @param {(bytes: Uint8Array, records: import("./run.js").StreamRecord[]) => void} seen called for each read
+ * @param {ReadableStream<Bytes>} body
+ * @param {Run} run
+ * @param {(bytes: Bytes, records: StreamRecord[]) => void} seen called for each read
  * @returns {Promise<void>} settles at the end of the stream; rejects when the connection breaks or is aborted
  */
 export async function follow(body, run, seen) {

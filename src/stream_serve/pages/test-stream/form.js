@@ -3,15 +3,24 @@
 import { byId, put } from "./element.js";
 import { text } from "./text.js";
 
+/**
+ * What the form holds.
+ * @typedef {{message: string, systemPrompt: string, model: string, thinking: boolean}} Fields
+ */
+
 const KEY_STORED_AS = "stream-serve.key";
 
 export class Form {
   #form = byId("form");
-  #message = byId("message");
+  #message = byId("message", HTMLTextAreaElement);
+  #systemPrompt = byId("system-prompt", HTMLTextAreaElement);
+  #model = byId("model", HTMLInputElement);
+  #thinking = byId("thinking-switch", HTMLInputElement);
   #error = byId("message-error");
-  #key = byId("key");
-  #start = byId("start");
-  #stop = byId("stop");
+  #key = byId("key", HTMLInputElement);
+  #keyField = byId("key-field");
+  #start = byId("start", HTMLButtonElement);
+  #stop = byId("stop", HTMLButtonElement);
 
   /** @param {{send: () => void, stop: () => void, edited: () => void, keyed: () => void}} on */
   constructor(on) {
@@ -32,7 +41,8 @@ export class Form {
     });
     document.addEventListener("keydown", (event) => {
       if (event.isComposing || event.repeat) return;
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.#form.contains(event.target)) {
+      const inside = event.target instanceof Node && this.#form.contains(event.target);
+      if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && inside) {
         event.preventDefault();
         on.send();
       } else if (event.key === "Escape") on.stop();
@@ -41,25 +51,29 @@ export class Form {
     if (/mac|iphone|ipad/i.test(navigator.platform)) byId("start-key").textContent = "⌘ ↵";
   }
 
+  /** @returns {Fields} */
   get fields() {
     return {
       message: this.#message.value,
-      systemPrompt: byId("system-prompt").value.trim(),
-      model: byId("model").value.trim(),
-      thinking: byId("thinking-switch").checked,
+      systemPrompt: this.#systemPrompt.value.trim(),
+      model: this.#model.value.trim(),
+      thinking: this.#thinking.checked,
     };
   }
 
-  /** Fill the form with what `fields` gave earlier. */
+  /**
+   * Fill the form with what `fields` gave earlier.
+   * @param {Partial<Fields>} fields
+   */
   fill({ message, systemPrompt, model, thinking }) {
     this.#message.value = String(message ?? "");
-    byId("system-prompt").value = String(systemPrompt ?? "");
-    byId("model").value = String(model ?? "");
-    byId("thinking-switch").checked = thinking === true;
+    this.#systemPrompt.value = String(systemPrompt ?? "");
+    this.#model.value = String(model ?? "");
+    this.#thinking.checked = thinking === true;
   }
 
   get wantsKey() {
-    return !byId("key-field").hidden;
+    return !this.#keyField.hidden;
   }
 
   /** The key, where the service wants one. */
@@ -75,16 +89,22 @@ export class Form {
     return !empty;
   }
 
+  /** @param {boolean} focus whether to go there at once */
   wantKey(focus) {
-    byId("key-field").hidden = false;
+    this.#keyField.hidden = false;
     if (focus) this.#key.focus();
   }
 
+  /** @param {string} name */
   defaultModel(name) {
-    byId("model").placeholder = name;
+    this.#model.placeholder = name;
   }
 
-  /** Set the buttons; a focus that would be lost goes to the other one. */
+  /**
+   * Set the buttons; a focus that would be lost goes to the other one.
+   * @param {boolean} running
+   * @param {boolean} stopping
+   */
   buttons(running, stopping) {
     const focused = document.activeElement;
     this.#start.disabled = running;
@@ -98,6 +118,7 @@ export class Form {
     put(this.#error, text("messageNeeded"));
   }
 
+  /** @param {boolean} wrong */
   #complain(wrong) {
     this.#error.hidden = !wrong;
     put(this.#error, text("messageNeeded"));
@@ -114,6 +135,7 @@ function stored() {
   }
 }
 
+/** @param {string} key */
 function store(key) {
   try {
     if (key) sessionStorage.setItem(KEY_STORED_AS, key);

@@ -5,8 +5,10 @@ const BLOCK = 4096; // characters after which the next line end closes a block
 
 export class GrowingText {
   #parent;
+  /** @type {Text | null} */
   #node = null;
 
+  /** @param {HTMLElement} parent */
   constructor(parent) {
     this.#parent = parent;
   }
@@ -16,13 +18,16 @@ export class GrowingText {
     this.#parent.replaceChildren();
   }
 
-  /** Add text at the end. The parent's textContent is exactly what was added. */
+  /**
+   * Add text at the end. The parent's textContent is exactly what was added.
+   * @param {string} words
+   */
   append(words) {
     for (let from = 0; from < words.length; ) {
-      if (this.#node === null) this.#open();
-      const line = words.indexOf("\n", Math.max(from, from + BLOCK - this.#node.length - 1));
+      const node = (this.#node ??= this.#open());
+      const line = words.indexOf("\n", Math.max(from, from + BLOCK - node.length - 1));
       const to = line < 0 ? words.length : line + 1;
-      this.#node.appendData(words.slice(from, to));
+      node.appendData(words.slice(from, to));
       if (line >= 0) this.#node = null;
       from = to;
     }
@@ -30,8 +35,9 @@ export class GrowingText {
 
   #open() {
     const block = document.createElement("div");
-    this.#node = document.createTextNode("");
-    block.append(this.#node);
+    const node = document.createTextNode("");
+    block.append(node);
     this.#parent.append(block);
+    return node;
   }
 }

@@ -1,10 +1,15 @@
 // The inspector: numbers, gaps, events, bytes and the request as a command.
 
+/** @import { Call } from "./client.js" */
+/** @import { Meter } from "./meter.js" */
+/** @import { Run, StreamRecord } from "./run.js" */
+/** @import { Bytes } from "./sse.js" */
+
 import { GapChart } from "./chart.js";
 import { stopPath } from "./client.js";
 import { copyButton } from "./copy.js";
 import { curl } from "./curl.js";
-import { byId, make, put } from "./element.js";
+import { byId, make, put, within } from "./element.js";
 import { RawView } from "./raw.js";
 import { EventTable } from "./table.js";
 import { tabs } from "./tabs.js";
@@ -20,9 +25,9 @@ export class Inspector {
   #charted = 0;
 
   constructor() {
-    tabs(document.querySelector('[role="tablist"]'), () => this.#raw.show());
-    copyButton(byId("curl-copy"), () => byId("curl").textContent);
-    copyButton(byId("curl-stop-copy"), () => byId("curl-stop").textContent);
+    tabs(within(document, '[role="tablist"]', HTMLElement), () => this.#raw.show());
+    copyButton(byId("curl-copy", HTMLButtonElement), () => byId("curl").textContent);
+    copyButton(byId("curl-stop-copy", HTMLButtonElement), () => byId("curl-stop").textContent);
   }
 
   reset() {
@@ -32,7 +37,11 @@ export class Inspector {
     tile("tile-total", NONE);
   }
 
-  /** Take what one read brought; drawn by the next `show`. */
+  /**
+   * Take what one read brought; drawn by the next `show`.
+   * @param {Bytes} bytes
+   * @param {StreamRecord[]} records
+   */
   add(bytes, records) {
     this.#raw.add(bytes);
     this.#table.add(records);
@@ -40,7 +49,8 @@ export class Inspector {
 
   /**
    * Bring everything up to date.
-   * @param {import("./run.js").Run | null} run
+   * @param {Run | null} run
+   * @param {number} now
    * @param {boolean} atOnce leave nothing for a later frame
    * @returns {boolean} false when there is more to draw in a later frame
    */
@@ -57,7 +67,10 @@ export class Inspector {
     return drawn;
   }
 
-  /** Everything that holds words of the page's language. */
+  /**
+   * Everything that holds words of the page's language.
+   * @param {Run | null} run
+   */
   words(run) {
     this.#table.words();
     this.#raw.words();
@@ -65,7 +78,11 @@ export class Inspector {
     if (run !== null) tiles(run.meter, performance.now());
   }
 
-  /** The request as a command: the one that was sent, or the one that the form makes. */
+  /**
+   * The request as a command: the one that was sent, or the one that the form makes.
+   * @param {Call} request
+   * @param {Run | null} run
+   */
   command(request, run) {
     put(byId("curl-note"), text(curlNote(run)));
     put(byId("curl"), curl(request, location.origin));
@@ -73,16 +90,22 @@ export class Inspector {
     byId("reading").hidden = !run?.resumed;
     if (run === null) return;
     const { Authorization } = run.request.headers;
+    /** @type {Record<string, string>} */
     const headers = Authorization ? { Authorization } : {};
     put(byId("curl-stop"), curl({ path: stopPath(run.id), method: "POST", headers }, location.origin));
   }
 }
 
+/** @param {Run | null} run */
 function curlNote(run) {
   if (run === null) return "curlPreview";
   return run.resumed ? "curlFollowed" : "curlSent";
 }
 
+/**
+ * @param {Meter} meter
+ * @param {number} now
+ */
 function tiles(meter, now) {
   tile("tile-first-event", meter.firstEvent === null ? NONE : duration(meter.firstEvent));
   tile("tile-first-token", meter.firstToken === null ? NONE : duration(meter.firstToken));
@@ -93,10 +116,15 @@ function tiles(meter, now) {
   tile("tile-bytes", size(meter.bytes));
 }
 
+/** @param {number | null} value */
 function rate(value) {
   return value === null ? NONE : number(value, value < 100 ? 1 : 0);
 }
 
+/**
+ * @param {string} id
+ * @param {string} value
+ */
 function tile(id, value, label = "") {
   const element = byId(id);
   if (element.dataset.value === value + label) return;

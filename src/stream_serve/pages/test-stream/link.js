@@ -6,11 +6,21 @@
 // the run's to say, by their numbers. A start that got no answer is repeated once: it names the run's id,
 // so the service starts no second one.
 
+/** @import { Call } from "./client.js" */
+/** @import { Run, StreamRecord } from "./run.js" */
+/** @import { Patience } from "./silence.js" */
+/** @import { Bytes } from "./sse.js" */
+
 import * as client from "./client.js";
 import { follow } from "./follow.js";
 import { failureOf } from "./outcome.js";
 import { Pauses } from "./pauses.js";
 import { Silence, Silent } from "./silence.js";
+
+/**
+ * Opens a connection to the run.
+ * @typedef {(signal: AbortSignal) => ReturnType<typeof client.open>} Opener
+ */
 
 const END_PATIENCE = 2000; // milliseconds that a stopped or finished stream has to close by itself
 const STOP_TRIES = 20; // deliveries of a stop that the network swallows, some minutes' worth
@@ -26,9 +36,9 @@ export class Link {
   #closing = 0;
 
   /**
-   * @param {import("./run.js").Run} run
+   * @param {Run} run
    * @param {() => string} key the caller's key, as it is now
-   * @param {{changed: () => void, seen: (bytes: Uint8Array, records: object[]) => void}} on
+   * @param {{changed: () => void, seen: (bytes: Bytes, records: StreamRecord[]) => void}} on
    */
   constructor(run, key, on) {
     this.#run = run;
@@ -36,7 +46,10 @@ export class Link {
     this.#on = on;
   }
 
-  /** Start the run and follow it. Settles when there is nothing more to come; never rejects. */
+  /**
+   * Start the run and follow it. Settles when there is nothing more to come; never rejects.
+   * @param {Call} request
+   */
   start(request) {
     return this.#live((signal) => client.open(request, signal), START_SILENCE, 1);
   }
@@ -52,11 +65,13 @@ export class Link {
     const pauses = new Pauses();
     for (let left = STOP_TRIES; left > 0; left--) {
       try {
-        run.stopped(await client.stop(run.id, this.#key()));
+        const receipt = await client.stop(run.id, this.#key());
+        run.stopped(receipt);
         this.#pauses.wake(); // the network is there: the rest of the answer can be fetched
-        if (run.receipt.outcome === "stopped") setTimeout(() => this.close(), END_PATIENCE);
+        if (receipt.outcome === "stopped") setTimeout(() => this.close(), END_PATIENCE);
         break;
-      } catch (error) {
+      } catch (caught) {
+        const error = client.errorOf(caught);
         if (error instanceof client.Problem && error.status === 404 && !run.known) run.abandon(performance.now());
         else run.stopFailed(error, left > 1 && passing(error), performance.now());
       }
@@ -74,14 +89,20 @@ export class Link {
     this.#end.abort();
   }
 
+  /** @type {Opener} */
   #reopen = (signal) => client.open(client.eventsRequest(this.#run.id, this.#run.cursor, this.#key()), signal);
 
+  /**
+   * @param {Opener} open
+   * @param {Patience} patience
+   */
   async #live(open, patience, repeats = 0) {
     while (!this.#run.over) {
       try {
         await this.#read(open, patience);
-      } catch (error) {
+      } catch (caught) {
         if (this.#run.over) break;
+        const error = client.errorOf(caught);
         const again = this.#run.known ? passing(error) : unanswered(error) && repeats-- > 0;
         if (!again) this.#run.refused(failureOf(error), performance.now());
       }
@@ -98,15 +119,19 @@ export class Link {
     this.#on.changed();
   }
 
+  /**
+   * @param {Opener} open
+   * @param {Patience} patience
+   */
   async #read(open, patience) {
     const broken = new AbortController();
     const silence = new Silence(patience, () => broken.abort(new Silent()));
     try {
-      const response = await open(AbortSignal.any([this.#end.signal, broken.signal]));
+      const { runId, stream } = await open(AbortSignal.any([this.#end.signal, broken.signal]));
       silence.heard();
-      this.#on.seen(new Uint8Array(0), this.#run.opened(response.headers.get("X-Run-Id"), performance.now()));
+      this.#on.seen(new Uint8Array(0), this.#run.opened(runId, performance.now()));
       this.#on.changed();
-      await follow(response.body, this.#run, (bytes, records) => {
+      await follow(stream, this.#run, (bytes, records) => {
         silence.heard();
         this.#pauses.reset();
         this.#on.seen(bytes, records);
@@ -118,13 +143,19 @@ export class Link {
   }
 }
 
-/** Whether the same request may go well later. */
+/**
+ * Whether the same request may go well later.
+ * @param {Error} error
+ */
 function passing(error) {
   if (error instanceof client.Problem) return error.status >= 500 || [408, 425, 429].includes(error.status);
   return unanswered(error);
 }
 
-/** Whether it is the network that failed, and not the service that answered. */
+/**
+ * Whether it is the network that failed, and not the service that answered.
+ * @param {Error} error
+ */
 function unanswered(error) {
   return error instanceof TypeError || error instanceof Silent || error.name === "TimeoutError";
 }

@@ -1,5 +1,9 @@
 // Wires the page together: one run at a time, drawn once a frame.
 
+/** @import { StreamRecord } from "./run.js" */
+/** @import { Bytes } from "./sse.js" */
+/** @import { Language } from "./text.js" */
+
 import { AnswerView } from "./answer.js";
 import * as client from "./client.js";
 import { copyButton } from "./copy.js";
@@ -13,16 +17,23 @@ import { Run } from "./run.js";
 import { preferredLanguage, setLanguage, text } from "./text.js";
 
 const TICK = 200; // milliseconds between two looks at the clock while nothing arrives
+const LANGUAGE_BUTTONS = /** @type {const} */ ([["zh", "language-zh"], ["en", "language-en"]]);
 
+/** @type {Run | null} */
 let run = null;
+/** @type {Link | null} */
 let link = null; // the run's connection
 let forgotten = false; // the run that was to be shown again is not there any more
+/** @type {Wire.Info | null} */
 let about = null; // what the service says of itself
+/** @type {Error | null} */
 let aboutFailure = null;
 let frame = 0;
 
 const answer = new AnswerView();
 const inspector = new Inspector();
+const copyAnswer = byId("copy-answer", HTMLButtonElement);
+const followLink = byId("follow-link", HTMLAnchorElement);
 const form = new Form({ send, stop, edited: command, keyed });
 
 function send() {
@@ -34,7 +45,10 @@ function send() {
   void receive(new Run(id, request, false, performance.now()), (line) => line.start(request));
 }
 
-/** Show a run from its first event on: this tab's before its reload, or one of another tab. */
+/**
+ * Show a run from its first event on: this tab's before its reload, or one of another tab.
+ * @param {string} id
+ */
 function take(id) {
   const request = client.eventsRequest(id, "", form.key);
   void receive(new Run(id, request, true, performance.now()), (line) => line.resume());
@@ -62,7 +76,10 @@ async function receive(own, open) {
   if (own === run) settle(own);
 }
 
-/** What is left to do when a run is over: forget one that is not there, ask for a key that is missing. */
+/**
+ * What is left to do when a run is over: forget one that is not there, ask for a key that is missing.
+ * @param {Run} own
+ */
 function settle(own) {
   const status = refusal(own);
   if (status === 401) form.wantKey(true);
@@ -83,9 +100,13 @@ function miss() {
   changed();
 }
 
-/** The HTTP status with which the service refused a run, or refused to go on with it; else null. */
+/**
+ * The HTTP status with which the service refused a run, or refused to go on with it; else null.
+ * @param {Run} own
+ */
 function refusal(own) {
-  return (own.failure?.cause ?? own.failure)?.problem?.status ?? null;
+  const failure = own.failure?.kind === "cut" ? own.failure.cause : own.failure;
+  return failure?.kind === "problem" ? failure.problem.status : null;
 }
 
 /** A key was entered: take up the run that could not be read without it. */
@@ -93,6 +114,10 @@ function keyed() {
   if (run?.known && refusal(run) === 401) take(run.id);
 }
 
+/**
+ * @param {Bytes} bytes
+ * @param {StreamRecord[]} records
+ */
 function seen(bytes, records) {
   inspector.add(bytes, records);
   if (records.some(({ type }) => type === "start" || type === "end" || type === "error")) changed();
@@ -100,7 +125,7 @@ function seen(bytes, records) {
 }
 
 function stop() {
-  if (run === null || run.over || run.stopping) return;
+  if (run === null || link === null || run.over || run.stopping) return;
   run.stopping = true;
   changed();
   void link.stop();
@@ -110,10 +135,10 @@ function stop() {
 function changed() {
   const over = run?.over ?? false;
   form.buttons(run !== null && !over, run?.stopping ?? false);
-  byId("copy-answer").disabled = !run?.answer;
+  copyAnswer.disabled = !run?.answer;
   byId("lost").hidden = run?.state !== "lost";
   byId("elsewhere").hidden = !run?.known;
-  if (run?.known) byId("follow-link").href = memory.address(run.id);
+  if (run?.known) followLink.href = memory.address(run.id);
   showOutcome(run);
   command();
   paint(true);
@@ -130,11 +155,12 @@ function draw() {
   frame = document.hidden ? setTimeout(next, TICK) : requestAnimationFrame(next);
 }
 
+/** @param {boolean} atOnce leave nothing for a later frame */
 function paint(atOnce) {
   status();
   answer.show(run);
   if (!inspector.show(run, performance.now(), atOnce)) draw();
-  if (run?.answer) byId("copy-answer").disabled = false;
+  if (run?.answer) copyAnswer.disabled = false;
 }
 
 function command() {
@@ -154,12 +180,16 @@ function statusWords() {
   if (run.state === "finished") return text("statusFinished", { reason: reasonWords(run.finishReason) ?? "—" });
   if (run.state === "stopped") return text("statusStopped");
   if (run.state === "cut") return text("statusCut");
-  return text("statusFailed", { reason: failureTitle(run.failure) });
+  return text("statusFailed", { reason: run.failure === null ? "—" : failureTitle(run.failure) });
 }
 
+/**
+ * @param {Language} name
+ * @param {boolean} remember
+ */
 function speak(name, remember) {
   setLanguage(name, remember);
-  for (const [language, id] of [["zh", "language-zh"], ["en", "language-en"]]) {
+  for (const [language, id] of LANGUAGE_BUTTONS) {
     byId(id).setAttribute("aria-pressed", String(language === name));
   }
   form.words();
@@ -181,7 +211,7 @@ async function meet() {
     form.defaultModel(about.model ?? "");
     if (about.authRequired) form.wantKey(false);
   } catch (error) {
-    aboutFailure = error;
+    aboutFailure = client.errorOf(error);
   }
   showAbout();
   command();
@@ -206,7 +236,7 @@ function refill() {
 
 byId("language-zh").addEventListener("click", () => speak("zh", true));
 byId("language-en").addEventListener("click", () => speak("en", true));
-copyButton(byId("copy-answer"), () => run?.answer ?? "");
+copyButton(copyAnswer, () => run?.answer ?? "");
 refill();
 speak(preferredLanguage(), false);
 window.addEventListener("hashchange", () => {

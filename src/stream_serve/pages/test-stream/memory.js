@@ -1,6 +1,8 @@
 // What this tab remembers over a reload: its run's id, and the form that it was started with; never the
 // text of an answer, and never the key. And the run that the address names, which no server gets to see.
 
+/** @import { Fields } from "./form.js" */
+
 const STORED_AS = "stream-serve.run";
 const RUN_ID = /^[A-Za-z0-9_-]{16,128}$/;
 
@@ -10,7 +12,7 @@ export function newRunId() {
   return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
 }
 
-/** @param {{id: string, fields: object | null}} run */
+/** @param {{id: string, fields: Fields | null}} run */
 export function remember({ id, fields }) {
   try {
     sessionStorage.setItem(STORED_AS, JSON.stringify({ id, fields }));
@@ -27,7 +29,7 @@ export function forget() {
   }
 }
 
-/** @returns {{id: string, fields: object | null} | null} the run that this tab had before it was reloaded */
+/** @returns {{id: string, fields: Partial<Fields> | null} | null} the run that this tab had before it was reloaded */
 export function recall() {
   try {
     const { id, fields } = JSON.parse(sessionStorage.getItem(STORED_AS) ?? "{}");
@@ -49,7 +51,10 @@ export function unname() {
   if (named() !== null) history.replaceState(null, "", location.pathname + location.search);
 }
 
-/** The address at which another tab follows a run. */
+/**
+ * The address at which another tab follows a run.
+ * @param {string} id
+ */
 export function address(id) {
   return `/test-stream.html#run=${encodeURIComponent(id)}`;
 }

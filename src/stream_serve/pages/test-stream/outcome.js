@@ -1,24 +1,37 @@
 // How a run came out: what failed, the stop's receipt, the finish reason and the usage.
 
+/** @import { Fact } from "./element.js" */
+/** @import { EventFailure, Failure, Run } from "./run.js" */
+
 import { NotAStream, Problem } from "./client.js";
 import { byId, facts, make } from "./element.js";
 import { number, text } from "./text.js";
 
-/** Draws the panels under the answer anew from the run; they change a handful of times a run. */
+/**
+ * Draws the panels under the answer anew from the run; they change a handful of times a run.
+ * @param {Run | null} run
+ */
 export function showOutcome(run) {
   showFailure(byId("failure"), run);
   showReceipt(byId("receipt"), run);
   showEnd(byId("outcome"), run);
 }
 
-/** What a caught exception is, as a run's failure. */
+/**
+ * What a caught exception is, as a run's failure.
+ * @param {Error} error
+ * @returns {Failure}
+ */
 export function failureOf(error) {
   if (error instanceof Problem) return { kind: "problem", problem: error };
   if (error instanceof NotAStream) return { kind: "content", contentType: error.contentType };
   return { kind: "network", message: error.message };
 }
 
-/** One short sentence about a run's failure. */
+/**
+ * One short sentence about a run's failure.
+ * @param {Failure} failure
+ */
 export function failureTitle(failure) {
   if (failure.kind === "event") return text(`error_${failure.code}`) || text("failedEvent");
   if (failure.kind === "problem") {
@@ -30,6 +43,10 @@ export function failureTitle(failure) {
   return text(failure.kind === "cut" ? "failedCut" : "failedNetwork");
 }
 
+/**
+ * @param {HTMLElement} panel
+ * @param {Run | null} run
+ */
 function showFailure(panel, run) {
   const failure = run?.failure ?? null;
   panel.hidden = failure === null;
@@ -37,21 +54,45 @@ function showFailure(panel, run) {
     panel.replaceChildren();
     return;
   }
-  const parts = [make("h3", "", failureTitle(failure)), ...PARTS[failure.kind](failure)];
+  const parts = [make("h3", "", failureTitle(failure)), ...partsOf(failure)];
   panel.replaceChildren(...parts);
 }
 
-const PARTS = {
-  event: (failure) => [
-    paragraph(failure.message || failure.error, "server-words"),
-    list([
-      [text("code"), failure.code],
-      [text("providerCode"), failure.providerCode],
-      [text("requestId"), failure.requestId],
-      [text("retry"), retryWords(failure)],
-    ]),
-  ],
-  problem: ({ problem }) => [
+/**
+ * What there is to say about a failure, under its title.
+ * @param {Failure} failure
+ * @returns {HTMLElement[]}
+ */
+function partsOf(failure) {
+  switch (failure.kind) {
+    case "event":
+      return [
+        paragraph(failure.message || failure.error, "server-words"),
+        list([
+          [text("code"), failure.code],
+          [text("providerCode"), failure.providerCode],
+          [text("requestId"), failure.requestId],
+          [text("retry"), retryWords(failure)],
+        ]),
+      ];
+    case "problem":
+      return problemParts(failure.problem);
+    case "network":
+      return [paragraph(text("failedNetworkHint")), paragraph(failure.message, "server-words")];
+    case "cut": {
+      const { cause } = failure;
+      return [paragraph(text("failedCutHint")), ...(cause ? [paragraph(failureTitle(cause)), ...partsOf(cause)] : [])];
+    }
+    case "gap":
+      return [paragraph(text("failedGapHint", failure))];
+    case "content":
+      return [paragraph(text("failedContentHint", { type: failure.contentType || text("nothing") }))];
+  }
+}
+
+/** @param {Problem} problem */
+function problemParts(problem) {
+  return [
     paragraph([problem.title, problem.detail].filter(Boolean).join(": "), "server-words"),
     ...(problem.errors.length > 0 ? [fieldErrors(problem.errors)] : []),
     list([
@@ -59,17 +100,15 @@ const PARTS = {
       [text("code"), problem.code],
       [text("retry"), problem.retryAfter ? text("retryAfter", { seconds: problem.retryAfter }) : null],
     ]),
-  ],
-  network: (failure) => [paragraph(text("failedNetworkHint")), paragraph(failure.message, "server-words")],
-  cut: ({ cause }) => [
-    paragraph(text("failedCutHint")),
-    ...(cause ? [paragraph(failureTitle(cause)), ...PARTS[cause.kind](cause)] : []),
-  ],
-  gap: (failure) => [paragraph(text("failedGapHint", failure))],
-  content: (failure) => [paragraph(text("failedContentHint", { type: failure.contentType || text("nothing") }))],
-};
+  ];
+}
 
+/**
+ * @param {HTMLElement} panel
+ * @param {Run | null} run
+ */
 function showReceipt(panel, run) {
+  /** @type {HTMLElement[]} */
   const parts = [];
   if (run?.receipt) {
     const { outcome, upstreamClosed, latencyMs, finishReason, usage } = run.receipt;
@@ -94,33 +133,43 @@ function showReceipt(panel, run) {
   panel.classList.toggle("failure", Boolean(run?.stopFailure));
 }
 
+/**
+ * @param {HTMLElement} panel
+ * @param {Run | null} run
+ */
 function showEnd(panel, run) {
-  const told = run?.over && !run.receipt;
+  const told = run?.over && !run.receipt ? run : null;
   const count = facts(panel, [
-    [text("finishReason"), told ? reasonWords(run.finishReason) : null],
-    [text("usage"), told ? usageWords(run.usage) : null],
-    [text("saved"), told && run.saved !== null ? text(`saved_${run.saved}`) : null],
+    [text("finishReason"), told && reasonWords(told.finishReason)],
+    [text("usage"), told && usageWords(told.usage)],
+    [text("saved"), told && told.saved !== null ? text(`saved_${told.saved}`) : null],
     [text("conversation"), run?.conversationId],
     [text("runId"), run?.known ? run.id : null],
   ]);
   panel.hidden = count === 0;
 }
 
+/** @param {EventFailure} failure */
 function retryWords(failure) {
   if (typeof failure.retryAfter === "number") return text("retryAfter", { seconds: number(failure.retryAfter) });
   if (typeof failure.retryable === "boolean") return text(failure.retryable ? "retryable" : "notRetryable");
   return null;
 }
 
-/** A finish reason with the name the API has for it. */
+/**
+ * A finish reason with the name the API has for it; null for none.
+ * @param {string | null} reason
+ */
 export function reasonWords(reason) {
   if (!reason) return null;
   const words = text(`reason_${reason}`);
   return words ? `${words} (${reason})` : reason;
 }
 
+/** @param {Wire.Usage | null} usage */
 function usageWords(usage) {
   if (!usage) return null;
+  /** @param {unknown} value */
   const count = (value) => (typeof value === "number" ? number(value) : "—");
   const words = [
     text("usageLine", { prompt: count(usage.promptTokens), completion: count(usage.completionTokens), total: count(usage.totalTokens) }),
@@ -130,16 +179,19 @@ function usageWords(usage) {
   return words.join(" · ");
 }
 
+/** @param {string | undefined} words */
 function paragraph(words, className = "") {
   return make("p", className, words ?? "");
 }
 
+/** @param {Fact[]} pairs */
 function list(pairs) {
   const element = make("dl", "facts");
   facts(element, pairs);
   return element;
 }
 
+/** @param {Wire.FieldProblem[]} errors */
 function fieldErrors(errors) {
   const element = make("ul", "field-errors");
   for (const { field, message } of errors) {

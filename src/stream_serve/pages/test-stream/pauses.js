@@ -6,6 +6,7 @@ const JITTER = 0.2; // share of a pause that chance adds or takes
 
 export class Pauses {
   #next = FIRST;
+  /** @type {(() => void) | null} */
   #wake = null;
 
   /** It went well: begin again with the shortest. */
@@ -40,7 +41,8 @@ export class Pauses {
 }
 
 function later() {
-  let done;
+  let done = () => {};
+  /** @type {Promise<void>} */
   const promise = new Promise((resolve) => (done = resolve));
   return { promise, done: () => done() };
 }

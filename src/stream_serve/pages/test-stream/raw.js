@@ -1,6 +1,8 @@
 // The bytes of a stream as they came: a text view that is capped, and a download that holds more.
 
-import { byId, EndKeeper, make, put } from "./element.js";
+/** @import { Bytes } from "./sse.js" */
+
+import { byId, EndKeeper, make, present, put } from "./element.js";
 import { GrowingText } from "./growing.js";
 import { size, text } from "./text.js";
 
@@ -11,7 +13,8 @@ export class RawView {
   #box = byId("raw");
   #end = new EndKeeper(this.#box);
   #text = new GrowingText(this.#box);
-  #button = byId("raw-download");
+  #button = byId("raw-download", HTMLButtonElement);
+  /** @type {Bytes[]} */
   #chunks = [];
   #total = 0;
   #kept = 0;
@@ -36,7 +39,7 @@ export class RawView {
     this.words();
   }
 
-  /** @param {Uint8Array} bytes */
+  /** @param {Bytes} bytes */
   add(bytes) {
     this.#total += bytes.length;
     if (this.#kept + bytes.length > KEPT) return;
@@ -50,7 +53,7 @@ export class RawView {
     if (this.#box.offsetParent === null) return;
     let words = "";
     while (this.#drawn < this.#chunks.length && this.#shown < SHOWN) {
-      const bytes = this.#chunks[this.#drawn++].subarray(0, SHOWN - this.#shown);
+      const bytes = present(this.#chunks[this.#drawn++], "chunk").subarray(0, SHOWN - this.#shown);
       this.#shown += bytes.length;
       words += this.#decoder.decode(bytes, { stream: true });
     }

@@ -9,8 +9,12 @@
 // "cut" is a stream that ended with neither `end` nor `error` and cannot be taken up again: the text may be
 // incomplete, so it is never shown as a success.
 
+/** @import { Call, Problem } from "./client.js" */
+/** @import { Bytes, SseItem } from "./sse.js" */
+
 import { Meter } from "./meter.js";
 
+/** @type {ReadonlySet<State>} */
 const OVER = new Set(["finished", "stopped", "failed", "cut"]);
 
 /**
@@ -23,20 +27,46 @@ const OVER = new Set(["finished", "stopped", "failed", "cut"]);
  * @property {number} size   bytes
  * @property {string} data
  * @property {string | null} content  the text in it, where it has one
- * @property {Uint8Array} raw
+ * @property {Bytes} raw
+ * @property {boolean} skipped  its number does not follow the one before
+ * @property {number | null} expected  the number that would; null for what has none
+ */
+
+/** @typedef {"finished" | "stopped" | "failed" | "cut"} Outcome */
+/** @typedef {"connecting" | "waiting" | "streaming" | "lost" | Outcome} State */
+
+/**
+ * What went wrong: the stream said so, the service refused, it cannot be reached, the response is no stream,
+ * an event is missing, or the stream ended too early (`cause`: why it could not be taken up again).
+ * @typedef {Wire.Error & {kind: "event"}} EventFailure
+ * @typedef {{kind: "problem", problem: Problem}} ProblemFailure
+ * @typedef {{kind: "network", message: string}} NetworkFailure
+ * @typedef {{kind: "content", contentType: string}} ContentFailure
+ * @typedef {{kind: "gap", expected: number | null, got: string}} GapFailure
+ * @typedef {{kind: "cut", cause: Failure | null}} CutFailure
+ * @typedef {EventFailure | ProblemFailure | NetworkFailure | ContentFailure | GapFailure | CutFailure} Failure
  */
 
 export class Run {
+  /** @type {State} */
   state = "connecting";
+  /** @type {string | null} */
   model = null;
+  /** @type {string | null} */
   conversationId = null;
+  /** @type {boolean | null} */
   saved = null; // whether the answer was stored; null where nothing was to be
   answer = "";
   thinking = "";
+  /** @type {string | null} */
   finishReason = null;
+  /** @type {Wire.Usage | null} */
   usage = null;
-  failure = null; // what went wrong: {kind: "event" | "problem" | "network" | "cut" | "gap" | "content", ...}
+  /** @type {Failure | null} */
+  failure = null;
+  /** @type {Wire.Receipt | null} */
   receipt = null;
+  /** @type {Error | null} */
   stopFailure = null;
   stopping = false;
   delivering = false; // the stop has not reached the service yet, and is sent again
@@ -45,7 +75,7 @@ export class Run {
 
   /**
    * @param {string} id
-   * @param {object} request what is sent, for the curl of it
+   * @param {Call} request what is sent, for the curl of it
    * @param {boolean} resumed it was started before, or elsewhere: this page reads it from its first event
    * @param {number} now the clock's milliseconds at the request
    */
@@ -72,6 +102,8 @@ export class Run {
 
   /**
    * A response's headers are here.
+   * @param {string | null} runId the id in them
+   * @param {number} now
    * @returns {StreamRecord[]} a mark for the inspector, where an earlier connection had brought events
    */
   opened(runId, now) {
@@ -90,65 +122,80 @@ export class Run {
 
   /**
    * Take what one read brought.
-   * @param {import("./sse.js").SseItem[]} items
+   * @param {SseItem[]} items
    * @param {number} bytes how many bytes the read brought
    * @param {number} now
    * @returns {StreamRecord[]}
    */
   receive(items, bytes, now) {
-    this.meter.read(bytes, now);
+    this.meter.read(bytes);
     return items.map((item) => this.#item(item, now)).filter((record) => record !== null);
   }
 
+  /**
+   * @param {SseItem} item
+   * @param {number} now
+   */
   #item(item, now) {
     if (item.kind === "comment") return this.meter.record("comment", item, now);
     if (this.meter.has(item.id)) return null;
     const event = parse(item.data);
     const type = typeof event?.type === "string" ? event.type : "?";
     const record = this.meter.record(type, item, now);
-    if (typeof event?.content === "string") record.content = event.content;
+    if (event !== null && "content" in event && typeof event.content === "string") record.content = event.content;
     if (record.skipped) this.refused({ kind: "gap", expected: record.expected, got: item.id }, now);
-    if (!this.over) this.#event(type, event, now);
+    if (!this.over && event !== null) this.#event(event, now);
     return record;
   }
 
-  #event(type, event, now) {
-    if (type === "start") {
+  /**
+   * @param {Wire.Event} event
+   * @param {number} now
+   */
+  #event(event, now) {
+    if (event.type === "start") {
       this.model = event.model ?? null;
       this.conversationId = event.conversationId ?? null;
-    } else if (type === "chunk" || type === "reasoning") {
+    } else if (event.type === "chunk" || event.type === "reasoning") {
       const text = typeof event.content === "string" ? event.content : "";
-      if (type === "chunk") this.answer += text;
+      if (event.type === "chunk") this.answer += text;
       else this.thinking += text;
       if (text === "") return;
       this.state = "streaming";
       this.meter.content(text, now);
-    } else if (type === "end") {
+    } else if (event.type === "end") {
       this.finishReason = event.finishReason ?? null;
       this.usage = event.usage ?? null;
       this.saved = event.saved ?? null;
       this.#close(this.finishReason === "stopped" ? "stopped" : "finished", now);
-    } else if (type === "error") {
+    } else if (event.type === "error") {
       this.failure = { ...event, kind: "event" };
       this.saved = event.saved ?? null;
       this.#close("failed", now);
     }
   }
 
-  /** Nothing more will be read. */
+  /**
+   * Nothing more will be read.
+   * @param {number} now
+   */
   ended(now) {
     if (this.over) return;
     if (this.stoppedByUser) this.#close("stopped", now);
     else {
-      this.failure = { kind: "cut" };
+      this.failure = { kind: "cut", cause: null };
       this.#close("cut", now);
     }
   }
 
-  /** The request or the connection failed for good. Where events had come, that is a cut. */
+  /**
+   * The request or the connection failed for good. Where events had come, that is a cut.
+   * @param {Failure} failure
+   * @param {number} now
+   */
   refused(failure, now) {
     if (this.over) return;
-    if (failure.problem?.code === "stopped_before_start") this.abandon(now);
+    if (failure.kind === "problem" && failure.problem.code === "stopped_before_start") this.abandon(now);
     else if (this.stoppedByUser) this.#close("stopped", now);
     else if (this.meter.events === 0 || failure.kind === "gap") {
       this.failure = failure;
@@ -159,14 +206,22 @@ export class Run {
     }
   }
 
-  /** The user stopped before the service knew the run: it will not start it any more. */
+  /**
+   * The user stopped before the service knew the run: it will not start it any more.
+   * @param {number} now
+   */
   abandon(now) {
     this.abandoned = true;
     this.delivering = false;
     if (!this.over) this.#close("stopped", now);
   }
 
-  /** The service refused to stop the run, or (`again`: it is tried again) could not be reached. */
+  /**
+   * The service refused to stop the run, or could not be reached.
+   * @param {Error} error
+   * @param {boolean} again it is tried again
+   * @param {number} now
+   */
   stopFailed(error, again, now) {
     this.stopFailure = error;
     this.stopping = false;
@@ -176,7 +231,10 @@ export class Run {
     this.#close("stopped", now);
   }
 
-  /** The stop's receipt. The stream's own end may come before or after it. */
+  /**
+   * The stop's receipt. The stream's own end may come before or after it.
+   * @param {Wire.Receipt} receipt
+   */
   stopped(receipt) {
     this.receipt = receipt;
     this.stopFailure = null;
@@ -185,6 +243,10 @@ export class Run {
     this.usage ??= receipt.usage ?? null;
   }
 
+  /**
+   * @param {Outcome} state
+   * @param {number} now
+   */
   #close(state, now) {
     this.state = state;
     this.stopping = false;
@@ -192,6 +254,11 @@ export class Run {
   }
 }
 
+/**
+ * An event's data; null where it is no JSON object. The service's word is taken for what is in it.
+ * @param {string} data
+ * @returns {Wire.Event | null}
+ */
 function parse(data) {
   try {
     const value = JSON.parse(data);

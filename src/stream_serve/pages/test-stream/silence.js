@@ -2,6 +2,11 @@
 // say for a while, so a longer silence means that the connection is gone and nobody said so. Where the
 // browser went offline or came back, a connection that still works has a moment to show it.
 
+/**
+ * Milliseconds of silence that are borne: before the response, in it, and after the network changed.
+ * @typedef {{opening: number, open: number, doubt: number}} Patience
+ */
+
 const LOOK = 1000; // milliseconds between two looks at the clock
 
 /** The connection was silent for too long. */
@@ -20,8 +25,7 @@ export class Silence {
   #doubt;
 
   /**
-   * @param {{opening: number, open: number, doubt: number}} patience milliseconds of silence: before the
-   *   response, in it, and after the network changed
+   * @param {Patience} patience
    * @param {() => void} broken called once, at most
    */
   constructor(patience, broken) {

@@ -11,13 +11,15 @@ const COLON = 58;
 const SPACE = 32;
 const BOM = [0xef, 0xbb, 0xbf];
 
+/** @typedef {Uint8Array<ArrayBuffer>} Bytes  as one read brings them */
+
 /**
  * @typedef {object} SseItem
  * @property {'event' | 'comment'} kind
  * @property {string} id     the last event id in force ("" when there was none yet)
  * @property {string} event  the event's name, "message" unless the stream said otherwise
  * @property {string} data   the data lines joined with LF; for a comment its text
- * @property {Uint8Array} raw  the bytes as they came, with the empty line that closed them
+ * @property {Bytes} raw  the bytes as they came, with the empty line that closed them
  * @property {number} size   bytes on the wire
  */
 
@@ -34,6 +36,7 @@ export class SseParser {
   #decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   #id = "";
   #event = "";
+  /** @type {string[]} */
   #data = [];
 
   /**
@@ -43,6 +46,7 @@ export class SseParser {
    */
   push(bytes) {
     this.#append(bytes);
+    /** @type {SseItem[]} */
     const items = [];
     while (this.#scan < this.#length) {
       const byte = this.#bytes[this.#scan++];
@@ -64,6 +68,7 @@ export class SseParser {
     return items;
   }
 
+  /** @param {Uint8Array} bytes */
   #append(bytes) {
     if (this.#mark > 0) {
       this.#bytes.copyWithin(0, this.#mark, this.#length);
@@ -82,6 +87,11 @@ export class SseParser {
     this.#length = needed;
   }
 
+  /**
+   * @param {number} start
+   * @param {number} end
+   * @param {SseItem[]} items
+   */
   #take(start, end, items) {
     if (this.#atStart) {
       this.#atStart = false;
@@ -105,6 +115,7 @@ export class SseParser {
     else if (name === "id" && !value.includes("\0")) this.#id = value;
   }
 
+  /** @param {SseItem[]} items */
   #dispatch(items) {
     this.#gathering = false;
     if (this.#data.length > 0) this.#emit("event", this.#data.join("\n"), items);
@@ -113,13 +124,21 @@ export class SseParser {
     this.#event = "";
   }
 
+  /**
+   * @param {SseItem["kind"]} kind
+   * @param {string} data
+   * @param {SseItem[]} items
+   */
   #emit(kind, data, items) {
     const raw = this.#bytes.slice(this.#mark, this.#scan);
     this.#mark = this.#scan;
     items.push({ kind, id: this.#id, event: (kind === "event" && this.#event) || "message", data, raw, size: raw.length });
   }
 
-  // Line ends that belong to no event: given to the item just before them, where it is still at hand.
+  /**
+   * Line ends that belong to no event: given to the item just before them, where it is still at hand.
+   * @param {SseItem[]} items
+   */
   #closed(items) {
     if (this.#gathering) return;
     const last = items.at(-1);
@@ -136,6 +155,7 @@ export class SseParser {
     this.#mark = this.#scan;
   }
 
+  /** @param {Uint8Array} bytes */
   #decode(bytes) {
     return this.#decoder.decode(bytes);
   }

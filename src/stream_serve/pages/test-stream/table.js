@@ -1,7 +1,9 @@
 // The table of events. Every event is counted; only the latest rows stay in the page, so that it is as
 // quick with twenty thousand events as with twenty.
 
-import { byId, EndKeeper, make, put } from "./element.js";
+/** @import { StreamRecord } from "./run.js" */
+
+import { around, byId, EndKeeper, every, make, present, put, within } from "./element.js";
 import { number, text } from "./text.js";
 
 const ROWS = 500;
@@ -12,9 +14,11 @@ const KNOWN = new Set(["start", "reasoning", "chunk", "end", "error", "comment",
 
 export class EventTable {
   #body = byId("events");
-  #template = byId("event-row").content.firstElementChild;
+  #template = within(byId("event-row", HTMLTemplateElement).content, "tr", HTMLTableRowElement);
   #end = new EndKeeper(byId("events-scroll"));
+  /** @type {WeakMap<HTMLButtonElement, StreamRecord>} */
   #records = new WeakMap();
+  /** @type {StreamRecord[]} */
   #waiting = [];
   #total = 0;
   #skips = 0;
@@ -22,7 +26,7 @@ export class EventTable {
 
   constructor() {
     this.#body.addEventListener("click", (event) => {
-      const button = event.target.closest("button");
+      const button = around(event, "button", HTMLButtonElement);
       if (button !== null) this.#toggle(button);
     });
     this.#body.addEventListener("keydown", (event) => this.#move(event));
@@ -37,7 +41,7 @@ export class EventTable {
     this.words();
   }
 
-  /** @param {import("./run.js").StreamRecord[]} records */
+  /** @param {StreamRecord[]} records */
   add(records) {
     this.#total += records.length;
     for (const record of records) {
@@ -47,7 +51,12 @@ export class EventTable {
     if (this.#waiting.length > ROWS * 2) this.#waiting = this.#waiting.slice(-ROWS);
   }
 
-  /** Draw what was added. @returns {boolean} false when there is more to draw in a later frame */
+  /**
+   * Draw what was added.
+   * @param {number} now
+   * @param {boolean} atOnce leave nothing for a later frame
+   * @returns {boolean} false when there is more to draw in a later frame
+   */
   show(now, atOnce) {
     if (this.#waiting.length === 0) return true;
     if (!atOnce && this.#waiting.length > FLOOD && now - this.#drawn < DRAW_EVERY) return false;
@@ -57,7 +66,7 @@ export class EventTable {
     this.#waiting = [];
     this.#trim(ROWS - fresh.childElementCount);
     this.#body.append(fresh);
-    if (this.#body.querySelector('button[tabindex="0"]') === null) this.#body.querySelector("button").tabIndex = 0;
+    if (this.#body.querySelector('button[tabindex="0"]') === null) within(this.#body, "button", HTMLButtonElement).tabIndex = 0;
     this.words();
     this.#end.keep();
     return true;
@@ -73,6 +82,7 @@ export class EventTable {
     put(byId("events-skipped"), text("eventsSkipped", { count: number(this.#skips) }));
   }
 
+  /** @param {number} keep */
   #trim(keep) {
     const surplus = this.#body.childElementCount - Math.max(0, keep);
     if (surplus <= 0) return;
@@ -82,63 +92,77 @@ export class EventTable {
       return;
     }
     const range = document.createRange();
-    range.setStartBefore(rows[0]);
-    range.setEndAfter(rows[surplus - 1]);
+    range.setStartBefore(present(rows[0], "row"));
+    range.setEndAfter(present(rows[surplus - 1], "row"));
     range.deleteContents();
   }
 
+  /** @param {StreamRecord} record */
   #row(record) {
-    const row = this.#template.cloneNode(true);
-    const [id, type, time, gap, size, data] = row.children;
+    const row = /** @type {HTMLTableRowElement} */ (this.#template.cloneNode(true));
+    /** @param {number} index */
+    const cell = (index) => present(row.cells[index], "cell");
+    const id = cell(0);
     id.textContent = record.id;
-    type.firstElementChild.textContent = record.type;
+    present(cell(1).firstElementChild, "type").textContent = record.type;
     row.dataset.type = KNOWN.has(record.type) ? record.type : "other";
-    time.textContent = record.at.toFixed(1);
-    gap.textContent = record.gap.toFixed(1);
-    size.textContent = String(record.size);
+    cell(2).textContent = record.at.toFixed(1);
+    cell(3).textContent = record.gap.toFixed(1);
+    cell(4).textContent = String(record.size);
     if (record.skipped) {
       row.classList.add("skipped");
       id.title = text("skipped");
     }
-    const button = data.firstElementChild;
+    const button = within(cell(5), "button", HTMLButtonElement);
     button.textContent = shorten(record.content === null ? record.data : JSON.stringify(record.content)) || "\u00a0";
     this.#records.set(button, record);
     return row;
   }
 
-  // An open row shows the event as it came over the wire.
+  /**
+   * An open row shows the event as it came over the wire.
+   * @param {HTMLButtonElement} button
+   */
   #toggle(button) {
-    if (this.#records.get(button).size === 0) return; // a mark of the page's own
+    const record = present(this.#records.get(button), "record of this row");
+    if (record.size === 0) return; // a mark of the page's own
     const open = button.getAttribute("aria-expanded") !== "true";
     button.setAttribute("aria-expanded", String(open));
-    button.closest("tr").classList.toggle("open", open);
-    button.parentElement.querySelector("pre")?.remove();
-    if (open) button.after(make("pre", "wire", new TextDecoder().decode(this.#records.get(button).raw).trimEnd()));
+    button.closest("tr")?.classList.toggle("open", open);
+    button.parentElement?.querySelector("pre")?.remove();
+    if (open) button.after(make("pre", "wire", new TextDecoder().decode(record.raw).trimEnd()));
     this.#rove(button);
   }
 
-  // One stop for the Tab key; the arrow keys go from row to row.
+  /**
+   * One stop for the Tab key; the arrow keys go from row to row.
+   * @param {KeyboardEvent} event
+   */
   #move(event) {
-    const row = event.target.closest("tr");
-    const to = {
+    const row = around(event, "tr", HTMLTableRowElement);
+    /** @type {Record<string, Element | null | undefined>} */
+    const rows = {
       ArrowDown: row?.nextElementSibling,
       ArrowUp: row?.previousElementSibling,
       Home: this.#body.firstElementChild,
       End: this.#body.lastElementChild,
-    }[event.key];
+    };
+    const to = rows[event.key];
     if (!to) return;
     event.preventDefault();
-    const button = to.querySelector("button");
+    const button = within(to, "button", HTMLButtonElement);
     this.#rove(button);
     button.focus();
   }
 
+  /** @param {HTMLButtonElement} button */
   #rove(button) {
-    for (const other of this.#body.querySelectorAll('button[tabindex="0"]')) other.tabIndex = -1;
+    for (const other of every(this.#body, 'button[tabindex="0"]', HTMLButtonElement)) other.tabIndex = -1;
     button.tabIndex = 0;
   }
 }
 
+/** @param {string} words */
 function shorten(words) {
   return words.length > PREVIEW ? `${words.slice(0, PREVIEW)}…` : words;
 }

@@ -1,5 +1,7 @@
 // The page's words in its two languages, and the choice between them.
 
+import { every } from "./element.js";
+
 const STORED_AS = "stream-serve.language";
 
 const CHINESE = {
@@ -162,6 +164,11 @@ const CHINESE = {
   status_503: "服务暂时不可用。",
 };
 
+/** @typedef {typeof CHINESE} Words  one for each key, in every language */
+/** @typedef {"closed" | "error" | "outcome" | "problem" | "reason" | "saved" | "source" | "status"} Family */
+/** @typedef {keyof Words | `${Family}_${string}`} Key  a key of a family may be one that has no words */
+
+/** @type {Words} */
 const ENGLISH = {
   tag: "en",
   title: "stream-serve · Stream debugger",
@@ -323,9 +330,21 @@ const ENGLISH = {
 };
 
 const LANGUAGES = { zh: CHINESE, en: ENGLISH };
+/** @typedef {keyof typeof LANGUAGES} Language */
 let current = ENGLISH;
 
-/** The remembered language, else the first of the browser's that the page speaks, else English. */
+/**
+ * @param {string} name
+ * @returns {name is Language}
+ */
+function isLanguage(name) {
+  return Object.hasOwn(LANGUAGES, name);
+}
+
+/**
+ * The remembered language, else the first of the browser's that the page speaks, else English.
+ * @returns {Language}
+ */
 export function preferredLanguage() {
   let stored = null;
   try {
@@ -333,12 +352,15 @@ export function preferredLanguage() {
   } catch {
     // Storage is switched off: the choice then lasts as long as the page.
   }
-  if (stored !== null && Object.hasOwn(LANGUAGES, stored)) return stored;
-  const spoken = navigator.languages.map((tag) => tag.toLowerCase().split("-")[0]);
-  return spoken.find((name) => Object.hasOwn(LANGUAGES, name)) ?? "en";
+  if (stored !== null && isLanguage(stored)) return stored;
+  const spoken = navigator.languages.map((tag) => tag.toLowerCase().split("-")[0] ?? "");
+  return spoken.find(isLanguage) ?? "en";
 }
 
-/** Speak this language from now on; `remember` it for the next visit. */
+/**
+ * Speak this language from now on; `remember` it for the next visit.
+ * @param {Language} name
+ */
 export function setLanguage(name, remember = false) {
   current = LANGUAGES[name];
   document.documentElement.lang = current.tag;
@@ -352,31 +374,62 @@ export function setLanguage(name, remember = false) {
   }
 }
 
-/** The words for a key, with `{name}` replaced; "" for a key that is not there. */
+/**
+ * The words for a key, with `{name}` replaced; "" for a key that is not there.
+ * @param {Key} key
+ * @param {Record<string, unknown>} values
+ */
 export function text(key, values = {}) {
-  const words = Object.hasOwn(current, key) ? current[key] : "";
-  return words.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
+  return wordsFor(key).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ""));
 }
 
-/** A number as the language writes it. */
+/**
+ * The words that an element's `data-text` names; "" where it names none.
+ * @param {HTMLElement} element
+ */
+export function ownText(element) {
+  return wordsFor(element.dataset.text);
+}
+
+/** @param {string | undefined} key */
+function wordsFor(key) {
+  /** @type {Record<string, string>} */
+  const all = current;
+  return (key !== undefined && Object.hasOwn(all, key) && all[key]) || "";
+}
+
+/**
+ * A number as the language writes it.
+ * @param {number} value
+ */
 export function number(value, digits = 0) {
   return value.toLocaleString(current.tag, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** Milliseconds as a person reads them. */
+/**
+ * Milliseconds as a person reads them.
+ * @param {number} ms
+ */
 export function duration(ms) {
   if (ms < 1000) return text("ms", { value: number(ms, ms < 100 ? 1 : 0) });
   return text("s", { value: number(ms / 1000, 2) });
 }
 
-/** Bytes as a person reads them. */
+/**
+ * Bytes as a person reads them.
+ * @param {number} bytes
+ */
 export function size(bytes) {
   if (bytes < 1024) return `${number(bytes)} B`;
   if (bytes < 1024 * 1024) return `${number(bytes / 1024, 1)} KiB`;
   return `${number(bytes / (1024 * 1024), 1)} MiB`;
 }
 
-/** Put words with `code` in them into an element, as text and <code> elements. */
+/**
+ * Put words with `code` in them into an element, as text and <code> elements.
+ * @param {HTMLElement} element
+ * @param {string} words
+ */
 function write(element, words) {
   const parts = words.split("`").map((part, index) => {
     if (index % 2 === 0) return document.createTextNode(part);
@@ -387,8 +440,13 @@ function write(element, words) {
   element.replaceChildren(...parts);
 }
 
+/** @param {HTMLElement} root */
 function translate(root) {
-  for (const element of root.querySelectorAll("[data-text]")) write(element, text(element.dataset.text));
-  for (const element of root.querySelectorAll("[data-text-placeholder]")) element.placeholder = text(element.dataset.textPlaceholder);
-  for (const element of root.querySelectorAll("[data-text-label]")) element.setAttribute("aria-label", text(element.dataset.textLabel));
+  for (const element of every(root, "[data-text]", HTMLElement)) write(element, ownText(element));
+  for (const element of every(root, "[data-text-placeholder]", HTMLTextAreaElement)) {
+    element.placeholder = wordsFor(element.dataset.textPlaceholder);
+  }
+  for (const element of every(root, "[data-text-label]", HTMLElement)) {
+    element.setAttribute("aria-label", wordsFor(element.dataset.textLabel));
+  }
 }
