@@ -9,24 +9,36 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from stream_serve.testing import ScriptedUpstream
 from support.redis import Redis, shared_server
 from support.service import Service
+from support.simulated import SimulatedLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
     from pathlib import Path
 
 
+# What an example or its making takes in seconds says something about the machine only.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
+
+
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run on uvloop, as the server does; tests marked `both_loops` on asyncio's own, too."""
-    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
-        "uvloop": uvloop.new_event_loop
-    }
-    if item.get_closest_marker("both_loops") is not None:
+    """Run on uvloop, as the server does; tests marked `both_loops` on asyncio's own, too, and those
+    marked `simulated_time` on a loop that never waits, and only there unless they have both marks."""
+    factories: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {}
+    both = item.get_closest_marker("both_loops") is not None
+    simulated = item.get_closest_marker("simulated_time") is not None
+    if simulated:
+        factories["simulated"] = SimulatedLoop
+    if both or not simulated:
+        factories["uvloop"] = uvloop.new_event_loop
+    if both:
         factories["asyncio"] = asyncio.new_event_loop
     return factories
 

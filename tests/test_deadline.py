@@ -1,4 +1,8 @@
-"""The deadline: it expires, it moves, and it never takes somebody else's cancellation for its own."""
+"""The deadline: it expires, it moves, and it never takes somebody else's cancellation for its own.
+
+All of it runs in simulated time, to the very instant. What no delay of the machine can change runs on
+the loops of the service as well.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,11 @@ from contextlib import suppress
 import pytest
 
 from stream_serve.deadline import Deadline
+from support.simulated import SimulatedLoop
 
-pytestmark = pytest.mark.both_loops
+pytestmark = pytest.mark.simulated_time
 
-SOON = 0.005
+SOON = 1 / 256
 LONG = 3600.0
 
 
@@ -30,9 +35,15 @@ async def outlast(seconds: float) -> None:
 
 def stall(seconds: float) -> None:
     """Keep the loop from running, so that all timers due meanwhile fire in its next step."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        pass
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, SimulatedLoop):
+        loop.advance(seconds)
+    else:
+        time.sleep(seconds)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def cancelling() -> int:
@@ -41,6 +52,7 @@ def cancelling() -> int:
     return task.cancelling()
 
 
+@pytest.mark.both_loops
 async def test_silence_past_the_deadline_is_a_timeout() -> None:
     deadline = Deadline(SOON)
     with pytest.raises(TimeoutError):
@@ -50,18 +62,21 @@ async def test_silence_past_the_deadline_is_a_timeout() -> None:
     assert cancelling() == 0
 
 
+@pytest.mark.both_loops
 async def test_a_deadline_of_no_time_at_all_expires_at_the_first_wait() -> None:
     with pytest.raises(TimeoutError):
         async with Deadline(0):
             await forever()
 
 
+@pytest.mark.both_loops
 async def test_what_ends_in_time_ends_without_a_timeout() -> None:
     async with Deadline(LONG) as deadline:
         await asyncio.sleep(0)
     assert not deadline.expired
 
 
+@pytest.mark.both_loops
 async def test_a_deadline_moved_later_does_not_expire_at_its_first_time() -> None:
     async with Deadline(SOON) as deadline:
         deadline.move(LONG)
@@ -78,11 +93,14 @@ async def test_a_deadline_moved_later_still_expires_and_not_before_its_new_time(
             asyncio.get_running_loop().call_later(3 * SOON, passed.append, "the half")
             await forever()
 
+    began = now()
     with pytest.raises(TimeoutError):
         await work()
     assert passed == ["the half"]
+    assert now() == began + 6 * SOON
 
 
+@pytest.mark.both_loops
 async def test_a_deadline_moved_earlier_expires_at_its_new_time() -> None:
     async def work() -> None:
         async with Deadline(LONG) as deadline:
@@ -93,6 +111,7 @@ async def test_a_deadline_moved_earlier_expires_at_its_new_time() -> None:
         await work()
 
 
+@pytest.mark.both_loops
 async def test_a_deadline_moved_earlier_and_later_again_keeps_its_last_time() -> None:
     async with Deadline(LONG) as deadline:
         deadline.move(SOON)
@@ -104,6 +123,7 @@ async def test_a_deadline_moved_earlier_and_later_again_keeps_its_last_time() ->
     assert not deadline.expired
 
 
+@pytest.mark.both_loops
 async def test_a_deadline_that_every_token_moves_expires_only_after_the_last_one() -> None:
     tokens: list[int] = []
 
@@ -121,6 +141,43 @@ async def test_a_deadline_that_every_token_moves_expires_only_after_the_last_one
     assert len(tokens) == 1000
 
 
+async def test_tokens_that_come_in_time_put_the_expiry_off_until_the_last_one_is_old_enough() -> (
+    None
+):
+    tokens: list[int] = []
+
+    async def work() -> None:
+        async with Deadline(SOON) as deadline:
+            for token in range(1000):
+                await asyncio.sleep(SOON / 2)
+                deadline.move(SOON)
+                tokens.append(token)
+            await forever()
+
+    began = now()
+    with pytest.raises(TimeoutError):
+        await work()
+    assert len(tokens) == 1000
+    assert now() == began + 1000 * SOON / 2 + SOON
+
+
+@pytest.mark.parametrize(
+    "moves", [[], [SOON / 4], [SOON / 2, SOON / 4], [LONG, SOON / 4], [4 * SOON], [0], [LONG]]
+)
+async def test_a_deadline_expires_at_the_very_instant_of_its_last_move(moves: list[float]) -> None:
+    async def work() -> None:
+        async with Deadline(SOON) as deadline:
+            for seconds in moves:
+                deadline.move(seconds)
+            await forever()
+
+    began = now()
+    with pytest.raises(TimeoutError):
+        await work()
+    assert now() == began + [SOON, *moves][-1]
+
+
+@pytest.mark.both_loops
 async def test_a_deadline_may_be_moved_before_it_is_entered() -> None:
     deadline = Deadline(LONG)
     deadline.move(SOON)
@@ -129,6 +186,7 @@ async def test_a_deadline_may_be_moved_before_it_is_entered() -> None:
             await forever()
 
 
+@pytest.mark.both_loops
 async def test_a_cancellation_from_outside_passes_through_unchanged() -> None:
     waiting = asyncio.Event()
 
@@ -145,6 +203,7 @@ async def test_a_cancellation_from_outside_passes_through_unchanged() -> None:
     assert task.cancelled()
 
 
+@pytest.mark.both_loops
 async def test_a_cancellation_in_the_same_instant_as_the_expiry_wins() -> None:
     deadlines: list[Deadline] = []
 
@@ -164,6 +223,7 @@ async def test_a_cancellation_in_the_same_instant_as_the_expiry_wins() -> None:
     assert deadlines[0].expired
 
 
+@pytest.mark.both_loops
 async def test_a_cancellation_after_the_expiry_wins() -> None:
     expired = asyncio.Event()
 
@@ -183,6 +243,7 @@ async def test_a_cancellation_after_the_expiry_wins() -> None:
     assert task.cancelled()
 
 
+@pytest.mark.both_loops
 async def test_an_expiry_while_a_cancelled_task_cleans_up_does_not_hide_the_cancellation() -> None:
     waiting = asyncio.Event()
 
@@ -203,6 +264,7 @@ async def test_an_expiry_while_a_cancelled_task_cleans_up_does_not_hide_the_canc
     assert task.cancelled()
 
 
+@pytest.mark.both_loops
 async def test_a_task_that_is_being_cancelled_can_use_a_deadline_for_its_clean_up() -> None:
     waiting = asyncio.Event()
     cleaned: list[str] = []
@@ -226,6 +288,7 @@ async def test_a_task_that_is_being_cancelled_can_use_a_deadline_for_its_clean_u
     assert cleaned == ["gave up"]
 
 
+@pytest.mark.both_loops
 async def test_a_timeout_around_it_that_comes_together_with_it_is_the_outer_ones() -> None:
     inner_passed_on: list[str] = []
 
@@ -245,6 +308,7 @@ async def test_a_timeout_around_it_that_comes_together_with_it_is_the_outer_ones
     assert cancelling() == 0
 
 
+@pytest.mark.both_loops
 async def test_an_error_of_the_block_is_not_replaced_by_the_timeout() -> None:
     async def work() -> None:
         async with Deadline(SOON):
@@ -258,6 +322,7 @@ async def test_an_error_of_the_block_is_not_replaced_by_the_timeout() -> None:
     assert cancelling() == 0
 
 
+@pytest.mark.both_loops
 async def test_a_timeout_error_of_the_blocks_own_is_not_taken_for_the_deadline() -> None:
     own, deadline = TimeoutError("mine"), Deadline(LONG)
     with pytest.raises(TimeoutError) as caught:
@@ -267,6 +332,7 @@ async def test_a_timeout_error_of_the_blocks_own_is_not_taken_for_the_deadline()
     assert not deadline.expired
 
 
+@pytest.mark.both_loops
 async def test_a_block_that_ends_well_in_spite_of_the_expiry_has_ended_well() -> None:
     async with Deadline(SOON) as deadline:
         with suppress(asyncio.CancelledError):
@@ -276,6 +342,7 @@ async def test_a_block_that_ends_well_in_spite_of_the_expiry_has_ended_well() ->
     await asyncio.sleep(0)
 
 
+@pytest.mark.both_loops
 async def test_nothing_fires_after_the_block_was_left() -> None:
     async with Deadline(SOON):
         pass
@@ -303,6 +370,7 @@ async def test_a_timer_that_has_set_itself_again_does_not_outlive_the_block() ->
     assert not deadline.expired
 
 
+@pytest.mark.both_loops
 async def test_moving_a_deadline_that_has_expired_does_not_bring_a_second_expiry() -> None:
     outlasted: list[str] = []
 
