@@ -1,58 +1,76 @@
-"""The README's examples, run as they stand, in both languages."""
+"""The examples of the pages, run as they stand, in both languages."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-from pydantic_core import PydanticUndefined
 
-from stream_serve.settings import Settings
-from stream_serve.testing import ANSWER
+from stream_serve.testing import ANSWER, unused_port
 from support.browser import browser
 from support.client import ask
+from support.pages import READMES, ROOT, blocks, pair
+from support.proxy import Proxy
+from support.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import aiohttp
 
     from stream_serve.testing import ScriptedUpstream
-    from support.service import Service
 
-ROOT = Path(__file__).parent.parent.parent
-READMES = ["README.md", "README.zh-CN.md"]
+KEY: Final = "canary-key-of-a-caller"
 
-pytestmark = pytest.mark.parametrize("readme", READMES)
-
-
-def blocks(readme: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / readme).read_text(), re.DOTALL)
+on_readme = pytest.mark.parametrize("readme", READMES)
+on_api = pytest.mark.parametrize("page", pair("api"))
+on_testing = pytest.mark.parametrize("page", pair("testing"))
 
 
-async def shell(script: str, **environment: str) -> str:
-    process = await asyncio.create_subprocess_exec(
+@pytest.fixture
+async def keyed(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
+    """The service, with a key."""
+    async with Service(upstream_url=upstream.url, api_keys=KEY) as running:
+        yield running
+
+
+async def start(script: str, **environment: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
         "bash",
         "-euo",
         "pipefail",
         "-c",
         script,
         env={**os.environ, **environment},
+        cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def shell(script: str, **environment: str) -> str:
+    process = await start(script, **environment)
     async with asyncio.timeout(30):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
 
 
+def curls(page: str) -> list[str]:
+    return [block for block in blocks(page, "bash") if "curl" in block]
+
+
+# The first page
+
+
+@on_readme
 async def test_the_curl_examples_work(
     service: Service, client: aiohttp.ClientSession, readme: str
 ) -> None:
-    examples = [block for block in blocks(readme, "bash") if "curl" in block]
+    examples = curls(readme)
     assert len(examples) == 4
     chat, stop, resume, converse = (
         example.replace("http://localhost:3000", service.url) for example in examples
@@ -72,12 +90,44 @@ async def test_the_curl_examples_work(
     assert '"saved":true' in kept
 
 
-async def test_the_browser_example_works(service: Service, readme: str) -> None:
-    example = blocks(readme, "js")[0]
+@on_readme
+async def test_the_question_in_the_terminal_is_answered(
+    upstream: ScriptedUpstream, readme: str
+) -> None:
+    (example,) = re.findall(r"^\| `(.* chat .*)` \|", (ROOT / readme).read_text(), re.MULTILINE)
+    said = await shell(
+        example,
+        STREAM_SERVE_UPSTREAM_URL=upstream.url,
+        STREAM_SERVE_UPSTREAM_API_KEY="canary",
+        STREAM_SERVE_MODEL="answer",
+    )
+    assert ANSWER in said
+
+
+@on_readme
+def test_the_event_example_is_what_the_service_sends(readme: str) -> None:
+    (example,) = (block for block in blocks(readme, "text") if "data:" in block)
+    kinds = re.findall(r'"type":"(\w+)"', example)
+    assert kinds == ["start", "chunk", "chunk", "end"]
+
+
+# The page on the API
+
+
+@on_api
+async def test_the_curl_example_with_a_key_works(keyed: Service, page: str) -> None:
+    (example,) = curls(page)
+    answer = await shell(example.replace("http://localhost:3000", keyed.url), API_KEY=KEY)
+    assert 'data: {"type":"end"' in answer
+
+
+@on_api
+async def test_the_browser_example_works(service: Service, page: str) -> None:
+    example = blocks(page, "js")[0]
     async with browser() as open_page:
-        page = await open_page()
-        await page.goto(f"{service.url}/test-stream.html")
-        result = await page.evaluate(
+        tab = await open_page()
+        await tab.goto(f"{service.url}/test-stream.html")
+        result = await tab.evaluate(
             f"""async () => {{
                 {example}
                 let text = "";
@@ -88,14 +138,15 @@ async def test_the_browser_example_works(service: Service, readme: str) -> None:
     assert result == [ANSWER, "stop"]
 
 
+@on_api
 async def test_aborting_the_browser_example_stops_the_generation(
-    upstream: ScriptedUpstream, service: Service, readme: str
+    upstream: ScriptedUpstream, service: Service, page: str
 ) -> None:
-    example = blocks(readme, "js")[0].replace("{ message }", '{ message, model: "hang-mid" }')
+    example = blocks(page, "js")[0].replace("{ message }", '{ message, model: "hang-mid" }')
     async with browser() as open_page:
-        page = await open_page()
-        await page.goto(f"{service.url}/test-stream.html")
-        name = await page.evaluate(
+        tab = await open_page()
+        await tab.goto(f"{service.url}/test-stream.html")
+        name = await tab.evaluate(
             f"""async () => {{
                 {example}
                 const controller = new AbortController();
@@ -110,17 +161,18 @@ async def test_aborting_the_browser_example_stops_the_generation(
         await upstream.wait_for(lambda record: record.closed_by == "peer")
 
 
+@on_api
 async def test_following_with_an_eventsource_works(
-    service: Service, client: aiohttp.ClientSession, readme: str
+    service: Service, client: aiohttp.ClientSession, page: str
 ) -> None:
-    example = blocks(readme, "js")[1]
+    example = blocks(page, "js")[1]
     async with (
         ask(client, service.url, model="answer?interval=0.005") as stream,
         browser() as open_page,
     ):
-        page = await open_page()
-        await page.goto(f"{service.url}/test-stream.html")
-        result = await page.evaluate(
+        tab = await open_page()
+        await tab.goto(f"{service.url}/test-stream.html")
+        result = await tab.evaluate(
             f"""(runId) => new Promise((done) => {{
                 {example}
                 let text = "";
@@ -134,32 +186,79 @@ async def test_following_with_an_eventsource_works(
     assert result == [ANSWER, "stop"]
 
 
-def test_the_table_of_settings_has_every_setting_and_its_default(readme: str) -> None:
-    rows = dict(
-        re.findall(r"^\| `[^|]*?([A-Z_]{4,})` \|(.*?)\|", (ROOT / readme).read_text(), re.MULTILINE)
-    )
-    for name, field in Settings.model_fields.items():
-        variable = f"STREAM_SERVE_{name.upper()}"
-        if variable not in rows:
-            variable = name.upper()
-        shown = rows.pop(variable).strip("` ")
-        default = field.default
-        if default in (None, (), PydanticUndefined):
-            expected = "qwen-plus" if name == "model" else ""
-        elif isinstance(default, float):
-            expected = f"{default:g}"
-        else:
-            expected = str(default).lower() if isinstance(default, bool) else str(default)
-        assert shown == expected, variable
-    assert rows == {}, "the table has settings that do not exist"
+@on_api
+async def test_following_with_a_key_gets_every_event_once_although_the_network_is_cut(
+    keyed: Service, client: aiohttp.ClientSession, page: str
+) -> None:
+    example = blocks(page, "js")[2]
+    slow = "answer?tokens=100&interval=0.02"
+    async with (
+        ask(client, keyed.url, key=KEY, model=slow) as stream,
+        Proxy(keyed.url) as network,
+        browser() as open_page,
+    ):
+        tab = await open_page()
+        await tab.goto(f"{network.url}/test-stream.html")
+        await tab.evaluate(
+            f"""([runId, key]) => {{
+                {example}
+                window.events = [];
+                window.ended = followWithKey(runId, key, (event) => window.events.push(event));
+            }}""",
+            [stream.run_id, KEY],
+        )
+        await tab.wait_for_function("window.events.length > 10")
+        network.cut()
+        followed: list[dict[str, Any]] = await tab.evaluate(
+            "async () => { await window.ended; return window.events; }"
+        )
+        told = await stream.rest()
+    assert followed == [{name: event[name] for name in event if name != "id"} for event in told]
+    assert followed[-1]["finishReason"] == "stop"
 
 
-def test_the_event_example_is_what_the_service_sends(readme: str) -> None:
-    (example,) = (block for block in blocks(readme, "text") if "data:" in block)
-    kinds = re.findall(r'"type":"(\w+)"', example)
-    assert kinds == ["start", "chunk", "chunk", "end"]
+@on_api
+async def test_following_with_a_wrong_key_says_so(
+    keyed: Service, client: aiohttp.ClientSession, page: str
+) -> None:
+    example = blocks(page, "js")[2]
+    async with browser() as open_page:
+        tab = await open_page()
+        await tab.goto(f"{keyed.url}/test-stream.html")
+        said = await tab.evaluate(
+            f"""async () => {{
+                {example}
+                return followWithKey("0123456789abcdef", "wrong", () => {{}})
+                    .catch((error) => error.message);
+            }}"""
+        )
+    assert "API key" in said
 
 
-def test_files_that_are_named_exist(readme: str) -> None:
-    for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / readme).read_text()):
-        assert (ROOT / target).exists(), target
+# The page on tests
+
+
+@on_testing
+async def test_the_scripted_provider_starts_and_answers(page: str) -> None:
+    command = blocks(page, "bash")[0]
+    (question,) = curls(page)
+    port = str(unused_port())
+    process = await start("exec " + command.replace("9000", port))
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(30):
+            url = (await process.stdout.readline()).decode().strip()
+        assert url == f"http://127.0.0.1:{port}/v1"
+        assert "data: [DONE]" in await shell(question.replace("9000", port))
+    finally:
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
+@on_testing
+async def test_the_test_in_python_passes(page: str) -> None:
+    (example,) = blocks(page, "python")
+    names: dict[str, Any] = {}
+    exec(compile(example, page, "exec"), names)
+    await names["test_breaking_off_closes_the_connection"]()
