@@ -50,7 +50,8 @@ async def before_the_stream() -> set[tuple[str, int]]:
     found = {(kind.code, kind.status) for kind in leaves(RequestError)}
     for kind in leaves(HistoryError):
         found.add(code(await problems.on_history_error(request, kind("no"))))
-    for status in (404, 405):
+    statuses: dict[int, str] = vars(problems)["_DETAILS"]
+    for status in statuses:
         found.add(code(await problems.on_http_error(request, HTTPException(status))))
     found.add(code(await problems.on_log_error(request, LogUnavailable("no"))))
     found.add(code(await problems.on_defect(request, ValueError("no"))))
