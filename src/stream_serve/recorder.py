@@ -87,6 +87,7 @@ class Recorder:
                     _log.warning("an answer cannot be touched", run_id=run.id, error=str(error))
 
     async def _retry(self, run_id: str, turn: Turn, answer: Answer) -> None:
+        stored = False
         try:
             async for attempt in stamina.retry_context(
                 on=HistoryError,
