@@ -139,6 +139,7 @@ async def test_a_finish_reason_in_every_chunk_does_not_cut_the_answer(
         "finish-every?interval=0.25&tokens=11",
         "finish-every?interval=0.25&tokens=11&hang=1",
         "finish-first?interval=0.25&tokens=11",
+        "finish-first?wait=2.5&tokens=11",
     )
     answers = await asyncio.gather(*(run(client, service, model) for model in models))
     for events in answers:

@@ -170,7 +170,7 @@ def test_more_of_the_answer_takes_an_end_back_until_the_next() -> None:
     reading, _ = read(choice({"content": "a"}, "stop"))
     assert (reading.settled, reading.doubtful, reading.endings) == (True, False, 1)
     reading, _ = read(choice({}, "stop"), choice({}, "stop"), {"usage": None}, choice({}))
-    assert (reading.settled, reading.doubtful, reading.endings) == (True, False, 1)
+    assert (reading.settled, reading.doubtful, reading.endings) == (True, False, 2)
     reading, _ = read(choice({"content": "a"}, "stop"), choice({"content": "b"}, "stop"))
     assert (reading.settled, reading.doubtful, reading.endings) == (True, True, 2)
     reading, _ = read(choice({}, "stop"), choice({"content": "a"}))

@@ -178,7 +178,7 @@ class Reading:
     `broken` is a word that means a failure, `error` a chunk that carries an error: neither is taken back.
     `settled` is true while nothing of the answer came after the newest finish_reason. `doubtful` is
     true when something once did: then a finish_reason alone proves nothing. `endings` counts the
-    finish_reasons that ended something new.
+    finish_reasons.
     """
 
     __slots__ = (
@@ -269,9 +269,8 @@ class Reading:
             self.broken = self.broken or ending.word
         else:
             self.finish_reason, self.word = ending.reason, ending.word
-        if not self.settled:
-            self.settled = True
-            self.endings += 1
+        self.settled = True
+        self.endings += 1
 
     def _look(self, chunk: WireChunk, data: bytes) -> None:
         """Look for an error in a chunk; what has none is ignored."""

@@ -258,12 +258,22 @@ class OpenAICall:
 class Receiver:
     """Takes the pieces of a stream's body: one small object, since every token touches what it needs.
 
-    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long. An
-    end that comes after more of the answer moves that time on; its timer, when it fires too early,
-    sets itself again, as that of `Deadline` does.
+    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long. Each
+    further finish_reason moves that time on; its timer, when it fires too early, sets itself again,
+    as that of `Deadline` does. Silence is no end when more text came after the newest finish_reason,
+    or when no text came and the word is "stop".
     """
 
-    __slots__ = ("_endings", "_exchange", "_parser", "_reading", "_take", "_timer", "_until")
+    __slots__ = (
+        "_endings",
+        "_exchange",
+        "_parser",
+        "_reading",
+        "_said",
+        "_take",
+        "_timer",
+        "_until",
+    )
 
     def __init__(
         self, exchange: http.Exchange, reading: Reading, max_event_bytes: int, take: Take
@@ -273,6 +283,7 @@ class Receiver:
         self._parser = sse.Parser(max_event_bytes)
         self._take = take
         self._endings = 0
+        self._said = False
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -288,6 +299,7 @@ class Receiver:
                     break
         finally:
             if deltas:
+                self._said = True
                 self._take(deltas)
         if reading.endings != self._endings:
             self._endings = reading.endings
@@ -306,12 +318,13 @@ class Receiver:
             self._timer = loop.call_at(self._until, self._fire)
 
     def _fire(self) -> None:
-        """End the wait, unless the time has moved on, or more of the answer came and no end yet."""
+        """End the wait, unless the time has moved on, or the end was said too early."""
         self._timer = None
+        reading = self._reading
         loop = asyncio.get_running_loop()
         if loop.time() < self._until:
             self._timer = loop.call_at(self._until, self._fire)
-        elif self._reading.settled:
+        elif reading.settled and (self._said or reading.finish_reason != "stop"):
             self._exchange.enough()
 
 

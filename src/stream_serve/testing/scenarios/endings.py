@@ -60,11 +60,17 @@ async def finish_every(reply: Reply, ask: Ask) -> None:
     await speech.close(None)
 
 
-@scenario("finish-first", "a finish_reason in the first chunk, then the text", **TEXT)
+@scenario(
+    "finish-first",
+    "a finish_reason in the first chunk, then after a wait the text",
+    **TEXT,
+    wait=0.0,
+)
 async def finish_first(reply: Reply, ask: Ask) -> None:
     """The end is said before anything else."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.delta(role="assistant", content="", finish="stop"))
+    await reply.pause(ask.number("wait"))
     await speech.say()
     await speech.close(None)
 
