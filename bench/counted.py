@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stream_serve.cli import main
+from stream_serve.commands.cli import main
 
 if TYPE_CHECKING:
     from types import FrameType

@@ -1,4 +1,4 @@
-"""The shape of the source: layers, and who may know what."""
+"""The shape of the source: a room imports only rooms above it; and who may know what."""
 
 from __future__ import annotations
 
@@ -18,85 +18,26 @@ PACKAGE: Final = "stream_serve"
 ROOT: Final = Path(stream_serve.__file__).parent
 TESTING: Final = "testing"
 
-LAYERS: Final = (
-    {"", "errors", "events"},
-    {"sse", "lifecycle", "deadline", "coalescer", "usage", "settings", "admission", "runid"},
-    {
-        *(
-            "upstream",
-            "upstream.base",
-            "upstream.endings",
-            "upstream.reports",
-            "streams",
-            "streams.base",
-            "streams.frames",
-        ),
-        *("history", "history.base", "peers", "peers.base"),
-        *("redis", "redis.keys", "redis.link", "redis.lease", "redis.listener"),
-    },
-    {
-        *("upstream.openai", "upstream.chunks", "upstream.failures", "upstream.http"),
-        *("upstream.demo", "streams.memory", "streams.redis", "streams.flusher"),
-        *("streams.mirror", "streams.writer", "peers.alone", "peers.redis"),
-        *("history.sql", "history.database", "history.schema", "history.urls", "history.migrate"),
-        "history.rows",
-        *("history.migrations", "history.migrations.env", "history.migrations.versions"),
-        "history.migrations.versions.v0001_conversations",
-    },
-    {
-        *("run", "relay", "report", "attachment", "takeover", "elsewhere", "runs"),
-        *("recorder", "conversations"),
-    },
-    {
-        *(
-            "web",
-            "web.answer",
-            "web.body",
-            "web.chat",
-            "web.conversations",
-            "web.dependencies",
-            "web.gate",
-            "web.openapi",
-            "web.pages",
-        ),
-        *("web.problems", "web.runs", "web.stream"),
-    },
-    {"app", "server", "protocol", "workers", "cli", "terminal", "doctor", "logs", "__main__"},
+ROOMS: Final = (
+    *("errors", "settings", "logging"),
+    *("events", "cluster", "eventlog", "quotas", "producers", "runs", "conversations"),
+    *("web", "app", "server", "commands", "__main__"),
 )
-"""Modules by layer, without the package's name; imports point to lower ones only."""
+"""The rooms in their order: packages, and the modules of the root."""
 
-FREE_INSIDE: Final = {5, 6}
-"""Layers whose modules may import each other."""
-
-SIDEWAYS: Final = {
-    ("events", "errors"),
-    ("redis.lease", "redis.keys"),
-    ("redis.lease", "redis.link"),
-    ("redis.listener", "redis.link"),
-    ("relay", "run"),
-    ("run", "report"),
-    ("attachment", "run"),
-    ("takeover", "recorder"),
-    ("takeover", "report"),
-    ("elsewhere", "attachment"),
-    ("elsewhere", "report"),
-    ("elsewhere", "run"),
-    *(("runs", name) for name in ("run", "relay", "report", "attachment", "takeover")),
-    ("runs", "elsewhere"),
-    ("runs", "recorder"),
-    ("streams.redis", "streams.flusher"),
-    ("streams.redis", "streams.mirror"),
-    ("streams.redis", "streams.writer"),
-    ("streams.flusher", "streams.writer"),
-    ("recorder", "run"),
-    ("conversations", "run"),
-    ("upstream.openai", "upstream.chunks"),
-    ("upstream.openai", "upstream.failures"),
-    ("upstream.openai", "upstream.http"),
+BACKENDS: Final = {
+    *("cluster.local", "cluster.redis.peers", "cluster.redis.client"),
+    *("eventlog.memory", "eventlog.redis.log", "quotas.local", "quotas.redis"),
+    *("producers.demo", "producers.openai.provider", "conversations.sql.history"),
 }
-"""What else a module may import of its own layer."""
+"""What only the composition root names; a backend of several files knows itself."""
 
-BACKENDS: Final = {"upstream.openai", "upstream.demo", "streams.memory", "history.sql"}
+
+PURE: Final = (
+    *("errors", "events.types", "events.codec", "events.sse", "events.transcript", "events.usage"),
+    *("runs.lifecycle", "runs.spec", "runs.view", "producers.openai.chunks"),
+)
+"""What does no input or output."""
 
 
 class Link(NamedTuple):
@@ -160,53 +101,35 @@ def links() -> list[Link]:
     return [Link(module, target) for module in service() for target in ours(module)]
 
 
-def layer(module: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if module in names)
+def room(module: str) -> str:
+    """The room of a module: its package, or itself in the root. The root itself is above all."""
+    return module.partition(".")[0]
 
 
-def one_backend(link: Link) -> bool:
-    """The databases have one backend, in several files."""
-    return link.importer.startswith("history.") and link.imported.startswith("history.")
-
-
-def test_every_module_has_its_place_in_one_layer() -> None:
-    placed = [name for names in LAYERS for name in names]
-    assert sorted(placed) == sorted(service())
+def test_every_module_is_in_a_room_and_the_root_has_few() -> None:
+    assert {room(module) for module in service()} - {""} == set(ROOMS)
+    root = {module for module in service() if modules()[module].parent == ROOT}
+    assert root == {"", "__main__", "app", "errors", "settings", "logging"}
 
 
 def test_the_imports_are_really_seen() -> None:
     assert {
-        Link("events", "errors"),
-        Link("runs", "run"),
-        Link("runs", "streams.base"),
-        Link("app", "web.chat"),
+        Link("events.types", "errors"),
+        Link("runs.service", "runs.run"),
+        Link("runs.service", "eventlog.base"),
+        Link("app", "web.routes"),
         Link("app", ""),
-        Link("upstream.openai", "sse"),
-        Link("web.problems", "web.gate"),
-        Link("__main__", "cli"),
+        Link("producers.openai.provider", "events"),
+        Link("web.problems", "web.security"),
+        Link("__main__", "commands.cli"),
     } <= set(links())
 
 
-def test_imports_point_downward_only() -> None:
+def test_a_room_imports_only_rooms_above_it() -> None:
     assert not [
         link
         for link in links()
-        if layer(link.imported) >= layer(link.importer)
-        and not (layer(link.imported) == layer(link.importer) in FREE_INSIDE)
-        and link not in SIDEWAYS
-        and not (layer(link.imported) == layer(link.importer) and one_backend(link))
-    ]
-
-
-def test_a_backend_knows_its_own_contract_and_no_other() -> None:
-    contracts = ("upstream", "streams", "history", "peers")
-    bases = {*contracts, *(f"{name}.base" for name in contracts)}
-    assert not [
-        link
-        for link in links()
-        if layer(link.importer) == 3
-        and link.imported in bases
-        and link.imported.split(".")[0] != link.importer.split(".")[0]
+        if link.imported and ROOMS.index(room(link.imported)) > ROOMS.index(room(link.importer))
     ]
 
 
@@ -265,17 +188,17 @@ def test_only_the_settings_read_the_environment() -> None:
             if names & {"environ", "environb", "getenv", "putenv", "dotenv_values", "load_dotenv"}:
                 lineno = node.lineno if isinstance(node, ast.expr | ast.stmt) else 1
                 touches.append((module, text.splitlines()[lineno - 1].strip()))
-    assert touches == [("server", "os.environ.update(")]
+    assert touches == [("server.lifetime", "os.environ.update(")]
 
 
 @pytest.mark.parametrize(
     ("library", "users"),
     [
-        ("httptools", {"upstream.http"}),
-        ("aiohappyeyeballs", {"upstream.http"}),
-        ("uvicorn", {"protocol", "server"}),
-        ("typer", {"cli"}),
-        ("rich", {"cli", "doctor", "terminal"}),
+        ("httptools", {"producers.http1.exchange"}),
+        ("aiohappyeyeballs", {"producers.http1.pool"}),
+        ("uvicorn", {"server.protocol", "server.lifetime"}),
+        ("typer", {"commands.cli"}),
+        ("rich", {"commands.cli", "commands.doctor", "commands.chat"}),
         ("pydantic_settings", {"settings"}),
     ],
 )
@@ -287,7 +210,20 @@ def test_a_library_with_one_job_is_known_only_where_the_job_is_done(
 
 def test_below_the_web_nothing_knows_http() -> None:
     http = {"fastapi", "starlette"}
-    assert not [module for module in service() if layer(module) < 5 and http & theirs(module)]
+    below = ROOMS[: ROOMS.index("web")]
+    assert not [module for module in service() if room(module) in below and http & theirs(module)]
+
+
+def test_the_core_knows_no_conversation_and_no_name_of_a_setting() -> None:
+    core = ROOMS[ROOMS.index("events") : ROOMS.index("web")]
+    for module in service():
+        if room(module) in core or module == "errors":
+            assert "STREAM_SERVE_" not in modules()[module].read_text(encoding="utf-8"), module
+    assert not [
+        link
+        for link in links()
+        if room(link.importer) == "runs" and "conversation" in link.imported
+    ]
 
 
 def test_the_pure_modules_do_no_input_or_output() -> None:
@@ -302,11 +238,7 @@ def test_the_pure_modules_do_no_input_or_output() -> None:
         "threading",
         "logging",
     }
-    assert not [
-        (module, theirs(module) & doors)
-        for module in ("errors", "events", "sse", "lifecycle", "usage")
-        if theirs(module) & doors
-    ]
+    assert not [(module, theirs(module) & doors) for module in PURE if theirs(module) & doors]
 
 
 @pytest.mark.parametrize("module", modules())

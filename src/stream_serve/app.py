@@ -14,36 +14,37 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
 from stream_serve import __version__
-from stream_serve.conversations import Conversations
+from stream_serve.cluster.local import NoPeers
+from stream_serve.cluster.redis.client import Link
+from stream_serve.cluster.redis.lease import Lease
+from stream_serve.cluster.redis.listener import Listener
+from stream_serve.cluster.redis.peers import RedisPeers
+from stream_serve.conversations.context import Conversations
+from stream_serve.conversations.recorder import Recorder
+from stream_serve.conversations.sql import migrate as migrations
+from stream_serve.conversations.sql.history import SQLHistory
+from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import HistoryError, HistoryUnavailable, LogUnavailable, RequestError
-from stream_serve.history import migrate as migrations
-from stream_serve.history.sql import SQLHistory
-from stream_serve.history.urls import database_url
-from stream_serve.peers.alone import NoPeers
-from stream_serve.peers.redis import RedisPeers
-from stream_serve.recorder import Recorder
-from stream_serve.redis.lease import Lease
-from stream_serve.redis.link import Link
-from stream_serve.redis.listener import Listener
-from stream_serve.run import Bounds, Limits
-from stream_serve.runs import Runs
+from stream_serve.eventlog.memory import MemoryStreamLog
+from stream_serve.eventlog.redis.log import RedisStreamLog
+from stream_serve.producers.demo import DemoUpstream
+from stream_serve.producers.openai.provider import OpenAIUpstream
+from stream_serve.runs.run import Bounds, Limits
+from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings
-from stream_serve.streams.memory import MemoryStreamLog
-from stream_serve.streams.redis import RedisStreamLog
-from stream_serve.upstream.demo import DemoUpstream
-from stream_serve.upstream.openai import OpenAIUpstream
-from stream_serve.web import chat, pages, problems
-from stream_serve.web import conversations as web_conversations
-from stream_serve.web import runs as web_runs
-from stream_serve.web.gate import PAGE, Guard, guarded
+from stream_serve.web import problems
 from stream_serve.web.openapi import describe
+from stream_serve.web.routes import chat, pages
+from stream_serve.web.routes import conversations as web_conversations
+from stream_serve.web.routes import runs as web_runs
+from stream_serve.web.security import PAGE, Guard, guarded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from stream_serve.peers.base import Peers
-    from stream_serve.streams.base import StreamLog
-    from stream_serve.upstream.base import Upstream
+    from stream_serve.cluster.base import Peers
+    from stream_serve.eventlog.base import StreamLog
+    from stream_serve.producers.base import Upstream
 
 
 _MARGIN: Final = 60.0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from stream_serve.history.base import History
+    from stream_serve.conversations.base import History
     from support.history import Place
 
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stream_serve.conversations.base import Answer, Status
 from stream_serve.errors import BadCursor, ConversationNotFound, MessageNotFound
-from stream_serve.events import Usage
-from stream_serve.history.base import Answer, Status
+from stream_serve.events.types import Usage
 from support.history import ask, ended, talk
 
 if TYPE_CHECKING:
-    from stream_serve.history.base import Conversation, History, Message, Turn
+    from stream_serve.conversations.base import Conversation, History, Message, Turn
     from support.history import Place
 
 ENDS: Final = [Status.COMPLETE, Status.STOPPED, Status.FAILED, Status.INTERRUPTED]

@@ -12,19 +12,19 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from stream_serve.cluster.redis.client import Link
+from stream_serve.cluster.redis.lease import Lease
+from stream_serve.cluster.redis.listener import Listener
 from stream_serve.errors import LogExists, LogForbidden, LogNotFound
-from stream_serve.redis.lease import Lease
-from stream_serve.redis.link import Link
-from stream_serve.redis.listener import Listener
-from stream_serve.streams.memory import MemoryStreamLog
-from stream_serve.streams.redis import RedisStreamLog
+from stream_serve.eventlog.memory import MemoryStreamLog
+from stream_serve.eventlog.redis.log import RedisStreamLog
 from support.redis import shared_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from stream_serve.streams.base import LogInfo, LogReader, LogWriter, Orphan, StreamLog
-    from stream_serve.streams.writer import RedisLogWriter
+    from stream_serve.eventlog.base import LogInfo, LogReader, LogWriter, Orphan, StreamLog
+    from stream_serve.eventlog.redis.writer import RedisLogWriter
 
 BATCH: Final = 65_536
 SOME: Final = 10

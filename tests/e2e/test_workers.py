@@ -123,8 +123,8 @@ async def test_a_worker_that_dies_is_replaced(
 async def test_a_worker_that_is_frozen_is_replaced(settings: dict[str, str]) -> None:
     """The time that takes is shortened here."""
     patched = (
-        "import sys; from stream_serve import workers; workers.FROZEN = 12; sys.argv[1:4] = [];"
-        "from stream_serve.cli import main; main()"
+        "import sys; from stream_serve.server import workers; workers.FROZEN = 12; sys.argv[1:4] = [];"
+        "from stream_serve.commands.cli import main; main()"
     )
     async with serving(*TWO, command=(sys.executable, "-c", patched), **settings) as server:
         both = await pids(server)

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from stream_serve.history.base import Answer, Status
-from stream_serve.history.migrate import migrate
-from stream_serve.history.schema import messages
-from stream_serve.history.sql import SQLHistory
-from stream_serve.history.urls import database_url
+from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.sql.history import SQLHistory
+from stream_serve.conversations.sql.migrate import migrate
+from stream_serve.conversations.sql.schema import messages
+from stream_serve.conversations.sql.urls import database_url
 from support.postgres import Postgres, shared_server
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_serve.history.base import History, Turn
+    from stream_serve.conversations.base import History, Turn
 
 
 class Place:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from stream_serve.run import Bounds, Limits
+from stream_serve.runs.run import Bounds, Limits
 
 LIMITS = Limits(
     first_token=60,

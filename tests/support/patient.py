@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_serve.peers.base import Answer, Peers
+    from stream_serve.cluster.base import Answer, Peers
 
 PATIENCE: Final = 90.0
 """Seconds that only something that hangs takes; less than pytest gives a test."""

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from stream_serve.app import create_app
-from stream_serve.protocol import HttpProtocol
+from stream_serve.server.protocol import HttpProtocol
 from stream_serve.settings import Settings
 from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from stream_serve.runs import Runs
+    from stream_serve.runs.service import Runs
 
 UPSTREAM_KEY = "sk-canary-0123456789abcdef"
 

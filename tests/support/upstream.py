@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from stream_serve.errors import UpstreamDisconnected
-from stream_serve.events import Chunk
-from stream_serve.upstream.base import ChatRequest, Finish
+from stream_serve.events.types import Chunk
+from stream_serve.producers.base import ChatRequest, Finish
 
 if TYPE_CHECKING:
-    from stream_serve.events import Usage
-    from stream_serve.upstream.base import Take
+    from stream_serve.events.types import Usage
+    from stream_serve.producers.base import Take
 
 REQUEST = ChatRequest(model="m", messages=[{"role": "user", "content": "hi"}], options={})
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from stream_serve.errors import BadRequest, Draining, InvalidFields, RequestError, Unauthorized
 from stream_serve.web import problems
 from stream_serve.web.body import Body, Room, field_name, read_json
-from stream_serve.web.chat import ChatBody
-from stream_serve.web.conversations import NewBody, TitleBody
+from stream_serve.web.routes.chat import ChatBody
+from stream_serve.web.routes.conversations import NewBody, TitleBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

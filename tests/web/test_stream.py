@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_serve.peers.alone import NoPeers
-from stream_serve.run import Order
-from stream_serve.runs import Runs
-from stream_serve.streams.memory import MemoryStreamLog
+from stream_serve.cluster.local import NoPeers
+from stream_serve.eventlog.memory import MemoryStreamLog
+from stream_serve.runs.run import Order
+from stream_serve.runs.service import Runs
 from stream_serve.web.stream import EventStream, Streaming
 from support.limits import limits
 from support.upstream import REQUEST, StepUpstream
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from stream_serve.attachment import Attachment
+    from stream_serve.runs.subscription import Attachment
 
 
 @pytest.fixture

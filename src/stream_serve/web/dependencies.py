@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 from fastapi import Request
 
 if TYPE_CHECKING:
-    from stream_serve.conversations import Conversations
-    from stream_serve.runs import Runs
+    from stream_serve.conversations.context import Conversations
+    from stream_serve.runs.service import Runs
     from stream_serve.settings import Settings
 
 

@@ -9,12 +9,12 @@ import msgspec
 from msgspec import Struct
 from pydantic.json_schema import models_json_schema
 
-from stream_serve import sse
-from stream_serve.events import Chunk, End, Error, Reasoning, Start, Usage, encode
-from stream_serve.report import Receipt, RunState
+from stream_serve.events import sse
+from stream_serve.events.types import Chunk, End, Error, Reasoning, Start, Usage, encode
+from stream_serve.runs.view import Receipt, RunState
 from stream_serve.web import problems
-from stream_serve.web.chat import ChatBody
-from stream_serve.web.conversations import (
+from stream_serve.web.routes.chat import ChatBody
+from stream_serve.web.routes.conversations import (
     ConversationDetail,
     ConversationPage,
     NewBody,

@@ -19,7 +19,7 @@ from stream_serve.errors import (
     MessageNotFound,
     RequestError,
 )
-from stream_serve.web.gate import cors_headers
+from stream_serve.web.security import cors_headers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

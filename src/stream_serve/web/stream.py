@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from stream_serve import sse
 from stream_serve.errors import EventsLost, LogLost
-from stream_serve.events import Error, encode
+from stream_serve.events import sse
+from stream_serve.events.types import Error, encode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from stream_serve.attachment import Attachment
+    from stream_serve.runs.subscription import Attachment
 
 _MOVE: Final = b"retry: 1000\n\n"
 _LOST: Final = encode(

@@ -1,0 +1,194 @@
+"""`Lease`: this process's sign of life in Redis, and what it sees of the others'.
+
+How it works: every process renews its lease, a fifth of it apart, in one sorted set, by the clock of
+Redis. A process whose lease has run out is judged dead by all others, and they take over what it
+wrote. Nobody judges who was not itself seen by Redis for a whole lease without a break: after an
+outage of Redis every lease has run out, and all must have the time to renew theirs first.
+
+A process that was frozen (or whose host was) may have been judged meanwhile. It notices by its own
+clock before it sends anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import structlog
+
+from stream_serve.cluster.redis import keys
+from stream_serve.cluster.redis.scripts import load
+from stream_serve.errors import LogUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_serve.cluster.redis.client import Link
+
+    Callbacks: TypeAlias = "list[Callable[[], None]]"
+
+_BEAT: Final = load("stream_serve.cluster.redis", "beat")
+_BEATS: Final = 5
+"""Beats in a lease."""
+
+_log = structlog.stdlib.get_logger("stream_serve.stream_serve.cluster.redis.lease")
+
+
+class Lease:
+    """The lease of this process, `seconds` long.
+
+    `clock` gives seconds that go on while the process is frozen. The callbacks are to be registered
+    before `open`; they are called in the event loop and must not wait.
+    """
+
+    def __init__(
+        self, link: Link, seconds: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.me: Final = secrets.token_urlsafe(12)
+        """The id of this process: new at every start."""
+        self.seconds: Final = seconds
+        self.alive: frozenset[str] = frozenset()
+        """The processes with a lease, this one included, as of the last beat."""
+        self.inbox = True
+        """False when Redis did not have this process's inbox at the last beat."""
+        self.on_beat: Callbacks = []
+        """Called after each beat that succeeded."""
+        self.on_dead: list[Callable[[str], None]] = []
+        """Called with a process whose lease has run out, at each beat until it is removed."""
+        self.on_missing: Callbacks = []
+        """Called when Redis does not know us any more: it lost its data, or we were judged dead."""
+        self.on_lapse: Callbacks = []
+        """Called when this process was frozen for longer than its lease."""
+        self._link = link
+        self._clock = clock
+        self._ticked = clock()
+        self._valid_until = float("-inf")
+        self._steady_since: float | None = None
+        self._known = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def valid(self) -> bool:
+        """True while nobody can have judged this process dead."""
+        return self._clock() < self._valid_until
+
+    @property
+    def steady(self) -> bool:
+        """True when Redis has seen this process for a whole lease without a break: now who is not
+        among the `alive` is gone, and has not only to come back after an outage as well."""
+        since = self._steady_since
+        return since is not None and self._clock() - since >= self.seconds
+
+    async def open(self) -> None:
+        """Beat once, and go on in a task of its own. A Redis that is away is tried again."""
+        if self._tasks:
+            return
+        self._ticked = self._clock()
+        self._tasks = [asyncio.create_task(self._watch_clock(), name="lease-clock")]
+        await self._beat()
+        self._tasks.append(asyncio.create_task(self._run(), name="lease"))
+
+    async def close(self) -> None:
+        """Beat no more, and let the lease end now, so that nobody waits for it to run out."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._valid_until = float("-inf")
+        try:
+            await self._leave()
+        except LogUnavailable as error:
+            _log.warning("the lease was not given back: it runs out by itself", error=str(error))
+
+    async def remove(self, process: str) -> None:
+        """Forget a dead process: nothing of what it wrote is left to finish."""
+        await self._link.run("ZREM", keys.PROCESSES, process)
+
+    async def _leave(self) -> None:
+        if await self._link.run("EXISTS", keys.logs(self.me)):
+            # What this process did not finish is for others, who find it by a lease that ran out.
+            await self._link.run("ZADD", keys.PROCESSES, "XX", 0, self.me)
+        else:
+            await self.remove(self.me)
+
+    async def _run(self) -> None:
+        while True:
+            up = self._link.up
+            await asyncio.sleep(self.seconds / _BEATS if up else min(1.0, self.seconds / 10))
+            try:
+                await self._beat()
+            except Exception as error:  # noqa: BLE001
+                # A process without a lease loses all its runs: whatever it is, it is tried again.
+                _log.exception("the lease was not renewed")
+                self._failed(str(error))
+
+    async def _watch_clock(self) -> None:
+        """Look at the clock, often, whatever the beats wait for: a longer gap is a freeze of ours."""
+        while True:
+            self._notice()
+            await asyncio.sleep(min(1.0, self.seconds / 10))
+
+    def _notice(self) -> None:
+        now = self._clock()
+        gap, self._ticked = now - self._ticked, now
+        if gap > self.seconds:
+            _log.warning("this process was frozen for longer than its lease", seconds=round(gap, 1))
+            # The others may have been frozen with us, as all processes of a host are.
+            self._steady_since = None
+            self._call(self.on_lapse)
+
+    async def _beat(self) -> None:
+        self._notice()
+        began = self._clock()
+        lease = int(self.seconds * 1000)
+        pipeline = self._link.client.pipeline(transaction=False)
+        self._link.script(_BEAT).queue(pipeline, [keys.PROCESSES], [self.me, lease])
+        pipeline.pexpire(keys.inbox(self.me), lease)
+        try:
+            beat, inbox = await self._link.call(pipeline.execute(), always=True)
+        except LogUnavailable as error:
+            self._failed(str(error))
+            return
+        self.inbox = bool(inbox)
+        self._succeeded(began, beat)
+
+    def _failed(self, error: str) -> None:
+        self._steady_since = None
+        if self._link.up:
+            self._link.up = False
+            _log.warning("Redis is away; it is tried again until it is back", error=error)
+
+    def _succeeded(self, began: float, beat: Any) -> None:
+        # A freeze while the answer was on its way: it is noticed before anything else is done.
+        self._notice()
+        now = self._clock()
+        self._valid_until = began + self.seconds
+        if not self._link.up:
+            self._link.up = True
+            _log.info("Redis is back")
+        if self._steady_since is None or now - began > self.seconds / 2:
+            # A beat that took so long is as good as none: so may have been those of the others.
+            self._steady_since = now
+        was, run_out, alive = beat
+        missing = self._known and not was
+        self._known = True
+        self.alive = frozenset(process.decode() for process in alive)
+        if missing:
+            self._steady_since = now
+            _log.warning("Redis did not know this process any more: it lost data, or we were slow")
+            self._call(self.on_missing)
+        self._call(self.on_beat)
+        if self.steady:
+            for process in run_out:
+                self._call(self.on_dead, process.decode())
+
+    def _call(self, callbacks: list[Callable[..., None]], *arguments: str) -> None:
+        for callback in callbacks:
+            try:
+                callback(*arguments)
+            except Exception:  # noqa: BLE001
+                # The lease goes on whatever is wrong with who listens to it.
+                _log.exception("a callback of the lease failed")

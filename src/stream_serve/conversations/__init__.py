@@ -1,0 +1,1 @@
+"""Conversations: what is kept of them, and what of them a provider is told."""

@@ -1,0 +1,440 @@
+"""Conversations in SQLite or PostgreSQL, by one schema.
+
+How it works: `database.py` runs transactions, `schema.py` has the tables. Every change of a
+conversation locks its row first, so that two questions to one conversation, or a question and a
+deletion, come one after the other and never in each other's way. Messages are in the order of `seq`,
+which counts up as they are written, whatever the clocks say.
+
+An answer is `generating` as long as it has a lease that has not run out. One whose lease has run out
+reads as `interrupted` at once; `sweep` makes that its status. Until it has been swept, a `touch` of
+the process that makes it (which may only have been slow) takes the lease up again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import (
+    and_,
+    case,
+    delete,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+
+from stream_serve.conversations.base import Answer, Conversation, Message, Page, Status, Turn
+from stream_serve.conversations.sql import migrate
+from stream_serve.conversations.sql.database import Database
+from stream_serve.conversations.sql.rows import (
+    columns_of,
+    conversation_of,
+    cursor_at,
+    message_of,
+    place_of,
+    title_of,
+    words_of,
+)
+from stream_serve.conversations.sql.schema import Words, conversations, messages
+from stream_serve.errors import ConversationNotFound, HistoryError, MessageNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+USER: Final = "user"
+ASSISTANT: Final = "assistant"
+
+Messages = list[Message]
+
+c = conversations.c
+m = messages.c
+
+
+class SQLHistory:
+    """Conversations in the database that `url` names.
+
+    `url` is what `database_url` takes. `lease` is for how many seconds an answer counts as being
+    generated after its beginning and after each `touch`; `timeout` bounds every call, a cancelled
+    one too.
+    """
+
+    def __init__(self, url: str, *, lease: float = 15.0, timeout: float = 5.0) -> None:
+        self._database = Database(url, timeout=timeout)
+        self._lease = lease
+
+    async def open(self) -> None:
+        """See that the schema is right; on SQLite make the file, and bring the schema up to date.
+
+        Where that fails or is cancelled, no connection stays open.
+        """
+        try:
+            await self._database.prepare()
+            if self._database.path is None:
+                await migrate.require(self._database)
+            else:
+                await migrate.upgrade(self._database)
+        except (HistoryError, asyncio.CancelledError):
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Wait for what goes on (bounded), and close the connections."""
+        await self._database.close()
+
+    async def check(self) -> None:
+        """Reach the database."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(select(literal(1)))
+
+        await self._database.run(work, write=False)
+
+    async def create(self, owner: str, *, title: str = "") -> Conversation:
+        """Make an empty conversation."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            made = await self._make(connection, owner, title)
+            return await self._conversation(connection, made)
+
+        return await self._database.run(work, write=True)
+
+    async def list(
+        self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
+    ) -> Page:
+        """Give a page; a conversation that changes meanwhile moves to the front, and no other does."""
+        statement = self._conversations().where(c.owner == owner)
+        if cursor is not None:
+            updated_at, seq = place_of(cursor)
+            statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
+        if query:
+            statement = statement.where(self._mentions(query.casefold()))
+        statement = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
+
+        async def work(connection: AsyncConnection) -> Page:
+            rows = (await connection.execute(statement)).mappings().all()
+            more = len(rows) > limit
+            rows = rows[:limit]
+            return Page(
+                conversations=[conversation_of(row) for row in rows],
+                next_cursor=cursor_at(rows[-1]["updated_at"], rows[-1]["seq"])
+                if more and rows
+                else None,
+            )
+
+        return await self._database.run(work, write=False)
+
+    async def get(self, owner: str, conversation_id: str) -> Conversation:
+        """Give one conversation."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            statement = self._conversations().where(_owned(owner, conversation_id))
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is None:
+                raise _unknown()
+            return conversation_of(row)
+
+        return await self._database.run(work, write=False)
+
+    async def messages(self, owner: str, conversation_id: str) -> Messages:
+        """Give all messages of the tree, oldest first."""
+
+        async def work(connection: AsyncConnection) -> Messages:
+            if await connection.scalar(select(c.seq).where(_owned(owner, conversation_id))) is None:
+                raise _unknown()
+            statement = self._messages().where(m.conversation_id == conversation_id)
+            rows = (await connection.execute(statement.order_by(m.seq))).mappings()
+            return [message_of(row) for row in rows]
+
+        return await self._database.run(work, write=False)
+
+    async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
+        """Change the title."""
+
+        async def work(connection: AsyncConnection) -> Conversation:
+            await self._lock(connection, owner, conversation_id)
+            await connection.execute(
+                update(conversations)
+                .where(c.id == conversation_id)
+                .values(title=title, search=title.casefold(), updated_at=self._database.now())
+            )
+            return await self._conversation(connection, conversation_id)
+
+        return await self._database.run(work, write=True)
+
+    async def delete(self, owner: str, conversation_id: str) -> None:
+        """Delete a conversation with its messages."""
+
+        async def work(connection: AsyncConnection) -> None:
+            statement = delete(conversations).where(_owned(owner, conversation_id))
+            if (await connection.execute(statement)).rowcount == 0:
+                raise _unknown()
+
+        await self._database.run(work, write=True)
+
+    async def ask(  # noqa: PLR0913 - the contract's
+        self,
+        owner: str,
+        conversation_id: str | None,
+        content: str | Sequence[dict[str, object]],
+        *,
+        parent_id: str | None,
+        at_root: bool,
+        run_id: str,
+        model: str,
+    ) -> Turn:
+        """Store a user message and the beginning of its answer.
+
+        The parent has to be an answer. The first message of an untitled conversation titles it.
+        """
+        words = words_of(content)
+
+        async def work(connection: AsyncConnection) -> Turn:
+            if conversation_id is None:
+                conversation = await self._make(connection, owner, title_of(words))
+            else:
+                conversation = await self._lock(connection, owner, conversation_id)
+                await self._entitle(connection, conversation, title_of(words))
+            parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
+            question = secrets.token_urlsafe(16)
+            await connection.execute(
+                insert(messages).values(
+                    id=question,
+                    conversation_id=conversation,
+                    parent_id=parent,
+                    role=USER,
+                    status=Status.COMPLETE.value,
+                    content=content if isinstance(content, str) else list(content),
+                    search=words.casefold(),
+                    created_at=self._database.now(),
+                )
+            )
+            return await self._begin(connection, conversation, question, run_id, model)
+
+        return await self._database.run(work, write=True)
+
+    async def ask_again(
+        self, owner: str, conversation_id: str, message_id: str, *, run_id: str, model: str
+    ) -> Turn:
+        """Begin another answer to the same question."""
+
+        async def work(connection: AsyncConnection) -> Turn:
+            await self._lock(connection, owner, conversation_id)
+            statement = select(m.id, m.role, m.parent_id).where(
+                m.id == message_id, m.conversation_id == conversation_id
+            )
+            found = (await connection.execute(statement)).one_or_none()
+            if found is None:
+                raise MessageNotFound("there is no such message in this conversation")
+            question = found.id if found.role == USER else found.parent_id
+            return await self._begin(connection, conversation_id, question, run_id, model)
+
+        return await self._database.run(work, write=True)
+
+    async def touch(self, turn: Turn, answer: Answer) -> None:
+        """Renew the lease of an answer and store its text so far; nothing if it has ended."""
+
+        async def work(connection: AsyncConnection) -> None:
+            await connection.execute(
+                update(messages)
+                .where(m.id == turn.answer_id, m.status == Status.GENERATING.value)
+                .values(**columns_of(answer), lease_until=self._database.now() + self._lease)
+            )
+
+        await self._database.run(work, write=True)
+
+    async def finish(self, turn: Turn, answer: Answer) -> bool:
+        """Store an answer as it ended; the first true end stays. False when there is no such message.
+
+        Raises `ValueError` for an end that is none (`GENERATING`).
+        """
+        if answer.status is Status.GENERATING:
+            raise ValueError("an answer cannot end as one that is being generated")
+        statement = (
+            update(messages)
+            .where(
+                m.id == turn.answer_id,
+                m.status.in_([Status.GENERATING.value, Status.INTERRUPTED.value]),
+            )
+            .values(**columns_of(answer), status=answer.status.value, lease_until=None)
+        )
+
+        async def work(connection: AsyncConnection) -> bool:
+            row = select(c.seq).where(c.id == turn.conversation_id).with_for_update(key_share=True)
+            if await connection.scalar(row) is None:
+                return False
+            if (await connection.execute(statement)).rowcount:
+                await self._changed(connection, turn.conversation_id)
+                return True
+            return await connection.scalar(select(m.seq).where(m.id == turn.answer_id)) is not None
+
+        return await self._database.run(work, write=True)
+
+    async def sweep(self) -> int:
+        """Mark answers whose lease has run out as `interrupted`; give how many.
+
+        An answer that is being written in this moment is left to the next sweep.
+        """
+        them = messages.alias()
+        stale = select(them.c.seq).where(them.c.lease_until <= self._database.now())
+        statement = (
+            update(messages)
+            .where(m.seq.in_(stale.with_for_update(skip_locked=True)))
+            .values(status=Status.INTERRUPTED.value, lease_until=None)
+        )
+
+        async def work(connection: AsyncConnection) -> int:
+            return (await connection.execute(statement)).rowcount
+
+        return await self._database.run(work, write=True)
+
+    def _conversations(self) -> Select[Any]:
+        live = (
+            select(m.run_id)
+            .where(m.conversation_id == c.id, m.lease_until > self._database.now())
+            .order_by(m.seq.desc())
+            .limit(1)
+            .scalar_subquery()
+        )
+        return select(conversations, live.label("live_run_id"))
+
+    def _messages(self) -> Select[Any]:
+        stale = m.lease_until <= self._database.now()
+        status = case((stale, literal(Status.INTERRUPTED.value, Words)), else_=m.status)
+        return select(messages, status.label("shown"))
+
+    def _mentions(self, words: str) -> ColumnElement[bool]:
+        found = self._database.found
+        inside = exists().where(m.conversation_id == c.id, found(m.search, words))
+        return or_(found(c.search, words), inside)
+
+    async def _make(self, connection: AsyncConnection, owner: str, title: str) -> str:
+        made = secrets.token_urlsafe(16)
+        now = self._database.now()
+        await connection.execute(
+            insert(conversations).values(
+                id=made,
+                owner=owner,
+                title=title,
+                search=title.casefold(),
+                created_at=now,
+                updated_at=now,
+            )
+        )
+        return made
+
+    async def _conversation(
+        self, connection: AsyncConnection, conversation_id: str
+    ) -> Conversation:
+        statement = self._conversations().where(c.id == conversation_id)
+        return conversation_of((await connection.execute(statement)).mappings().one())
+
+    async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
+        """Keep everybody else from changing a conversation until the end of the transaction."""
+        statement = select(c.id).where(_owned(owner, conversation_id))
+        found = await connection.scalar(statement.with_for_update(key_share=True))
+        if found is None:
+            raise _unknown()
+        return found
+
+    async def _entitle(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
+        """Give a conversation that has neither a title nor a message a title."""
+        empty = ~exists().where(m.conversation_id == conversation_id)
+        await connection.execute(
+            update(conversations)
+            .where(c.id == conversation_id, c.title == "", empty)
+            .values(title=title, search=title.casefold())
+        )
+
+    async def _parent(
+        self,
+        connection: AsyncConnection,
+        conversation_id: str,
+        parent_id: str | None,
+        *,
+        at_root: bool,
+    ) -> str | None:
+        """Find the answer on which a new question hangs."""
+        answers = select(m.id).where(m.conversation_id == conversation_id, m.role == ASSISTANT)
+        if parent_id is not None:
+            found = await connection.scalar(answers.where(m.id == parent_id))
+            if found is None:
+                raise MessageNotFound("there is no such answer in this conversation")
+            return found
+        if at_root:
+            return None
+        return await connection.scalar(answers.order_by(m.seq.desc()).limit(1))
+
+    async def _begin(
+        self,
+        connection: AsyncConnection,
+        conversation_id: str,
+        question: str,
+        run_id: str,
+        model: str,
+    ) -> Turn:
+        """Store the beginning of an answer, and find the path to its question."""
+        answer = secrets.token_urlsafe(16)
+        now = self._database.now()
+        await connection.execute(
+            insert(messages).values(
+                id=answer,
+                conversation_id=conversation_id,
+                parent_id=question,
+                role=ASSISTANT,
+                status=Status.GENERATING.value,
+                content="",
+                search="",
+                created_at=now,
+                lease_until=now + self._lease,
+                model=model,
+                run_id=run_id,
+            )
+        )
+        await self._changed(connection, conversation_id)
+        return Turn(
+            conversation_id=conversation_id,
+            user_message_id=question,
+            answer_id=answer,
+            path=await self._path(connection, conversation_id, question),
+        )
+
+    async def _path(
+        self, connection: AsyncConnection, conversation_id: str, question: str
+    ) -> Messages:
+        """Give the messages from the root to a question, in one walk: parents are always older.
+
+        A recursive query would do it in the database, and PostgreSQL, which cannot guess how deep it
+        goes, reads the whole table for each step.
+        """
+        statement = self._messages().where(m.conversation_id == conversation_id)
+        path: Messages = []
+        wanted: str | None = question
+        for row in (await connection.execute(statement.order_by(m.seq.desc()))).mappings():
+            if row["id"] == wanted:
+                path.append(message_of(row))
+                wanted = row["parent_id"]
+        return path[::-1]
+
+    async def _changed(self, connection: AsyncConnection, conversation_id: str) -> None:
+        await connection.execute(
+            update(conversations)
+            .where(c.id == conversation_id)
+            .values(updated_at=self._database.now())
+        )
+
+
+def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
+    return and_(c.owner == owner, c.id == conversation_id)
+
+
+def _unknown() -> ConversationNotFound:
+    return ConversationNotFound("there is no such conversation")

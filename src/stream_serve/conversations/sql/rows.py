@@ -1,0 +1,97 @@
+"""What a row of the conversations' tables means, and what becomes one; where a page ends."""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import TYPE_CHECKING, Final, cast
+
+import msgspec
+
+from stream_serve.conversations.base import Answer, Conversation, Message, Status
+from stream_serve.errors import BadCursor
+from stream_serve.events.types import Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import RowMapping
+
+TITLE: Final = 80
+"""Characters of a first message that become the title."""
+
+Content = str | list[dict[str, object]]
+
+
+def words_of(content: str | Sequence[dict[str, object]]) -> str:
+    """Give what a person reads in a message: no images, no files."""
+    if isinstance(content, str):
+        return content
+    texts = (part.get("text") for part in content if part.get("type") == "text")
+    return "\n".join(text for text in texts if isinstance(text, str))
+
+
+def title_of(words: str) -> str:
+    """Give the beginning of a text, on one line."""
+    line = " ".join(words[: TITLE * 20].split())
+    return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
+
+
+def columns_of(answer: Answer) -> dict[str, object]:
+    """Give the columns of an answer but for its status and lease."""
+    return {
+        "content": answer.content,
+        "search": answer.content.casefold(),
+        "reasoning": answer.reasoning,
+        "usage": msgspec.to_builtins(answer.usage),
+        "first_token_ms": answer.first_token_ms,
+        "error": answer.error,
+    }
+
+
+def conversation_of(row: RowMapping) -> Conversation:
+    """Read a conversation, with `live_run_id` beside its columns."""
+    return Conversation(
+        id=row["id"],
+        title=row["title"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        live_run_id=row["live_run_id"],
+    )
+
+
+def message_of(row: RowMapping) -> Message:
+    """Read a message, with `shown`, the status that it has now, beside its columns."""
+    usage = row["usage"]
+    return Message(
+        id=row["id"],
+        parent_id=row["parent_id"],
+        role=row["role"],
+        content=cast("Content", row["content"]),
+        status=Status(row["shown"]),
+        created_at=row["created_at"],
+        reasoning=row["reasoning"],
+        model=row["model"],
+        usage=None if usage is None else msgspec.convert(usage, Usage),
+        first_token_ms=row["first_token_ms"],
+        run_id=row["run_id"],
+        error=row["error"],
+    )
+
+
+def cursor_at(updated_at: float, seq: int) -> str:
+    """Give the cursor of what follows a conversation."""
+    place = msgspec.json.encode((updated_at, seq))
+    return urlsafe_b64encode(place).decode().rstrip("=")
+
+
+def place_of(cursor: str) -> tuple[float, int]:
+    """Read a cursor. Raises `BadCursor`."""
+    try:
+        text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
+        updated_at, seq = msgspec.json.decode(text, type=tuple[float, int])
+    except (UnicodeError, binascii.Error, msgspec.MsgspecError):
+        raise BadCursor("the cursor is not one that a page gave") from None
+    if cursor_at(updated_at, seq) != cursor or not 0 <= seq < 2**63:
+        raise BadCursor("the cursor is not one that a page gave")
+    return updated_at, seq

@@ -1,0 +1,122 @@
+"""`MemoryStreamLog`: the event log of a single process, in its memory."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from stream_serve.errors import LogExists, LogForbidden, LogNotFound
+from stream_serve.eventlog.base import LogInfo
+from stream_serve.eventlog.frames import Frames, FramesReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from stream_serve.eventlog.base import Orphan
+
+_MOST_FORBIDDEN: Final = 10_000
+
+
+class MemoryLogWriter:
+    """The writer of a log in memory."""
+
+    __slots__ = ("_frames", "about", "append", "kept_note")
+
+    def __init__(self, frames: Frames, about: bytes) -> None:
+        self._frames = frames
+        self.append = frames.append
+        self.about = about
+        self.kept_note = b""
+
+    @property
+    def frames(self) -> Frames:
+        """What was written."""
+        return self._frames
+
+    @property
+    def lost(self) -> bool:
+        """Say that nobody takes it over."""
+        return False
+
+    @property
+    def last(self) -> int:
+        """The number of the newest frame."""
+        return self._frames.last
+
+    def skip(self, to: int) -> None:
+        """Leave out numbers."""
+        self._frames.skip(to)
+
+    def finish(self) -> None:
+        """Mark the end and wake the readers."""
+        self._frames.finish()
+
+    def note(self, note: bytes) -> None:
+        """Keep a note."""
+        self.kept_note = note
+
+
+class MemoryStreamLog:
+    """Logs in the memory of this process; they end with it."""
+
+    def __init__(self) -> None:
+        self._logs: dict[str, MemoryLogWriter] = {}
+        self._forbidden: dict[str, float] = {}
+
+    @property
+    def ready(self) -> bool:
+        """Say that memory is there."""
+        return True
+
+    async def open(
+        self, *, lost: Callable[[str], None], orphaned: Callable[[Orphan], Awaitable[None]]
+    ) -> None:
+        """Do nothing: no other process shares these logs."""
+        del lost, orphaned
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def create(self, name: str, about: bytes = b"") -> MemoryLogWriter:
+        """Make an empty log."""
+        if name in self._logs:
+            raise LogExists(name)
+        if self._forbidden.get(name, 0.0) > time.monotonic():
+            raise LogForbidden(name)
+        log = self._logs[name] = MemoryLogWriter(Frames(), about)
+        return log
+
+    async def forbid(self, name: str, seconds: float) -> bool:
+        """Let nobody make a log of this name; the newest 10,000 names are kept."""
+        if name in self._logs:
+            return False
+        self._forbidden.pop(name, None)
+        self._forbidden[name] = time.monotonic() + seconds
+        if len(self._forbidden) > _MOST_FORBIDDEN:
+            del self._forbidden[next(iter(self._forbidden))]
+        return True
+
+    async def look(self, name: str) -> LogInfo:
+        """Say what is known of a log."""
+        log = self._get(name)
+        return LogInfo(
+            about=log.about,
+            last=log.last,
+            finished=log.frames.finished,
+            note=log.kept_note,
+            home=None,
+        )
+
+    async def read(self, name: str, after: int = 0) -> FramesReader:
+        """Give a reader that begins after a frame's number."""
+        return FramesReader(self._get(name).frames, after)
+
+    async def drop(self, name: str) -> None:
+        """Forget a log."""
+        self._logs.pop(name, None)
+
+    def _get(self, name: str) -> MemoryLogWriter:
+        try:
+            return self._logs[name]
+        except KeyError:
+            raise LogNotFound(name) from None

@@ -1,0 +1,1 @@
+"""The event log that several processes share, in Redis."""

@@ -1,0 +1,159 @@
+"""`DemoUpstream`: the built-in demo model, which answers when no provider is configured.
+
+It needs no key and no network, says that it is a demo and which setting connects a real model, and
+streams at a human pace in the language that it was asked in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final, cast
+
+from stream_serve.events.types import Chunk, Reasoning
+from stream_serve.producers.base import ChatRequest, Finish, text_of
+
+if TYPE_CHECKING:
+    from stream_serve.events.types import Delta, Usage
+    from stream_serve.producers.base import Take
+
+MODEL: Final = "demo"
+
+_WIDE: Final = r"\u3000-\u9fff\uff00-\uffef"
+_PIECE: Final = re.compile(rf"[{_WIDE}]{{1,2}}|\s*[^\s{_WIDE}]{{1,10}}|\s+")
+_CJK: Final = re.compile("[\u3400-\u9fff]")
+_QUOTE_LENGTH: Final = 120
+
+_THOUGHT_ZH: Final = """\
+用户问的是：“{quote}”。
+我是内置的演示模型，没有真正的知识，所以我应该先说明这一点，再展示流式输出的样子：一段文字、一个列表、一段代码。"""
+
+_ANSWER_ZH: Final = """\
+你好！我是 **stream-serve 内置的演示模型**，不是真正的大模型。你刚才说：
+
+> {quote}
+
+我没法真正回答它，但你现在看到的就是流式输出：
+
+1. 每个片段都是一个 SSE 事件，一到就显示；
+2. 随时可以点击“停止生成”，生成会立刻停止；
+3. 打开思考模式，会先看到一段思考过程。
+
+用 Python 读取这个流只需要几行：
+
+```python
+import json, urllib.request
+
+request = urllib.request.Request(
+    "http://localhost:3000/ai/chat/stream-sse",
+    data=json.dumps({{"message": "你好"}}).encode(),
+    headers={{"Content-Type": "application/json"}},
+)
+for line in urllib.request.urlopen(request):
+    if line.startswith(b"data: "):
+        print(json.loads(line[6:]).get("content", ""), end="", flush=True)
+```
+
+要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），\
+或设置 `STREAM_SERVE_UPSTREAM_URL` 和 \
+`STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），然后重新启动。"""
+
+_THOUGHT_EN: Final = """\
+The user asks: "{quote}".
+I am the built-in demo model and know nothing, so I should say that first, and then show what a stream \
+looks like: some text, a list, a piece of code."""
+
+_ANSWER_EN: Final = """\
+Hello! I am the **built-in demo model of stream-serve**, not a real language model. You said:
+
+> {quote}
+
+I cannot really answer that, but what you are watching is a real stream:
+
+1. every piece is one SSE event, shown as soon as it arrives;
+2. press "Stop generating" at any time, and the generation stops at once;
+3. switch thinking on, and you see some thoughts first.
+
+Reading the stream in Python takes a few lines:
+
+```python
+import json, urllib.request
+
+request = urllib.request.Request(
+    "http://localhost:3000/ai/chat/stream-sse",
+    data=json.dumps({{"message": "Hello"}}).encode(),
+    headers={{"Content-Type": "application/json"}},
+)
+for line in urllib.request.urlopen(request):
+    if line.startswith(b"data: "):
+        print(json.loads(line[6:]).get("content", ""), end="", flush=True)
+```
+
+To connect a real model, set `DASHSCOPE_API_KEY` (Alibaba Cloud Bailian) in `.env`, or set \
+`STREAM_SERVE_UPSTREAM_URL` and `STREAM_SERVE_MODEL` (any OpenAI-compatible server), and start again."""
+
+
+class DemoUpstream:
+    """The demo model. `pace` is the time between two pieces, in seconds."""
+
+    def __init__(self, pace: float = 0.035) -> None:
+        self.pace = pace
+
+    def model_for(self, asked: str | None) -> str:
+        """The demo answers, whatever model is asked for."""
+        del asked
+        return MODEL
+
+    def call(self, request: ChatRequest) -> DemoCall:
+        """Make a call."""
+        return DemoCall(request, self.pace)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class DemoCall:
+    """One answer of the demo model."""
+
+    def __init__(self, request: ChatRequest, pace: float) -> None:
+        self._request = request
+        self._pace = pace
+
+    @property
+    def usage(self) -> Usage | None:
+        """The demo counts nothing."""
+        return None
+
+    @property
+    def socket_closed(self) -> bool | None:
+        """There is no socket."""
+        return None
+
+    async def stream(self, take: Take) -> Finish:
+        """Give the answer piece by piece."""
+        options = self._request.options
+        asked = _last_question(self._request.messages)
+        quote = " ".join(asked.split())
+        if len(quote) > _QUOTE_LENGTH:
+            quote = quote[:_QUOTE_LENGTH] + "…"
+        chinese = _CJK.search(asked) is not None
+        thought, answer = (_THOUGHT_ZH, _ANSWER_ZH) if chinese else (_THOUGHT_EN, _ANSWER_EN)
+        deltas: list[Delta] = []
+        if options.get("enable_thinking"):
+            deltas += [Reasoning(piece) for piece in _PIECE.findall(thought.format(quote=quote))]
+        deltas += [Chunk(piece) for piece in _PIECE.findall(answer.format(quote=quote))]
+        limit = cast("int", options.get("max_tokens", len(deltas)))
+        for delta in deltas[:limit]:
+            await asyncio.sleep(self._pace)
+            take([delta])
+        return Finish("stop" if limit >= len(deltas) else "length", None)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def _last_question(messages: list[dict[str, object]]) -> str:
+    for message in reversed(messages):
+        if message.get("role") == "user":
+            return text_of(message.get("content"))
+    return ""

@@ -1,0 +1,208 @@
+"""What a provider says when it fails, turned into our errors.
+
+The sources are OpenAI's error object (`{"error": {"message", "type", "param", "code"}}`) and the codes
+of Alibaba Cloud Model Studio's page "Error codes". Only text goes into our messages that cannot carry
+the key: for a refused key nothing of the provider's, for the rest its message with the key cut out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, cast
+
+from msgspec import Struct
+
+from stream_serve.errors import (
+    UpstreamAuth,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamProtocol,
+    UpstreamRateLimited,
+    UpstreamRejected,
+)
+from stream_serve.producers.openai import reports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_TEXT: Final = 500
+_STATUS: Final = re.compile("[45][0-9][0-9]")  # some servers use the status as the code
+_QUOTA_CODES: Final = ("insufficient_quota", "AllocationQuota")
+_RATE_CODES: Final = ("Throttling", "rate_limit", "limit_requests", "limit_burst_rate")
+_AUTH_CODES: Final = frozenset(
+    {"invalid_api_key", "InvalidApiKey", "access_denied", "authentication_error"}
+)
+_REJECTED_CODES: Final = (
+    "invalid_parameter",
+    "invalid_request",
+    "DataInspectionFailed",
+    "data_inspection_failed",
+    "model_not_found",
+    "context_length_exceeded",
+    "content_filter",
+    "Arrearage",
+)
+
+
+class Complaint(Struct, frozen=True):
+    """The provider's own words: what it said, its code, its id of the request."""
+
+    message: str = ""
+    code: str | None = None
+    request_id: str | None = None
+
+
+def read(error: object, *, request_id: str | None = None, key: str = "") -> Complaint:
+    """Read an error object (or string), however the server writes it, with the key cut out."""
+    if isinstance(error, dict):
+        fields = cast("dict[str, object]", error)
+        code = fields.get("code") or fields.get("type")
+        own_id = fields.get("request_id")
+        return Complaint(
+            _clean(reports.said(fields), key),
+            _clean(str(code), key) if code else None,
+            _clean(own_id if isinstance(own_id, str) else request_id or "", key) or None,
+        )
+    text = error if isinstance(error, str) else ""
+    return Complaint(_clean(text, key), None, _clean(request_id or "", key) or None)
+
+
+def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> Complaint | None:
+    """Read the body of a failed answer; None where it says nothing that we understand."""
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(parsed, dict):
+        return None
+    fields = cast("dict[str, object]", parsed)
+    own_id = fields.get("request_id")
+    request_id = own_id if isinstance(own_id, str) else request_id
+    if "error" in fields:
+        return read(fields["error"], request_id=request_id, key=key)
+    if "code" in fields or "message" in fields:
+        return read(fields, request_id=request_id, key=key)
+    return None
+
+
+def from_status(
+    status: int,
+    complaint: Complaint | None,
+    *,
+    headers: Mapping[str, str],
+    key: str = "",
+    key_setting: str,
+) -> UpstreamError:
+    """Give the error for an answer whose status is not 200."""
+    said = complaint or Complaint(request_id=_clean(headers.get("x-request-id") or "", key) or None)
+    wait = retry_after(headers.get("retry-after"))
+    limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
+    if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
+        return _auth(said, status, key_setting)
+    if status == 429 or limited:
+        return _rate_limited(said, wait)
+    if status >= 500 or status == 408:
+        kind: type[UpstreamError] = UpstreamFailed
+        what = f"the provider failed with status {status}"
+    elif status >= 400:
+        kind = UpstreamRejected
+        what = f"the provider refused the request with status {status}"
+    else:
+        kind = UpstreamProtocol
+        hint = "redirects are not followed: " if 300 <= status < 400 else ""
+        what = (
+            f"the provider answered with status {status} instead of a stream; {hint}check "
+            "STREAM_SERVE_UPSTREAM_URL"
+        )
+    return kind(
+        _sentence(what, said),
+        retry_after=wait,
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
+    """Give the error for an error object inside a stream (after status 200)."""
+    code = said.code or ""
+    if _STATUS.fullmatch(code):
+        return from_status(int(code), said, headers={}, key_setting=key_setting)
+    if code in _AUTH_CODES:
+        return _auth(said, None, key_setting)
+    if _begins(code, _RATE_CODES + _QUOTA_CODES):
+        return _rate_limited(said, None)
+    kind = UpstreamRejected if _begins(code, _REJECTED_CODES) else UpstreamFailed
+    return kind(
+        _sentence("the provider reported an error", said),
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def from_ending(word: str, *, key: str = "", key_setting: str) -> UpstreamError:
+    """Return the error for a finish_reason that means a failure, such as `abort` or `error`.
+
+    It can be retried, unless the word names a reason for which the request would fail again.
+    """
+    said = f"it broke the answer off (finish_reason {word})"
+    return from_error(Complaint(_clean(said, key), _clean(word, key)), key_setting=key_setting)
+
+
+def shown(word: str | None, key: str) -> str | None:
+    """Return a word of the provider's with the key cut out."""
+    return _clean(word, key) if word is not None else None
+
+
+def retry_after(value: str | None) -> float | None:
+    """Read a Retry-After header (RFC 9110, 10.2.3): seconds or a date. None for anything else."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return float(value)
+    try:
+        when = parsedate_to_datetime(value)
+        return float(max(0, math.ceil(when.timestamp() - time.time())))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _auth(said: Complaint, status: int | None, key_setting: str) -> UpstreamAuth:
+    with_status = f" (status {status})" if status else ""
+    return UpstreamAuth(
+        f"the provider refused the API key{with_status}: check {key_setting}, and that the key "
+        "belongs to the region and server of the URL",
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def _rate_limited(said: Complaint, wait: float | None) -> UpstreamRateLimited:
+    used_up = _begins(said.code, _QUOTA_CODES)
+    what = "the provider's quota is used up" if used_up else "the provider limits the rate"
+    return UpstreamRateLimited(
+        _sentence(what, said),
+        retryable=not used_up,
+        retry_after=wait,
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def _begins(code: str | None, words: tuple[str, ...]) -> bool:
+    return code is not None and code.startswith(words)
+
+
+def _sentence(what: str, said: Complaint) -> str:
+    return f"{what}: {said.message}" if said.message else what
+
+
+def _clean(text: str, key: str) -> str:
+    if key:
+        text = text.replace(key, "***")
+    text = text.encode("utf-8", "replace").decode()
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -1,0 +1,1 @@
+"""Runs: from their start to some minutes after their end."""

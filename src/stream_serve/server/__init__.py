@@ -1,0 +1,1 @@
+"""The process that serves: its lifetime, its workers, its protocol."""

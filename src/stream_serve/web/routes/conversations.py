@@ -1,0 +1,240 @@
+"""The endpoints of conversations: list and search, make, show, rename, delete, export."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends, Request
+from msgspec import Struct
+from pydantic import Field
+from starlette.responses import Response
+
+from stream_serve.conversations.base import Conversation, Message
+from stream_serve.conversations.context import Conversations
+from stream_serve.events.types import Usage
+from stream_serve.settings import Settings
+from stream_serve.web.body import Body, invalid, read_json
+from stream_serve.web.dependencies import conversations_of, settings_of
+from stream_serve.web.response import answer
+from stream_serve.web.security import API, cors_headers, guarded, owner_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+router = APIRouter(tags=["conversations"])
+
+_MAX_PAGE: Final = 100
+_MAX_QUERY: Final = 200
+
+Stored = Annotated[Conversations, Depends(conversations_of)]
+Set = Annotated[Settings, Depends(settings_of)]
+
+
+class TitleBody(Body):
+    """A conversation's title."""
+
+    title: str = Field(max_length=200)
+
+
+class NewBody(TitleBody):
+    """A new conversation; its title may be empty."""
+
+    title: str = Field("", max_length=200)
+
+
+class ConversationView(Struct, frozen=True, rename="camel"):
+    """A conversation; times are ISO 8601. `liveRunId` is the run that goes on in it."""
+
+    id: str
+    title: str
+    created_at: str
+    updated_at: str
+    live_run_id: str | None
+
+    @classmethod
+    def of(cls, conversation: Conversation) -> ConversationView:
+        """Show a conversation."""
+        return cls(
+            conversation.id,
+            conversation.title,
+            _time(conversation.created_at),
+            _time(conversation.updated_at),
+            conversation.live_run_id,
+        )
+
+
+class ConversationPage(Struct, frozen=True, rename="camel"):
+    """Some conversations, newest change first; `nextCursor` asks for those that follow."""
+
+    conversations: list[ConversationView]
+    next_cursor: str | None
+
+
+class MessageView(Struct, frozen=True, rename="camel"):
+    """A message of the tree. What follows `status` is null for a user's message."""
+
+    id: str
+    parent_id: str | None
+    role: str
+    content: str | list[dict[str, Any]]
+    created_at: str
+    status: str
+    reasoning: str | None
+    model: str | None
+    usage: Usage | None
+    first_token_ms: float | None
+    run_id: str | None
+    error: str | None
+
+    @classmethod
+    def of(cls, message: Message) -> MessageView:
+        """Show a message."""
+        return cls(
+            message.id,
+            message.parent_id,
+            message.role,
+            message.content,
+            _time(message.created_at),
+            message.status.value,
+            message.reasoning,
+            message.model,
+            message.usage,
+            message.first_token_ms,
+            message.run_id,
+            message.error,
+        )
+
+
+class ConversationDetail(Struct, frozen=True, rename="camel"):
+    """A conversation with its messages, oldest first."""
+
+    conversation: ConversationView
+    messages: list[MessageView]
+
+
+@router.get("/ai/conversations", response_class=Response)
+@guarded(API)
+async def list_conversations(
+    request: Request,
+    conversations: Stored,
+    limit: int = 20,
+    cursor: str | None = None,
+    q: str | None = None,
+) -> Response:
+    """List conversations, newest change first; `q` searches titles and messages."""
+    if not 1 <= limit <= _MAX_PAGE:
+        raise invalid("limit", f"should be from 1 to {_MAX_PAGE}")
+    if q is not None and len(q) > _MAX_QUERY:
+        raise invalid("q", f"should have at most {_MAX_QUERY} characters")
+    history = await conversations.history()
+    page = await history.list(_owner(request), limit=limit, cursor=cursor, query=q or None)
+    views = [ConversationView.of(conversation) for conversation in page.conversations]
+    return answer(request, ConversationPage(views, page.next_cursor))
+
+
+@router.post("/ai/conversations", response_class=Response, status_code=201)
+@guarded(API)
+async def make_conversation(request: Request, conversations: Stored, settings: Set) -> Response:
+    """Make an empty conversation."""
+    body = await read_json(request, NewBody, max_bytes=settings.max_body_bytes)
+    history = await conversations.history()
+    made = await history.create(_owner(request), title=body.title)
+    return answer(request, ConversationView.of(made), status=201)
+
+
+@router.get("/ai/conversations/{conversation_id}", response_class=Response)
+@guarded(API)
+async def show_conversation(
+    request: Request, conversation_id: str, conversations: Stored
+) -> Response:
+    """Show a conversation with all its messages, and the run that goes on in it."""
+    return answer(request, await _detail(request, conversation_id, conversations))
+
+
+@router.patch("/ai/conversations/{conversation_id}", response_class=Response)
+@guarded(API)
+async def rename_conversation(
+    request: Request, conversation_id: str, conversations: Stored, settings: Set
+) -> Response:
+    """Change the title."""
+    body = await read_json(request, TitleBody, max_bytes=settings.max_body_bytes)
+    history = await conversations.history()
+    renamed = await history.rename(_owner(request), conversation_id, body.title)
+    return answer(request, ConversationView.of(renamed))
+
+
+@router.delete("/ai/conversations/{conversation_id}", response_class=Response, status_code=204)
+@guarded(API)
+async def delete_conversation(
+    request: Request, conversation_id: str, conversations: Stored
+) -> Response:
+    """Delete a conversation with its messages. A run that goes on in it is not stopped."""
+    history = await conversations.history()
+    await history.delete(_owner(request), conversation_id)
+    return Response(status_code=204, headers=cors_headers(request.scope))
+
+
+@router.get("/ai/conversations/{conversation_id}/export", response_class=Response)
+@guarded(API)
+async def export_conversation(
+    request: Request,
+    conversation_id: str,
+    conversations: Stored,
+    format: Literal["json", "markdown"] = "json",  # noqa: A002 - the query's own name
+) -> Response:
+    """Download a conversation as JSON, or as Markdown."""
+    detail = await _detail(request, conversation_id, conversations)
+    if format == "json":
+        response = answer(request, detail)
+        name = "conversation.json"
+    else:
+        response = Response(
+            markdown(detail.conversation.title, detail.messages),
+            media_type="text/markdown",
+            headers={"Cache-Control": "no-store", **cors_headers(request.scope)},
+        )
+        name = "conversation.md"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def markdown(title: str, messages: Sequence[MessageView]) -> str:
+    """Write messages as Markdown, in the order of time, with a note on how each answer ended."""
+    parts = [f"# {' '.join(title.split()) or 'Conversation'}\n"]
+    for message in messages:
+        who = message.role if message.model is None else f"{message.role} ({message.model})"
+        ended = "" if message.status == "complete" else f" [{message.status}]"
+        parts.append(f"## {who}{ended}\n")
+        if message.reasoning:
+            quoted = "\n".join(f"> {line}" for line in message.reasoning.split("\n"))
+            parts.append(f"{quoted}\n")
+        parts.append(f"{_plain(message.content)}\n")
+    return "\n".join(parts)
+
+
+async def _detail(
+    request: Request, conversation_id: str, conversations: Conversations
+) -> ConversationDetail:
+    history = await conversations.history()
+    owner = _owner(request)
+    conversation = await history.get(owner, conversation_id)
+    messages = await history.messages(owner, conversation_id)
+    return ConversationDetail(
+        ConversationView.of(conversation), [MessageView.of(message) for message in messages]
+    )
+
+
+def _owner(request: Request) -> str:
+    return owner_of(request) or ""
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _plain(content: str | list[dict[str, object]]) -> str:
+    if isinstance(content, str):
+        return content
+    return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in content)

@@ -1,0 +1,327 @@
+"""Who may call a route: the policy that hangs on it, and the guard that applies it.
+
+How it works: every endpoint carries a `Policy`, put there by the decorator `guarded`. The guard is a
+plain ASGI middleware. It finds the route of a request by asking the routes themselves, as the router does
+after it, so that both see the same path wherever the application is served (below a root path, in a
+`Mount`). It decides on the head of the request, before any body is read, and never wraps `receive` or
+`send`. A route without a policy is refused, and so is a path without a route. The routes find in the
+request's state whose request it is, and the CORS headers of the response.
+
+- Without keys, the Host header must name this service (a page of another site whose name was rebound
+  to this address would otherwise talk to it as its own): 421.
+- With keys, an endpoint whose policy wants one takes `Authorization: Bearer`: 401.
+- A page of another origin may call what the policy and `STREAM_SERVE_CORS_ORIGINS` allow: 403.
+- A key in the URL is refused, since URLs end up in logs: 400.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+from enum import Enum
+from typing import TYPE_CHECKING, Final, TypeVar, cast
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+
+import structlog
+from msgspec import Struct
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match
+
+from stream_serve.errors import BadRequest, ForeignHost, ForeignOrigin, RequestError, Unauthorized
+from stream_serve.settings import Settings, is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from starlette.requests import HTTPConnection
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+_KEY_NAMES: Final = frozenset(
+    {"key", "api_key", "apikey", "api-key", "access_token", "token", "authorization"}
+)
+_PREFLIGHT: Final = {
+    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
+    "Access-Control-Max-Age": "600",
+}
+_EXPOSED: Final = {"Access-Control-Expose-Headers": "X-Run-Id, Retry-After"}
+_WEB: Final = frozenset({"http", "https"})
+_ANY: Final = "*"
+_POLICY: Final = "__policy__"
+_log = structlog.stdlib.get_logger("stream_serve.web")
+
+Endpoint = TypeVar("Endpoint")
+
+
+class Origins(Enum):
+    """Whose pages may call an endpoint.
+
+    `UNCHECKED`: it shows what everybody may see, and allows no page of another origin to read it. `OWN`:
+    the service's own pages, and those that the setting names. `ASKING`: with keys, every page, since a
+    key protects the endpoint; without keys, also the pages of this machine (a front end under
+    development, on any port).
+    """
+
+    UNCHECKED = "unchecked"
+    OWN = "own"
+    ASKING = "asking"
+
+
+class Policy(Struct, frozen=True):
+    """Who may call an endpoint: whether it wants a key, where keys are set, and whose pages may."""
+
+    key: bool
+    origins: Origins
+
+
+PAGE: Final = Policy(key=False, origins=Origins.UNCHECKED)
+INFO: Final = Policy(key=False, origins=Origins.OWN)
+API: Final = Policy(key=True, origins=Origins.OWN)
+ASK: Final = Policy(key=True, origins=Origins.ASKING)
+
+
+def guarded(policy: Policy) -> Callable[[Endpoint], Endpoint]:
+    """Put a policy on an endpoint (a function, or a mounted application): it may be called by it."""
+
+    def put(endpoint: Endpoint) -> Endpoint:
+        setattr(endpoint, _POLICY, policy)
+        return endpoint
+
+    return put
+
+
+def policy_of(route: BaseRoute) -> Policy | None:
+    """Return the policy of a route, or of the application that is mounted there; None without one."""
+    target = getattr(route, "endpoint", None) or getattr(route, "app", None)
+    found = getattr(target, _POLICY, None)
+    return found if isinstance(found, Policy) else None
+
+
+def owner_of(connection: HTTPConnection) -> str | None:
+    """Return the owner that the guard found: a digest of the key, None where no keys are set."""
+    return cast("str | None", connection.state.owner)
+
+
+def cors_headers(scope: Scope) -> dict[str, str]:
+    """Return the CORS headers that the response to this request should have."""
+    return cast("dict[str, str]", scope.get("state", {}).get("cors", {}))
+
+
+def check_origin_trusted(connection: HTTPConnection) -> None:
+    """Refuse what only the service's own pages, and those that the setting names, may ask for.
+
+    Raises `ForeignOrigin`. A request that no page has made passes.
+    """
+    if connection.state.foreign:
+        raise ForeignOrigin(
+            "pages of this origin may ask, but neither use conversations nor leave a run behind "
+            "(onDisconnect: continue): add the origin to STREAM_SERVE_CORS_ORIGINS"
+        )
+
+
+class Guard:
+    """Passes a request on to `app`, or responds with `refuse(error)`.
+
+    `routes` is the application's own list of routes, which may grow.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        routes: Sequence[BaseRoute],
+        refuse: Callable[[RequestError | HTTPException], Response],
+    ) -> None:
+        self._app = app
+        self._routes = routes
+        self._refuse = refuse
+        keys = [key.get_secret_value() for key in settings.api_keys]
+        self._keys = [key.encode() for key in keys]
+        self._digests = [_digest(key.encode()) for key in keys]
+        self._origins = settings.cors_origins or ()
+        self._hosts = {"localhost", "127.0.0.1", "[::1]", _bracketed(settings.host)}
+        self._hosts |= {host.lower() for host in settings.allowed_hosts}
+        self._any_address = not is_loopback(settings.host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide, and pass on. What is neither HTTP nor the lifespan is refused."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            response = self._respond(scope)
+            await (self._app if response is None else response)(scope, receive, send)
+
+    def _respond(self, scope: Scope) -> Response | None:
+        """Return the response to a preflight, or the refusal; None for what may pass."""
+        state: dict[str, object] = scope.setdefault("state", {})
+        state["owner"] = None
+        state["cors"] = {}
+        state["foreign"] = False
+        headers = Headers(scope=scope)
+        try:
+            self._check_host(headers)
+            self._check_url(scope)
+            preflight = _is_preflight(scope, headers)
+            policy = self._policy(
+                scope, headers["access-control-request-method"] if preflight else None
+            )
+            if policy.origins is not Origins.UNCHECKED:
+                state["cors"] = self._check_origin(policy, headers, state)
+                if preflight:
+                    return Response(status_code=204, headers={**cors_headers(scope), **_PREFLIGHT})
+            if policy.key and self._digests:
+                state["owner"] = self._check_key(headers)
+        except (RequestError, HTTPException) as error:
+            response = self._refuse(error)
+            response.headers.update(cors_headers(scope))
+            return response
+        return None
+
+    def _policy(self, scope: Scope, method: str | None) -> Policy:
+        """Return the policy of the route that takes this request, or this method of a preflight.
+
+        Raises `HTTPException`: 404 for a path without a route, 403 for a route without a policy.
+        """
+        asked = scope if method is None else {**scope, "method": method}
+        partial: BaseRoute | None = None
+        for route in self._routes:
+            match, _ = route.matches(asked)
+            if match is Match.FULL:
+                break
+            if match is Match.PARTIAL and partial is None:
+                partial = route
+        else:
+            if partial is None:
+                raise HTTPException(404)
+            route = partial
+        policy = policy_of(route)
+        if policy is None:
+            _log.error(
+                "a route has no policy, so it is refused", route=getattr(route, "path", None)
+            )
+            raise HTTPException(403)
+        return policy
+
+    def _check_host(self, headers: Headers) -> None:
+        if self._digests or _ANY in self._hosts:
+            return
+        host = _without_port(headers.get("host", "")).lower()
+        if host in self._hosts or (self._any_address and _is_address(host)):
+            return
+        parent = host.partition(".")[2]
+        if parent and f"*.{parent}" in self._hosts:
+            return
+        raise ForeignHost(
+            "the Host header does not name this service: use localhost, or add the name to "
+            "STREAM_SERVE_ALLOWED_HOSTS"
+        )
+
+    def _check_url(self, scope: Scope) -> None:
+        query: bytes = scope["query_string"]
+        if not query:
+            return
+        names = {
+            name.lower() for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+        }
+        plain = unquote_to_bytes(query)
+        if names & _KEY_NAMES or any(key in plain for key in self._keys):
+            raise BadRequest(
+                "a key in the URL ends up in logs and histories: send it as the header "
+                "'Authorization: Bearer', and if it was a real one, replace it"
+            )
+
+    def _check_origin(
+        self, policy: Policy, headers: Headers, state: dict[str, object]
+    ) -> dict[str, str]:
+        """Return the CORS headers for the request's origin, and note whether it is a foreign one.
+
+        Raises `ForeignOrigin`.
+        """
+        asking = policy.origins is Origins.ASKING
+        open_to_all = _ANY in self._origins or (
+            asking and bool(self._digests) and not self._origins
+        )
+        origin = headers.get("origin")
+        if origin is None:
+            # The article's header does no harm where no page of another origin is asking.
+            return (
+                {"Access-Control-Allow-Origin": _ANY, **_EXPOSED} if open_to_all or asking else {}
+            )
+        own = _is_own(origin, headers.get("host", ""))
+        local = asking and not self._digests and _is_local(origin)
+        trusted = own or local or origin in self._origins
+        state["foreign"] = not trusted
+        if open_to_all:
+            return {"Access-Control-Allow-Origin": _ANY, **_EXPOSED}
+        if trusted:
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **_EXPOSED}
+        raise ForeignOrigin(
+            "pages of this origin may not call this endpoint: add the origin to "
+            "STREAM_SERVE_CORS_ORIGINS"
+        )
+
+    def _check_key(self, headers: Headers) -> str:
+        """Return the owner that the key stands for. Raises `Unauthorized`."""
+        scheme, _, credential = headers.get("authorization", "").partition(" ")
+        given = _digest(credential.strip().encode("latin-1"))
+        found = False
+        for digest in self._digests:
+            found |= hmac.compare_digest(given, digest)
+        if not found or scheme.lower() != "bearer":
+            what = (
+                "the API key is not one of this service's" if credential else "there is no API key"
+            )
+            raise Unauthorized(
+                f"{what}: send one of the keys of STREAM_SERVE_API_KEYS as "
+                "'Authorization: Bearer <key>'",
+                headers=(("WWW-Authenticate", "Bearer"),),
+            )
+        return given.hex()
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+
+
+def _is_own(origin: str, host: str) -> bool:
+    """Return whether an origin is this service itself, by the name that the request gives it."""
+    scheme, _, name = origin.lower().partition("://")
+    return scheme in _WEB and name == host.lower() != ""
+
+
+def _is_local(origin: str) -> bool:
+    """Return whether an origin is a page that this machine serves, on any port."""
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    return parts.scheme in _WEB and (is_loopback(host) or host.endswith(".localhost"))
+
+
+def _without_port(host: str) -> str:
+    name, colon, port = host.rpartition(":")
+    return name if colon and port.isdigit() else host
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host.lower()
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

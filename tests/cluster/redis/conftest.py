@@ -1,0 +1,30 @@
+"""Fixtures: a real Redis and connections to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve.cluster.redis.client import Link
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from support.redis import Redis
+
+
+@pytest.fixture
+async def link(server: Redis) -> AsyncIterator[Link]:
+    """Connections to the shared Redis."""
+    made = Link(server.url, 5)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def fragile_link(fragile: Redis) -> AsyncIterator[Link]:
+    """Connections to the Redis that is harmed, with little patience."""
+    made = Link(fragile.url, 0.3)
+    yield made
+    await made.close()

@@ -1,0 +1,366 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve.cluster.redis import keys
+from stream_serve.cluster.redis.client import Link
+from stream_serve.cluster.redis.lease import Lease
+from stream_serve.cluster.redis.listener import Listener
+from stream_serve.cluster.redis.peers import RedisPeers
+from stream_serve.errors import LogUnavailable, PeerUnreachable, RunNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from typing import TypeAlias
+
+    from support.redis import Redis
+
+    Start: TypeAlias = "Callable[..., Awaitable[Process]]"
+
+
+class Process:
+    """One process of a service, as far as the others see it."""
+
+    def __init__(
+        self, url: str, *, seconds: float = 1, timeout: float = 0.5, ttl: float = 60
+    ) -> None:
+        self.link = Link(url, timeout)
+        self.listener = Listener(self.link)
+        self.lease = Lease(self.link, seconds)
+        self.peers = RedisPeers(self.link, self.listener, self.lease, ttl=ttl)
+        self.heard: list[tuple[str, str, bytes]] = []
+        self.gone: list[str] = []
+        self.missing = 0
+        self.let_go = asyncio.Event()
+        self.lease.on_missing.append(self._miss)
+
+    def _miss(self) -> None:
+        self.missing += 1
+
+    @property
+    def me(self) -> str:
+        return self.lease.me
+
+    async def open(self) -> None:
+        await self.peers.open(self.answer, gone=self.gone.append)
+        await self.listener.open()
+        await self.lease.open()
+
+    async def close(self) -> None:
+        await self.peers.close()
+        await self.lease.close()
+        await self.listener.close()
+        await self.link.close()
+
+    async def vanish(self) -> None:
+        """End as a process does that is killed: nothing of it reaches Redis any more."""
+        await self.listener.close()
+        await self.link.close()
+
+    async def answer(self, process: str, question: str, data: bytes) -> bytes:
+        self.heard.append((process, question, data))
+        match question:
+            case "slow":
+                await self.let_go.wait()
+            case "unknown":
+                raise RunNotFound("no such run")
+            case "defect":
+                raise ZeroDivisionError
+            case _:
+                pass
+        return question.encode() + b":" + data
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start a process; all are closed at the end."""
+    started: list[Process] = []
+
+    async def start(
+        server: Redis, seconds: float = 1, timeout: float = 0.5, ttl: float = 60
+    ) -> Process:
+        process = Process(server.url, seconds=seconds, timeout=timeout, ttl=ttl)
+        started.append(process)
+        await process.open()
+        return process
+
+    yield start
+    for process in started:
+        await process.close()
+
+
+async def test_a_question_is_answered_by_the_other_process_and_fast(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    times: list[float] = []
+    for number in range(100):
+        began = time.perf_counter()
+        data = b"\x00\r\n%d" % number
+        assert await one.peers.ask(two.me, "state", data, timeout=5) == b"state:" + data
+        times.append(time.perf_counter() - began)
+    assert two.heard[0] == (one.me, "state", b"\x00\r\n0")
+    assert sorted(times)[50] < 0.05
+
+
+async def test_both_ask_each_other_at_once_and_each_gets_its_own_answers(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server, timeout=10), await start(server, timeout=10)
+    questions = [
+        asker.peers.ask(asked.me, "state", b"%d" % number, timeout=10)
+        for number in range(200)
+        for asker, asked in ((one, two), (two, one))
+    ]
+    answers = await asyncio.gather(*questions)
+    assert answers == [b"state:%d" % number for number in range(200) for _ in range(2)]
+
+
+async def test_what_is_told_arrives_once_and_in_order_and_nothing_comes_back(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    for number in range(1_000):
+        await one.peers.tell(two.me, "readers", b"%d" % number)
+    await until(lambda: len(two.heard) >= 1_000)
+    assert [data for _, _, data in two.heard] == [b"%d" % number for number in range(1_000)]
+    assert int(server.cli("XLEN", keys.inbox(one.me))) == 1
+    # What was read is thrown away.
+    await until(lambda: int(server.cli("XLEN", keys.inbox(two.me))) < 600)
+
+
+async def test_a_process_may_ask_and_tell_itself(start: Start, server: Redis) -> None:
+    one = await start(server)
+    assert await one.peers.ask(one.me, "state", b"x", timeout=5) == b"state:x"
+    await one.peers.tell(one.me, "readers", b"y")
+    await until(lambda: (one.me, "readers", b"y") in one.heard)
+    with pytest.raises(PeerUnreachable, match="failed"):
+        await one.peers.ask(one.me, "defect", timeout=5)
+    with pytest.raises(PeerUnreachable, match="did not answer"):
+        await one.peers.ask(one.me, "slow", timeout=0.05)
+
+
+@pytest.mark.parametrize("question", ["unknown", "defect"])
+async def test_an_answer_that_cannot_be_made_is_an_error_at_once(
+    start: Start, server: Redis, question: str
+) -> None:
+    one, two = await start(server), await start(server)
+    async with asyncio.timeout(10):
+        with pytest.raises(PeerUnreachable, match="failed"):
+            await one.peers.ask(two.me, question, timeout=60)
+    assert await one.peers.ask(two.me, "state", timeout=5) == b"state:"
+
+
+async def test_no_answer_in_time_is_an_error_and_a_late_answer_is_dropped(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    with pytest.raises(PeerUnreachable, match="did not answer"):
+        await one.peers.ask(two.me, "slow", timeout=0.1)
+    two.let_go.set()
+    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+
+
+async def test_a_cancelled_question_leaves_the_others_alone(start: Start, server: Redis) -> None:
+    one, two = await start(server), await start(server)
+    for steps in range(60):
+        asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=60))
+        for _ in range(steps % 20):
+            await asyncio.sleep(0)
+        asking.cancel()
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+    two.let_go.set()
+    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+
+
+async def test_who_waits_for_a_killed_process_is_told_that_it_is_gone(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    await until(lambda: one.lease.steady and two.me in one.lease.alive)
+    asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=60))
+    await until(lambda: bool(two.heard))
+    await two.vanish()
+    with pytest.raises(PeerUnreachable, match="gone"):
+        await asking
+    assert one.gone == [two.me]
+    with pytest.raises(PeerUnreachable, match="gone"):
+        await one.peers.ask(two.me, "state", timeout=60)
+
+
+async def test_a_process_that_ends_is_gone_at_once_and_its_own_questions_end(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server, seconds=5), await start(server)
+    asking = asyncio.create_task(two.peers.ask(one.me, "slow", timeout=60))
+    await until(lambda: bool(one.heard))
+    await two.close()
+    with pytest.raises(PeerUnreachable, match="ends"):
+        await asking
+    # The inbox is gone with it: nobody has to wait for the lease.
+    with pytest.raises(PeerUnreachable, match="gone"):
+        await one.peers.ask(two.me, "state", timeout=60)
+
+
+async def test_after_redis_forgot_everything_the_processes_find_each_other_again(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    assert await one.peers.enter("key", "run", 1)
+    await until(lambda: one.lease.steady)
+    server.flush()
+
+    async def reached() -> bool:
+        try:
+            return await one.peers.ask(two.me, "state", b"1", timeout=1) == b"state:1"
+        except PeerUnreachable:
+            return False
+
+    async with asyncio.timeout(20):
+        while not await reached():
+            await asyncio.sleep(0.01)
+    await until(lambda: one.lease.alive >= {one.me, two.me})
+    # Nobody had gone, and what counted counts again.
+    assert one.gone == two.gone == []
+    await until(lambda: server.cli("ZRANGE", keys.owner("key"), "0", "-1") == "run")
+    assert not await two.peers.enter("key", "another", 1)
+
+
+async def test_an_inbox_that_is_lost_is_made_again_and_nothing_is_heard_twice(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    await one.peers.tell(two.me, "readers", b"1")
+    await until(lambda: len(two.heard) == 1)
+    server.cli("DEL", keys.inbox(two.me))
+    await one.peers.tell(two.me, "readers", b"lost")
+    await until(lambda: server.cli("EXISTS", keys.inbox(two.me)) == "1")
+    await one.peers.tell(two.me, "readers", b"2")
+    await until(lambda: len(two.heard) == 2)
+    await one.peers.tell(two.me, "readers", b"3")
+    await until(lambda: len(two.heard) == 3)
+    assert [data for _, _, data in two.heard] == [b"1", b"2", b"3"]
+
+
+async def test_through_a_restart_of_redis_they_find_each_other_again(
+    start: Start, fragile: Redis
+) -> None:
+    one, two = await start(fragile), await start(fragile)
+    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+    fragile.stop()
+    await until(lambda: not one.link.up)
+    with pytest.raises(LogUnavailable):
+        await one.peers.ask(two.me, "state", timeout=5)
+    with pytest.raises(LogUnavailable):
+        await one.peers.tell(two.me, "readers")
+    with pytest.raises(LogUnavailable):
+        await one.peers.enter("key", "run", 1)
+    fragile.start()
+    answers: list[bytes] = []
+    async with asyncio.timeout(20):
+        while not answers:
+            try:
+                answers.append(await one.peers.ask(two.me, "state", b"2", timeout=1))
+            except (LogUnavailable, PeerUnreachable):
+                await asyncio.sleep(0.01)
+    assert answers == [b"state:2"]
+    assert one.gone == two.gone == []
+
+
+async def test_while_redis_is_frozen_nothing_waits_longer_than_a_call_may_take(
+    start: Start, fragile: Redis
+) -> None:
+    one, two = await start(fragile), await start(fragile)
+    fragile.freeze()
+    began = time.monotonic()
+    with pytest.raises(LogUnavailable):
+        await one.peers.ask(two.me, "state", timeout=60)
+    with pytest.raises(LogUnavailable):
+        await one.peers.tell(two.me, "readers")
+    with pytest.raises(LogUnavailable):
+        await one.peers.enter("key", "run", 1)
+    assert time.monotonic() - began < 3
+    fragile.thaw()
+
+
+async def test_leaving_while_redis_is_away_is_made_good_when_it_is_back(
+    start: Start, fragile: Redis
+) -> None:
+    one, two = await start(fragile), await start(fragile)
+    assert await one.peers.enter("key", "run", 1)
+    assert not await two.peers.enter("key", "another", 1)
+    fragile.freeze()
+    await until(lambda: not one.link.up)
+    one.peers.leave("key", "run")
+    fragile.thaw()
+    await until(lambda: fragile.cli("EXISTS", keys.owner("key")) == "0")
+
+
+async def test_at_the_end_what_left_is_told(start: Start, server: Redis) -> None:
+    one, two = await start(server), await start(server)
+    for number in range(1_200):
+        assert await one.peers.enter("key", f"run-{number}", 1_200)
+    for number in range(1_200):
+        one.peers.leave("key", f"run-{number}")
+    await one.close()
+    assert await two.peers.enter("key", "another", 1)
+
+
+async def test_the_runs_of_a_killed_process_count_no_longer_than_a_run_may_take(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server, ttl=0.5), await start(server, ttl=0.5)
+    assert await one.peers.enter("key", "run", 1)
+    await one.vanish()
+    assert not await two.peers.enter("key", "another", 1)
+    async with asyncio.timeout(20):
+        while not await two.peers.enter("key", "another", 1):
+            await asyncio.sleep(0.01)
+
+
+async def test_what_nobody_understands_in_an_inbox_does_no_harm(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
+    for words in (("what", "ever"), ("k", "answer", "i", "99"), ("k", "shout"), ("k", "ask")):
+        server.cli("XADD", keys.inbox(two.me), "*", *words)
+    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+
+
+async def test_a_process_started_while_redis_is_away_can_be_asked_when_it_is_there(
+    start: Start, fragile: Redis
+) -> None:
+    fragile.stop()
+    one, two = await start(fragile), await start(fragile)
+    fragile.start()
+    answers: list[bytes] = []
+    async with asyncio.timeout(20):
+        while not answers:
+            try:
+                answers.append(await one.peers.ask(two.me, "state", timeout=1))
+            except (LogUnavailable, PeerUnreachable):
+                await asyncio.sleep(0.01)
+    assert answers == [b"state:"]
+
+
+async def test_closing_is_bounded_while_redis_is_frozen(start: Start, fragile: Redis) -> None:
+    one = await start(fragile)
+    assert await one.peers.enter("key", "run", 1)
+    one.peers.leave("key", "run")
+    fragile.freeze()
+    began = time.monotonic()
+    await one.close()
+    assert time.monotonic() - began < 4
+    fragile.thaw()

@@ -1,0 +1,161 @@
+"""A call of an OpenAI-compatible provider, over real sockets: how its answer ends."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from stream_serve.errors import (
+    UpstreamDisconnected,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamIncomplete,
+)
+from stream_serve.producers.base import ChatRequest, Finish
+from stream_serve.producers.openai.provider import OpenAIUpstream
+from stream_serve.settings import Provider
+from stream_serve.testing import ScriptedUpstream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from stream_serve.events.types import Delta
+
+STEADY = settings(derandomize=True, deadline=None, max_examples=150)
+DOCUMENTED = {"stop", "length", "tool_calls", "content_filter"}
+ERRORS = "endmc"
+
+
+async def play(
+    server: ScriptedUpstream, steps: str, *, require_finish: bool = True
+) -> tuple[str, Finish | UpstreamError]:
+    """Ask for the steps; give the text that came, and how it ended."""
+    provider = Provider(server.url, "", "m", "KEY")
+    upstream = OpenAIUpstream(
+        provider, connect_timeout=5, max_event_bytes=100_000, require_finish=require_finish
+    )
+    text: list[str] = []
+
+    def take(deltas: Sequence[Delta]) -> None:
+        text.extend(delta.content for delta in deltas)
+
+    call = upstream.call(
+        ChatRequest(f"steps?steps={steps}", [{"role": "user", "content": "a"}], {})
+    )
+    try:
+        end: Finish | UpstreamError = await call.stream(take)
+    except UpstreamError as error:
+        end = error
+    finally:
+        await call.close()
+        await upstream.close()
+    return "".join(text), end
+
+
+def whole_text(steps: str) -> str:
+    """The text up to what ends a stream: [DONE], or an error in any shape."""
+    read = re.split(f"[D{ERRORS}/]", steps)[0]
+    return "".join(f"{number} " for number, step in enumerate(read) if step in "ts")
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason", "word"),
+    [
+        ("ttf#D", "stop", None),
+        ("ttf#", "stop", None),
+        ("ttf/", "stop", None),
+        ("ttf#D/", "stop", None),
+        ("sssD", "stop", None),
+        ("sss", "stop", None),
+        ("ftttD", "stop", None),
+        ("ftttf", "stop", None),
+        ("ttpuD", "stop", "stand_by"),
+        ("ttfDe", "stop", None),
+    ],
+)
+async def test_an_answer_is_whole_where_the_provider_said_so(
+    upstream: ScriptedUpstream, steps: str, reason: str, word: str | None
+) -> None:
+    text, end = await play(upstream, steps)
+    assert text == whole_text(steps)
+    assert isinstance(end, Finish)
+    assert (end.reason, end.word) == (reason, word)
+
+
+@pytest.mark.parametrize(
+    ("steps", "kind"),
+    [
+        ("ttD", UpstreamIncomplete),
+        ("ttD/", UpstreamIncomplete),
+        ("tt#D", UpstreamIncomplete),
+        ("tt", UpstreamIncomplete),
+        ("", UpstreamIncomplete),
+        ("D", UpstreamIncomplete),
+        ("tt/", UpstreamDisconnected),
+        ("sss/", UpstreamDisconnected),
+        ("tft/", UpstreamDisconnected),
+        ("ttx#D", UpstreamFailed),
+        ("ttx/", UpstreamFailed),
+        ("xfD", UpstreamFailed),
+        ("fxD", UpstreamFailed),
+        ("xe", UpstreamFailed),
+        *((f"tt{error}D", UpstreamFailed) for error in ERRORS),
+        *((f"ttf{error}D", UpstreamFailed) for error in ERRORS),
+        *((f"tt{error}fD", UpstreamFailed) for error in ERRORS),
+        *((f"tt{error}/", UpstreamFailed) for error in ERRORS),
+    ],
+)
+async def test_an_answer_that_may_be_cut_is_an_error_and_its_text_stays(
+    upstream: ScriptedUpstream, steps: str, kind: type[UpstreamError]
+) -> None:
+    text, end = await play(upstream, steps)
+    assert text == whole_text(steps)
+    assert type(end) is kind
+    assert isinstance(end, UpstreamError)
+    assert end.retryable
+
+
+async def test_a_provider_may_be_trusted_to_end_with_done_alone(upstream: ScriptedUpstream) -> None:
+    text, end = await play(upstream, "tt#D", require_finish=False)
+    assert (text, type(end)) == ("0 1 ", Finish)
+    assert isinstance(end, Finish)
+    assert (end.reason, end.word) == ("stop", None)
+    for steps in ("tt", "D", "ttxD", "tteD", "tt/"):
+        text, end = await play(upstream, steps, require_finish=False)
+        assert text == whole_text(steps)
+        assert isinstance(end, UpstreamError)
+
+
+def test_in_any_order_nothing_is_lost_or_doubled_and_no_cut_is_called_whole() -> None:
+    with asyncio.Runner() as runner:
+        server = ScriptedUpstream()
+        runner.run(server.start())
+
+        @STEADY
+        @given(st.text("ttsfux#Dpendmc", max_size=8), st.sampled_from("|/"))
+        @example("sst", "/")
+        @example("fe", "|")
+        def check(steps: str, last: str) -> None:
+            text, end = runner.run(play(server, steps + last))
+            assert text == whole_text(steps)
+            read = steps.partition("D")[0]
+            if isinstance(end, Finish):
+                assert end.reason in DOCUMENTED
+                assert set(read) & set("sfu"), "it said that it ended"
+                assert not set(read) & set(ERRORS + "x"), "no error of any shape"
+                if last == "/" and "D" not in steps:
+                    assert re.fullmatch("[tp#]*[sfu][fup#]*", read), "its first end was its last"
+            else:
+                assert end.retryable
+                if set(read) & set("sfu") and last == "|":
+                    assert set(read) & set(ERRORS + "x"), "an end that was said is one"
+
+        try:
+            check()
+        finally:
+            runner.run(server.stop())
