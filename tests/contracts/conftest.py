@@ -1,4 +1,4 @@
-"""Fixtures: the databases that keep conversations."""
+"""Fixtures: the event logs of each kind, and the databases that keep conversations."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_serve.eventlog.memory import MemoryEventLog
+from support.eventlog import Apart, never_lost, never_orphaned, shared_log
 from support.history import place_of
 
 if TYPE_CHECKING:
@@ -13,7 +15,28 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from stream_serve.conversations.base import History
+    from stream_serve.eventlog.base import EventLog
     from support.history import Place
+
+
+@pytest.fixture(params=["memory", "redis", "redis-other"])
+async def log(request: pytest.FixtureRequest) -> AsyncIterator[EventLog]:
+    """Each backend; `redis-other` is read in another process than it is written in."""
+    if request.param == "memory":
+        yield MemoryEventLog()
+        return
+    writing = shared_log()
+    await writing.open(lost=never_lost, orphaned=never_orphaned)
+    if request.param == "redis":
+        yield writing
+    else:
+        reading = shared_log()
+        await reading.open(lost=never_lost, orphaned=never_orphaned)
+        apart = Apart(writing, reading)
+        yield apart
+        await apart.close()
+        await reading.close()
+    await writing.close()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

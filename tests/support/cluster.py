@@ -51,7 +51,7 @@ class Node:
 
     @property
     def log(self) -> str:
-        """Give all that it has written to its log."""
+        """Return all that it has written to its log."""
         return self._file.read_text(encoding="utf-8")
 
     @property
@@ -97,12 +97,12 @@ class Node:
         await self.ended()
 
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End it in order; give the exit code."""
+        """End it in order; return the exit code."""
         self.send(number)
         return await self.ended()
 
     async def ended(self) -> int:
-        """Wait for the end; give the exit code."""
+        """Wait for the end; return the exit code."""
         assert self._process is not None
         return await asyncio.to_thread(self._process.wait, PATIENCE)
 
@@ -169,7 +169,7 @@ class Caller:
         await until(seen)
 
     async def whole(self) -> list[Json]:
-        """Wait for the end; give all events."""
+        """Wait for the end; return all events."""
         async with asyncio.timeout(2 * PATIENCE):
             await self._task
         return self.events
@@ -309,7 +309,7 @@ async def until(true: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) 
 
 
 async def readiness(client: aiohttp.ClientSession, url: str) -> int:
-    """Give the status of `/health/ready`, 0 when nobody is there."""
+    """Return the status of `/health/ready`, 0 when nobody is there."""
     try:
         async with client.get(f"{url}/health/ready") as response:
             return response.status
@@ -323,7 +323,7 @@ async def processes(redis: Redis) -> set[str]:
     return set(listed.split())
 
 
-async def home(redis: Redis, run_id: str) -> str:
+async def process_of(redis: Redis, run_id: str) -> str:
     """Name the process that wrote a run's log."""
     key = f"stream-serve:{{{run_id}}}:log"
     return await asyncio.to_thread(redis.cli, "HGET", key, "process")
@@ -340,7 +340,7 @@ async def read(
 
 
 async def stored(client: aiohttp.ClientSession, url: str, conversation: str) -> Json:
-    """Give the answer of a conversation that has one."""
+    """Return the answer of a conversation that has one."""
     async with client.get(f"{url}/ai/conversations/{conversation}") as response:
         assert response.status == 200, await response.text()
         return (await response.json())["messages"][1]

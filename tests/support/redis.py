@@ -54,11 +54,11 @@ class Redis:
 
     @property
     def url(self) -> str:
-        """Give the URL of its first database, with the password."""
+        """Return the URL of its first database, with the password."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     def cli(self, *arguments: str) -> str:
-        """Run a command; give what it answers, a value a line. An error of Redis fails the test."""
+        """Run a command; return what it answers, a value a line. An error of Redis fails the test."""
         done = self._command(*arguments)
         assert done.returncode == 0, f"{' '.join(arguments)}: {done.stdout}{done.stderr}"
         return done.stdout.strip()
@@ -150,7 +150,7 @@ class Redis:
 
 @cache
 def shared_server() -> Redis:
-    """Give the one server of this test run, started at its first use; skip, or fail in CI, without.
+    """Return the one server of this test run, started at its first use; skip, or fail in CI, without.
 
     Who uses it calls `flush()` before, and leaves it running, thawed and without a bound.
     """

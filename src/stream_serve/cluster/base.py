@@ -1,12 +1,11 @@
 """The contract of the peers: the processes that are one service, and what they ask each other.
 
 How it works: each process has an id that is new at every start. A process asks another one a question
-and waits for the answer, or tells it something. What is asked and told arrives in order, at most once,
-and only while the other process renews its lease. The peers also count together how many runs an
-owner has.
+and waits for the reply, or tells it a statement. Questions and statements arrive in order, at most once,
+and only while the other process renews its lease.
 
-Every method is bounded in time and raises `LogUnavailable` when what lies between the processes is
-slow, away or full. A cancelled `ask` may have been heard.
+Every method is bounded in time. `ask` and `tell` raise `LogUnavailable` when the backend between the
+processes is slow, away or full. A cancelled `ask` may have reached the other process.
 """
 
 from __future__ import annotations
@@ -16,39 +15,34 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    Answer = Callable[[str, str, bytes], Awaitable[bytes]]
-    """Answers a question: the asking process, the question, what belongs to it."""
+    Respond = Callable[[str, str, bytes], Awaitable[bytes]]
+    """Returns the reply to a question. Takes the id of the asking process, the question and its data."""
 
 
 class Peers(Protocol):
     """The processes of a service, seen from one of them."""
 
-    async def open(self, answer: Answer, *, gone: Callable[[str], None]) -> None:
-        """Begin to listen. `answer` is called in a task of its own for each question and each thing
-        told (then what it gives is dropped); `gone` with the id of a process that has ended or let
-        its lease run out."""
-        ...
+    async def open(self, respond: Respond, *, gone: Callable[[str], None]) -> None:
+        """Begin to listen. If the backend is away, it is tried again later.
 
-    async def close(self) -> None:
-        """Listen no more; answers that are being made are cancelled."""
-        ...
-
-    async def ask(self, process: str, question: str, data: bytes = b"", *, timeout: float) -> bytes:
-        """Ask a process and give its answer. Raises `PeerUnreachable` when the process is gone or
-        does not answer within `timeout` seconds; the question may still reach it."""
-        ...
-
-    async def tell(self, process: str, statement: str, data: bytes = b"") -> None:
-        """Tell a process something. No error when it is gone."""
-        ...
-
-    async def enter(self, owner: str, name: str, most: int) -> bool:
-        """Count a run of an owner's; False, and not counted, when it has `most` already.
-
-        A cancelled or failed `enter` may have counted: `leave`.
+        Each question and each statement calls `respond` in a task of its own; what it returns for a
+        statement is ignored. `gone` is called with the id of a process that has ended or whose lease
+        has run out. Call this before the lease of the process is opened.
         """
         ...
 
-    def leave(self, owner: str, name: str) -> None:
-        """Count a run no more. Never waits and never fails: it is tried again. Unknown is fine."""
+    async def close(self) -> None:
+        """Stop listening. Questions that are being worked on are cancelled, and our own fail."""
+        ...
+
+    async def ask(self, process: str, question: str, data: bytes = b"", *, timeout: float) -> bytes:
+        """Ask a process and return its reply.
+
+        Raises `PeerUnreachable` when the process is gone, fails, or does not reply within `timeout`
+        seconds; the question may still reach it.
+        """
+        ...
+
+    async def tell(self, process: str, statement: str, data: bytes = b"") -> None:
+        """Tell a process a statement. It is no error when the process is gone."""
         ...

@@ -1,1 +1,1 @@
-"""The event log: one contract, and the places where a run's events are kept."""
+"""The event log: the contract, and the backends that keep the events of the runs."""

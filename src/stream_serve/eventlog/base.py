@@ -1,20 +1,20 @@
-"""The contract of the event log: what every run's events are appended to and read from.
+"""The contract of the event log: the events of every run are appended to it and read from it.
 
 How it works: a log is an append-only list of frames (encoded events). A frame has a number, which is
-also the `id:` inside it: 1, 2, 3…, but for one jump that a writer may make. One writer appends and
-finishes; any number of readers follow, each from its own cursor, in any process that shares the logs.
-A reader sees every frame after its cursor, in order, once, and then the end. The log knows nothing
-about what the frames mean.
+also the `id:` inside it. The numbers are 1, 2, 3 and so on, except for one jump that a writer may make.
+One writer appends and finishes. Any number of readers follow, each from its own cursor, in any process
+that shares the logs. A reader gets every frame after its cursor once and in order, and then the end. The
+log does not know what the frames mean.
 
-A name is claimed by `create`, by one process of all, and the claim is its writer's as long as that
-process renews its lease. Where the lease runs out, the log becomes an `Orphan`: some other process is
-asked to finish it, and from then on nothing that the old writer appends reaches the log. The old
-writer's process, should it still live, is told that the log is lost.
+`create` claims a name for one process of all. The claim lasts as long as that process renews its lease.
+When the lease has run out, the log becomes an `Orphan`, and another process is asked to finish it. From
+then on nothing that the old writer appends reaches the log. If the old writer's process is still alive,
+it learns that it has lost the log.
 
-`append`, `skip`, `finish` and `note` never wait: what is shared with other processes follows within a
-flush interval. All other methods are bounded in time and raise `LogUnavailable` when what keeps the
-logs is slow, away or full. A cancelled call has done nothing, or all of what it does; a `create` that
-was cancelled may have made the log: `drop` it.
+`append`, `skip`, `finish` and `summarize` never wait: other processes see the change within a flush
+interval. All other methods are bounded in time, and raise `LogUnavailable` when the backend is slow, away
+or full. A cancelled call has done either nothing or everything. A cancelled `create` may have made the
+log: call `drop`.
 """
 
 from __future__ import annotations
@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 
 
 class LogInfo(Struct, frozen=True, kw_only=True):
-    """What is known of a log. `home` is the process of its writer, None for this one.
+    """What is known of a log.
 
-    `last` is the number of the newest frame that every process can read; `about` was given to
-    `create`, and `note` by the writer (empty until then).
+    `fingerprint` was given to `create`. `summary` was given by the writer and is empty until then.
+    `last` is the number of the newest frame that every process can read. `process` is the process that
+    wrote the log, None for this one.
     """
 
-    about: bytes
+    fingerprint: bytes
     last: int
     finished: bool
-    note: bytes
-    home: str | None
+    summary: bytes
+    process: str | None
 
 
 class LogWriter(Protocol):
@@ -51,30 +52,31 @@ class LogWriter(Protocol):
 
     @property
     def lost(self) -> bool:
-        """True when the log is another process's to finish: only this process's readers see what is
-        appended now."""
+        """True if another process finishes the log. Then only readers in this process see new frames."""
         ...
 
     def append(self, frames: Sequence[bytes]) -> None:
-        """Add frames at the end and wake the readers. Nothing can be added after `finish`."""
+        """Add frames at the end and wake the readers. Raises `RuntimeError` after `finish`."""
         ...
 
     def skip(self, to: int) -> None:
-        """Give up the numbers up to `to`: the next frame is `to` + 1. Once for a log; no effect
-        where the numbers are used already."""
+        """Give up the numbers up to `to`: the next frame has the number `to` + 1.
+
+        This works once for a log, and has no effect if the numbers are used already.
+        """
         ...
 
     def finish(self) -> None:
-        """Say that no frame will follow. Readers that have read everything see the end."""
+        """Mark the end. Readers that have read every frame get the end."""
         ...
 
-    def note(self, note: bytes) -> None:
-        """Keep a note beside the log, for `look`; after `finish`, too. The newest one counts."""
+    def summarize(self, summary: bytes) -> None:
+        """Keep a summary beside the log, for `look`. The newest one counts, also after `finish`."""
         ...
 
 
 class LogReader(Protocol):
-    """One reader of a log, at its own place. Not for two tasks at once."""
+    """One reader of a log, with its own cursor. Only one task at a time may use it."""
 
     @property
     def cursor(self) -> int:
@@ -82,29 +84,29 @@ class LogReader(Protocol):
         ...
 
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
-        """Give what is there after the cursor, joined and at most about 64 KiB, and move past it.
+        """Return the frames after the cursor, joined, about 64 KiB at most, and move the cursor.
 
-        Waits while there is nothing. `None` is the end: the log is finished and read, or this
-        reader was closed. `b""` means that it was nudged. A cancelled read has moved nothing.
-        Raises `LogLost` when what follows is gone: what was read is not the whole.
+        Waits while there are none. Returns None at the end: the log is finished and read, or this
+        reader was closed. Returns `b""` after a nudge. A cancelled read does not move the cursor.
+        Raises `LogLost` when the next frames are lost, so that the reader has only a part of the log.
 
-        With `write` it may go on waiting: what comes is given to `write` in the moment in which it is
-        appended, without a task being switched to. When that says False it has not taken it, and
-        `read` gives it instead. What it raises is raised here.
+        With `write`, a read that waits may go on waiting: each new frame is passed to `write` as soon as
+        it is appended, without a task switch. If `write` returns False it has not used the frames, and
+        `read` returns them instead. An exception of `write` is raised here.
         """
         ...
 
     def nudge(self) -> None:
-        """Make a `read` that waits return `b""` now; no effect when none waits."""
+        """Make a waiting `read` return `b""` now. No effect if none waits."""
         ...
 
     def close(self) -> None:
-        """Let go of the log; a `read` that waits, and every later one, gives `None`."""
+        """Stop following the log. A waiting `read` and every later one return None."""
         ...
 
 
 class Orphan(Protocol):
-    """A log whose writer's process is gone. Nothing can be appended to it but by `finish`."""
+    """A log whose process is gone. Only `finish` can append to it."""
 
     @property
     def name(self) -> str:
@@ -113,64 +115,67 @@ class Orphan(Protocol):
 
     @property
     def frames(self) -> Sequence[bytes]:
-        """All that was written and kept."""
+        """All frames that were kept."""
         ...
 
-    async def finish(self, frames: Sequence[bytes], *, first: int, note: bytes) -> None:
-        """Append the last frames, the first of which has the number `first`, and finish the log.
+    async def finish(self, frames: Sequence[bytes], *, first: int, summary: bytes) -> None:
+        """Append the last frames, keep the summary, and finish the log.
 
-        `first` may be beyond the next number. No effect when another process has finished it.
+        `first` is the number of the first of these frames, and may be beyond the next number. No effect
+        when another process has finished the log.
         """
         ...
 
 
-class StreamLog(Protocol):
+class EventLog(Protocol):
     """A place that keeps logs by name."""
 
     @property
     def ready(self) -> bool:
-        """False when what keeps the logs is known to be away. Costs nothing."""
+        """False while the backend is known to be away. Costs nothing."""
         ...
 
     async def open(
         self, *, lost: Callable[[str], None], orphaned: Callable[[Orphan], Awaitable[None]]
     ) -> None:
-        """Begin to renew the lease; what keeps the logs may be away, then it is tried again.
+        """Begin to renew the lease. If the backend is away, it is tried again.
 
-        `lost` is called with the name of a log of ours that another process took over, once.
-        `orphaned` is to finish a log of a process that is gone; if it raises `StreamServeError` it
-        is called again later.
+        `lost` is called once with the name of a log of ours that another process finishes. `orphaned`
+        must finish a log of a process that is gone. If it raises `StreamServeError`, it is called again
+        later.
         """
         ...
 
     async def close(self) -> None:
-        """Hand over what is not flushed yet, within a bounded time, and end. Finished logs stay
-        where other processes read them."""
+        """Flush within a bounded time, and end. Other processes can still read the finished logs."""
         ...
 
-    async def create(self, name: str, about: bytes = b"") -> LogWriter:
-        """Make an empty log and give its writer. Raises `LogExists`, `LogForbidden`."""
+    async def create(self, name: str, fingerprint: bytes = b"") -> LogWriter:
+        """Make an empty log and return its writer. Raises `LogExists`, `LogForbidden`."""
         ...
 
     async def forbid(self, name: str, seconds: float) -> bool:
-        """Let nobody make a log of this name for a while; False, and no effect, when it exists."""
+        """Let no process make a log of this name for some seconds, and return True.
+
+        Returns False, without an effect, when such a log exists.
+        """
         ...
 
     async def look(self, name: str) -> LogInfo:
-        """Say what is known of a log. Raises `LogNotFound`."""
+        """Return what is known of a log. Raises `LogNotFound`."""
         ...
 
     async def read(self, name: str, after: int = 0) -> LogReader:
-        """Give a reader whose first frame is the first with a number above `after`.
+        """Return a reader that begins with the first frame whose number is above `after`.
 
         Raises `LogNotFound`.
         """
         ...
 
     async def drop(self, name: str) -> None:
-        """Forget a log of this process's; readers that are on it may read it to its end.
+        """Forget a log of this process. Its readers may read on to its end.
 
-        Names that are unknown, or another process's, are fine. Never raises `LogUnavailable`: what
-        cannot be dropped now is forgotten by itself later.
+        A name that is unknown or belongs to another process is fine. Never raises `LogUnavailable`: a
+        log that cannot be dropped now expires later.
         """
         ...

@@ -15,10 +15,10 @@ _BATCH_BYTES: Final = 65_536
 
 
 class Frames:
-    """A list of frames that grows, with the readers that wait for more.
+    """A growing list of frames, and the readers that wait for more.
 
-    Numbers are places in the list, from 1, but for one jump: behind the first `_jump_at` frames
-    `_jump` numbers are left out.
+    The number of a frame is its place in the list, from 1, except for one jump: after the first
+    `_jump_at` frames, `_jump` numbers are skipped.
     """
 
     __slots__ = ("_jump", "_jump_at", "_waiting", "finished", "list", "lost")
@@ -45,7 +45,7 @@ class Frames:
             self.wake()
 
     def skip(self, to: int) -> None:
-        """Leave out the numbers up to `to`."""
+        """Give up the numbers up to `to`."""
         if to > self.last and not self._jump:
             self._jump_at = len(self.list)
             self._jump = to - self.last
@@ -56,27 +56,27 @@ class Frames:
         self.wake()
 
     def lose(self) -> None:
-        """Mark that what would follow is gone, and wake the readers."""
+        """Mark that the next frames are lost, and wake the readers."""
         self.lost = True
         self.wake()
 
     def place(self, after: int) -> int:
-        """Give the index of the first frame with a number above `after`."""
+        """Return the index of the first frame with a number above `after`."""
         if after <= self._jump_at:
             return after
         return max(self._jump_at, after - self._jump)
 
     def number(self, place: int) -> int:
-        """Give the number of the frame at an index."""
+        """Return the number of the frame at an index."""
         return place + 1 if place < self._jump_at else place + 1 + self._jump
 
     def stretch(self, place: int) -> int:
-        """Give the index where the frames that follow this one without a jump end."""
+        """Return the index after the last frame that follows this one without a jump."""
         end = len(self.list)
         return min(end, self._jump_at) if place < self._jump_at else end
 
     def wake(self) -> None:
-        """Tell the readers that wait; those that could be served at once go on waiting."""
+        """Serve the waiting readers, and forget those that do not go on waiting."""
         waiting = self._waiting
         if len(waiting) == 1:
             if not waiting[0].serve():
@@ -87,17 +87,17 @@ class Frames:
             self._waiting = [reader for reader in self._waiting if reader not in done]
 
     def wait(self, reader: FramesReader) -> None:
-        """Tell a reader when something has changed."""
+        """Serve a reader at each change."""
         self._waiting.append(reader)
 
     def forget(self, reader: FramesReader) -> None:
-        """Tell this one no more."""
+        """Do not serve a reader any more."""
         if reader in self._waiting:
             self._waiting.remove(reader)
 
 
 class FramesReader:
-    """A cursor on frames in memory. `on_close` is called once, when it lets go of them."""
+    """A cursor on frames in memory. `on_close` is called once, when the reader is closed."""
 
     __slots__ = (
         "_after",
@@ -126,26 +126,26 @@ class FramesReader:
 
     @property
     def cursor(self) -> int:
-        """How many frames have been read, those before its beginning among them."""
+        """The number of frames that are read or were before the beginning."""
         return self._cursor
 
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
-        """Give what is there after the cursor, or wait for it."""
+        """Return the frames after the cursor, or wait for them."""
         frames = self._frames
         while not self._closed:
             if self._kept is not None:
                 kept, self._kept = self._kept, None
                 return kept
             if self._after is not None:
-                # Where a cursor ahead of the log lies is known when the frames are there.
+                # The place of a cursor ahead of the log is known only when the log has grown past it.
                 self._cursor = frames.place(self._after)
             if self._cursor < len(frames.list):
                 self._nudged = False
-                return self._take()
+                return self._batch()
             if frames.finished:
                 return None
             if frames.lost:
-                raise LogLost("the log's next frames are gone")
+                raise LogLost("the next frames of the log are lost")
             if self._nudged:
                 self._nudged = False
                 return b""
@@ -161,7 +161,7 @@ class FramesReader:
         return None
 
     def serve(self) -> bool:
-        """Give a reader that waits what there is; True when it can go on waiting."""
+        """Pass new frames to a waiting reader, and return whether it goes on waiting."""
         waiter, write, frames = self._waiter, self._write, self._frames
         if waiter is None or waiter.done():
             return False
@@ -171,14 +171,14 @@ class FramesReader:
                 self._cursor += 1
                 data = there[-1]
             else:
-                data = self._take()
+                data = self._batch()
             try:
                 if write(data):
                     if self._cursor == len(there) and not (frames.finished or frames.lost):
                         return True
                 else:
                     self._kept = data
-            except Exception as error:  # noqa: BLE001 - it belongs to who reads, not to who writes
+            except Exception as error:  # noqa: BLE001 - raised where `read` waits, not in the writer
                 waiter.set_exception(error)
                 return False
         waiter.set_result(None)
@@ -193,14 +193,14 @@ class FramesReader:
             waiter.set_result(None)
 
     def close(self) -> None:
-        """Let go of the log."""
+        """Stop following the log."""
         self._closed = True
         self.nudge()
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             on_close()
 
-    def _take(self) -> bytes:
+    def _batch(self) -> bytes:
         frames = self._frames.list
         self._after = None
         end = self._cursor + 1

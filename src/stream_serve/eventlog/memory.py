@@ -1,4 +1,4 @@
-"""`MemoryStreamLog`: the event log of a single process, in its memory."""
+"""`MemoryEventLog`: the event log of a single process, in its memory."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _MOST_FORBIDDEN: Final = 10_000
 class MemoryLogWriter:
     """The writer of a log in memory."""
 
-    __slots__ = ("_frames", "about", "append", "kept_note")
+    __slots__ = ("_frames", "append", "fingerprint", "summary")
 
-    def __init__(self, frames: Frames, about: bytes) -> None:
+    def __init__(self, frames: Frames, fingerprint: bytes) -> None:
         self._frames = frames
         self.append = frames.append
-        self.about = about
-        self.kept_note = b""
+        self.fingerprint = fingerprint
+        self.summary = b""
 
     @property
     def frames(self) -> Frames:
-        """What was written."""
+        """The frames that were written."""
         return self._frames
 
     @property
     def lost(self) -> bool:
-        """Say that nobody takes it over."""
+        """False: there is no other process."""
         return False
 
     @property
@@ -44,19 +44,19 @@ class MemoryLogWriter:
         return self._frames.last
 
     def skip(self, to: int) -> None:
-        """Leave out numbers."""
+        """Give up the numbers up to `to`."""
         self._frames.skip(to)
 
     def finish(self) -> None:
         """Mark the end and wake the readers."""
         self._frames.finish()
 
-    def note(self, note: bytes) -> None:
-        """Keep a note."""
-        self.kept_note = note
+    def summarize(self, summary: bytes) -> None:
+        """Keep a summary beside the log."""
+        self.summary = summary
 
 
-class MemoryStreamLog:
+class MemoryEventLog:
     """Logs in the memory of this process; they end with it."""
 
     def __init__(self) -> None:
@@ -65,7 +65,7 @@ class MemoryStreamLog:
 
     @property
     def ready(self) -> bool:
-        """Say that memory is there."""
+        """True: memory is never away."""
         return True
 
     async def open(
@@ -77,17 +77,17 @@ class MemoryStreamLog:
     async def close(self) -> None:
         """Do nothing."""
 
-    async def create(self, name: str, about: bytes = b"") -> MemoryLogWriter:
+    async def create(self, name: str, fingerprint: bytes = b"") -> MemoryLogWriter:
         """Make an empty log."""
         if name in self._logs:
             raise LogExists(name)
         if self._forbidden.get(name, 0.0) > time.monotonic():
             raise LogForbidden(name)
-        log = self._logs[name] = MemoryLogWriter(Frames(), about)
+        log = self._logs[name] = MemoryLogWriter(Frames(), fingerprint)
         return log
 
     async def forbid(self, name: str, seconds: float) -> bool:
-        """Let nobody make a log of this name; the newest 10,000 names are kept."""
+        """Forbid a name for some seconds. The newest 10,000 names are kept."""
         if name in self._logs:
             return False
         self._forbidden.pop(name, None)
@@ -97,18 +97,18 @@ class MemoryStreamLog:
         return True
 
     async def look(self, name: str) -> LogInfo:
-        """Say what is known of a log."""
+        """Return what is known of a log."""
         log = self._get(name)
         return LogInfo(
-            about=log.about,
+            fingerprint=log.fingerprint,
             last=log.last,
             finished=log.frames.finished,
-            note=log.kept_note,
-            home=None,
+            summary=log.summary,
+            process=None,
         )
 
     async def read(self, name: str, after: int = 0) -> FramesReader:
-        """Give a reader that begins after a frame's number."""
+        """Return a reader that begins after a frame's number."""
         return FramesReader(self._get(name).frames, after)
 
     async def drop(self, name: str) -> None:

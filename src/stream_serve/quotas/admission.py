@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from stream_serve.errors import Full
-
-RETRY: Final = (("Retry-After", "2"),)
 
 
 class Admission:
-    """Counts the runs of the process: at most `total` at once."""
+    """Counts the runs of the process, and allows `total` at once."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -18,19 +14,18 @@ class Admission:
 
     @property
     def count(self) -> int:
-        """How many are in."""
+        """The number of runs that have entered and not left."""
         return self._count
 
     def enter(self) -> None:
-        """Let one in. Raises `Full`."""
+        """Count one more run. Raises `Full`."""
         if self._count >= self._total:
             raise Full(
-                f"{self._total} runs are going on, as many as this process may have "
-                "(STREAM_SERVE_MAX_RUNS): try again",
-                headers=RETRY,
+                f"{self._total} runs are going on, as many as this process may have: try again",
+                settings=["max_runs"],
             )
         self._count += 1
 
     def leave(self) -> None:
-        """Let one out."""
+        """Count one run less."""
         self._count -= 1

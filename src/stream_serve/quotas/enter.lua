@@ -1,12 +1,12 @@
--- Count a run of an owner's, unless it has as many as it may have.
+-- Count a run of an owner, unless the owner has as many runs as it may have.
 --
--- KEYS[1]  stream-serve:{<owner>}:runs   ZSET: name of a run, by the time in ms at which it counts no more
+-- KEYS[1]  stream-serve:{<owner>}:runs   ZSET: name of a run, by the time in ms at which it stops counting
 -- ARGV[1]  the name of the run
 -- ARGV[2]  how many the owner may have
 -- ARGV[3]  for how many ms the run counts
 --
--- Gives 1 if it counts, 0 if not. What a process that was killed never took out ends by its time, which
--- is that of Redis.
+-- Returns 1 if the run counts, 0 if not. A run whose process was killed stops counting by its time. The
+-- clock is that of Redis.
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

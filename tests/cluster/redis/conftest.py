@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_serve.cluster.redis.client import Link
+from stream_serve.cluster.redis.client import RedisClient
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def link(server: Redis) -> AsyncIterator[Link]:
+async def client(server: Redis) -> AsyncIterator[RedisClient]:
     """Connections to the shared Redis."""
-    made = Link(server.url, 5)
+    made = RedisClient(server.url, 5)
     yield made
     await made.close()
 
 
 @pytest.fixture
-async def fragile_link(fragile: Redis) -> AsyncIterator[Link]:
+async def fragile_client(fragile: Redis) -> AsyncIterator[RedisClient]:
     """Connections to the Redis that is harmed, with little patience."""
-    made = Link(fragile.url, 0.3)
+    made = RedisClient(fragile.url, 0.3)
     yield made
     await made.close()

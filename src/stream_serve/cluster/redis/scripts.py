@@ -1,4 +1,4 @@
-"""The one loader of scripts: each stands, as NAME.lua, beside the code that runs it."""
+"""The one loader of scripts. Each script is a file NAME.lua beside the code that runs it."""
 
 from __future__ import annotations
 

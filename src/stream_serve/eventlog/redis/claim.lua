@@ -1,13 +1,13 @@
 -- Claims the name of a log for one process, and makes its empty stream.
 --
--- KEYS[1]  stream-serve:{name}:log             HASH    epoch, process, about, note
--- KEYS[2]  stream-serve:{name}:frames:<epoch>  STREAM  made empty, so that every later XADD can be
---                                                      one with NOMKSTREAM: a missing stream is a
---                                                      sign, to the writer and to the readers
--- KEYS[3]  stream-serve:{name}:forbidden       STRING  while it is there, nobody may claim the name
--- ARGV     epoch, process, about, milliseconds that both keys live at most
+-- KEYS[1]  stream-serve:{name}:log             HASH    epoch, process, about (fingerprint), note (summary)
+-- KEYS[2]  stream-serve:{name}:frames:<epoch>  STREAM  created empty, so that every later XADD can have
+--                                                      NOMKSTREAM: a missing stream shows the writer
+--                                                      and the readers that Redis lost data
+-- KEYS[3]  stream-serve:{name}:forbidden       STRING  while it exists, nobody may claim the name
+-- ARGV     epoch, process, fingerprint, milliseconds that both keys live at most
 --
--- Answers 'ok', 'exists' or 'forbidden'.
+-- Returns 'ok', 'exists' or 'forbidden'.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 'exists'

@@ -1,13 +1,12 @@
--- Says the last words on a log, for whoever has its epoch: the note, the last frames, how long both
--- are kept.
+-- Writes the summary of a log, its last frames and how long both are kept, for the owner of its epoch.
 --
 -- KEYS[1]  stream-serve:{name}:log             HASH    epoch, note, ended
 -- KEYS[2]  stream-serve:{name}:frames:<epoch>  STREAM  d, n, e, g (see `flusher.py`)
--- ARGV     epoch, note, milliseconds from now that the keys are kept ('' while the log goes on, '0'
+-- ARGV     epoch, summary, milliseconds from now that the keys are kept ('' while the log goes on, '0'
 --          to forget it now), number of the first of the last frames ('' when the writer added them
 --          itself), these frames joined, their lengths as little-endian uint32
 --
--- Answers 1, and 0 without any effect when the epoch is another one. Repeating it is fine.
+-- Returns 1, or 0 without any effect when the log has another epoch. Repeating it is fine.
 
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
   return 0

@@ -1,16 +1,16 @@
 -- Takes an unfinished log from a process whose lease has run out.
 --
--- The stream gets a new key. The old writer adds to the old one, with NOMKSTREAM: nothing of that
--- reaches the log any more. Of several processes that try, one has the log for a while.
+-- The stream gets a new key. The old writer adds to the old key with NOMKSTREAM, so that it reaches the
+-- log no more. If several processes try, the first one has the log for a while.
 --
--- KEYS[1]  stream-serve:{name}:log                  HASH    epoch, process, ended; by, until: who
---                                                           finishes the log, and how long it may
+-- KEYS[1]  stream-serve:{name}:log                  HASH    epoch, process, ended; by, until: the
+--                                                           process that finishes it, its time limit
 -- KEYS[2]  stream-serve:{name}:frames:<epoch>       STREAM  the frames so far
 -- KEYS[3]  stream-serve:{name}:frames:<next epoch>  STREAM  their new place
--- ARGV     process that is gone, its epoch, next epoch, process that asks, milliseconds that it may
---          take, milliseconds that finished logs are kept
+-- ARGV     dead process, its epoch, next epoch, recovering process, milliseconds that it may take,
+--          milliseconds that finished logs are kept
 --
--- Answers 'taken'; 'busy' when another one is at it; 'gone' when there is nothing to finish.
+-- Returns 'taken'; 'busy' when another process has the log; 'gone' when nothing is left to do.
 
 local epoch, process, ended, by, limit =
   unpack(redis.call('HMGET', KEYS[1], 'epoch', 'process', 'ended', 'by', 'until'))
@@ -23,7 +23,7 @@ if epoch ~= ARGV[2] or (by and by ~= ARGV[4] and now < tonumber(limit)) then
   return 'busy'
 end
 if redis.call('EXISTS', KEYS[2]) == 0 then
-  -- The frames were lost, and nobody is left who has them: no end may make this look whole.
+  -- The frames are lost for good. An end would make the log look complete.
   redis.call('DEL', KEYS[1])
   return 'gone'
 end
@@ -31,7 +31,7 @@ local entry = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 if entry then
   for i = 1, #entry[2], 2 do
     if entry[2][i] == 'e' then
-      -- The writer finished it, and had no time to say so.
+      -- The writer wrote the end, and died before it could mark the log as ended.
       redis.call('HSET', KEYS[1], 'ended', '1')
       redis.call('PEXPIRE', KEYS[1], ARGV[6])
       redis.call('PEXPIRE', KEYS[2], ARGV[6])

@@ -1,10 +1,10 @@
 -- Forbids a name for a while, unless a log has it.
 --
--- KEYS[1]  stream-serve:{name}:log        HASH    there when the log exists
--- KEYS[2]  stream-serve:{name}:forbidden  STRING  claim.lua looks at it
+-- KEYS[1]  stream-serve:{name}:log        HASH    exists if the log exists
+-- KEYS[2]  stream-serve:{name}:forbidden  STRING  checked by claim.lua
 -- ARGV     milliseconds
 --
--- Answers 1, and 0 when the log exists.
+-- Returns 1, or 0 when the log exists.
 
 if redis.call('EXISTS', KEYS[1]) == 1 then
   return 0

@@ -1,16 +1,16 @@
--- Tells a writer where its log stands after an error, and restores the log when Redis has lost it.
+-- Finds out how much of a log Redis has, and begins the log again when Redis has lost a part of it.
 --
--- A log that is gone, or shorter than what Redis has acknowledged, begins again: under the next
--- epoch, in an empty stream. The writer has all frames and writes them again; readers see the new
--- epoch and go on from where they are.
+-- A log that is missing, or shorter than Redis has acknowledged, begins again in an empty stream, under
+-- the next epoch. The writer has all frames and writes them again. Readers see the new epoch and go on
+-- from where they are.
 --
 -- KEYS[1]  stream-serve:{name}:log                  HASH    epoch, process, about, note
 -- KEYS[2]  stream-serve:{name}:frames:<epoch>       STREAM  as the writer knows it
 -- KEYS[3]  stream-serve:{name}:frames:<next epoch>  STREAM  where the log begins again
--- ARGV     epoch, next epoch, process, about, milliseconds that the keys live at most,
+-- ARGV     epoch, next epoch, process, fingerprint, milliseconds that the keys live at most,
 --          number of the last frame that was acknowledged, '1' when its end was acknowledged
 --
--- Answers {'lost'} when another process has the log, else {'ok', epoch, number of the last frame,
+-- Returns {'lost'} when another process has the log, else {'ok', epoch, number of the last frame,
 -- 1 when the stream has its end}.
 
 -- The number of the last frame, and whether the log's end is there.
@@ -37,7 +37,7 @@ end
 local key = epoch == ARGV[2] and KEYS[3] or KEYS[2]
 if epoch and redis.call('EXISTS', key) == 1 then
   local last, finished = tail(key)
-  -- In the next epoch's stream nothing has been written yet: an answer to an earlier call was lost.
+  -- In the next epoch's stream nothing has been written yet: the reply to an earlier call was lost.
   local whole = last >= tonumber(ARGV[6]) and (ARGV[7] ~= '1' or finished == 1)
   if whole or epoch == ARGV[2] then
     redis.call('PEXPIRE', KEYS[1], ARGV[5])
@@ -46,7 +46,7 @@ if epoch and redis.call('EXISTS', key) == 1 then
   end
 end
 
--- What may be refused for want of memory comes first: a script's earlier writes are not undone.
+-- The write that a full Redis refuses comes first: a failed script does not undo its earlier writes.
 redis.call('HSET', KEYS[1], 'epoch', ARGV[2], 'process', ARGV[3], 'about', ARGV[4], 'note', '')
 redis.call('HDEL', KEYS[1], 'ended')
 redis.call('DEL', KEYS[2], KEYS[3])
