@@ -35,7 +35,7 @@ CHARTS = (
 
 
 def draw(report, name, scenario, figure, title, folder):
-    """Draw one chart of bars; give its file, or None when nothing was measured."""
+    """Draw one chart of bars; return its file, or None when nothing was measured."""
     bars = []
     for target, samples in report["samples"].get(scenario, {}).items():
         values = [sample[figure] for sample in samples if figure in sample]

@@ -22,7 +22,7 @@ class Request:
         self._socket.sendall(head.encode() + data)
 
     def read_until(self, text: bytes) -> bytes:
-        """Read until a text came; give what came. Raises `RuntimeError` when the stream ends."""
+        """Read until a text came; return what came. Raises `RuntimeError` when the stream ends."""
         seen = b""
         while text not in seen:
             piece = self._socket.recv(65_536)
@@ -44,7 +44,7 @@ class Caller:
         self._connection.connect()
 
     def call(self, method: str, path: str) -> tuple[int, bytes]:
-        """Send a request without a body; give the answer's status and body."""
+        """Send a request without a body; return the answer's status and body."""
         self._connection.request(method, path)
         response = self._connection.getresponse()
         return response.status, response.read()

@@ -47,7 +47,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Give what was spent so far."""
+        """Return what was spent so far."""
         return self.server.cpu() - self.begin
 
 

@@ -58,7 +58,7 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Give the id of the first process."""
+        """Return the id of the first process."""
         if self._process is None:
             raise RuntimeError("the server has not been started")
         return self._process.pid
@@ -92,7 +92,7 @@ class Server:
             self._end(self._process)
 
     def processes(self) -> list[int]:
-        """Give the ids of the process and all its children."""
+        """Return the ids of the process and all its children."""
         children: dict[int, list[int]] = {}
         for entry in _PROC.iterdir():
             if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -103,7 +103,7 @@ class Server:
         return found
 
     def cpu(self) -> float:
-        """Give the CPU time so far in seconds, user and system, of all its processes."""
+        """Return the CPU time so far in seconds, user and system, of all its processes."""
         ticks = 0
         for pid in self.processes():
             fields = _stat(pid)
@@ -111,7 +111,7 @@ class Server:
         return ticks / _TICKS
 
     def memory(self) -> int:
-        """Give the memory of all its processes in bytes; what they share is counted once."""
+        """Return the memory of all its processes in bytes; what they share is counted once."""
         return sum(_memory(pid) for pid in self.processes())
 
     def descriptors(self) -> int:
@@ -145,7 +145,7 @@ class Server:
 
 
 def _stat(pid: int) -> list[str]:
-    """Give the fields of /proc/PID/stat from the state on, none when the process is gone."""
+    """Return the fields of /proc/PID/stat from the state on, none when the process is gone."""
     try:
         text = (_PROC / str(pid) / "stat").read_text()
     except OSError:

@@ -44,7 +44,7 @@ class Results(Struct):
         self.samples.setdefault(scenario, {}).setdefault(target.name, []).append(sample)
 
     def values(self, scenario: str, target: str, name: str) -> list[float]:
-        """Give a figure of every round in which it was measured."""
+        """Return a figure of every round in which it was measured."""
         samples = self.samples.get(scenario, {}).get(target, [])
         return [sample[name] for sample in samples if name in sample]
 
@@ -152,7 +152,7 @@ _TOOLS: Final = (
 
 
 def encode(results: Results) -> bytes:
-    """Give the JSON report."""
+    """Return the JSON report."""
     plain = {
         **msgspec.to_builtins(results),
         "verdicts": [{**msgspec.to_builtins(one), "met": one.met} for one in verdicts(results)],
@@ -161,7 +161,7 @@ def encode(results: Results) -> bytes:
 
 
 def brief(scenario: str, sample: Sample) -> str:
-    """Give a sample's chief figures in one line."""
+    """Return a sample's chief figures in one line."""
     columns = (*_COLUMNS[scenario], *_TOOLS)
     return ", ".join(
         f"{title} {_number(sample[name])}" for name, title in columns if name in sample
@@ -221,7 +221,7 @@ def verdicts(results: Results) -> list[Verdict]:
 
 
 def table(rows: Sequence[Verdict]) -> str:
-    """Give the table of musts, aims and what was measured."""
+    """Return the table of musts, aims and what was measured."""
     lines = ["| | must | aim | measured | |", "|---|---:|---:|---:|---|"]
     for row in rows:
         sign = "≥" if row.more_is_better else "≤"
@@ -250,7 +250,7 @@ def quick_problem(results: Results) -> str:
 
 
 def markdown(results: Results, charts: Sequence[str]) -> str:
-    """Give the report as Markdown."""
+    """Return the report as Markdown."""
     facts = "; ".join(f"{name}: {value}" for name, value in results.machine.items())
     pinned = (
         "The servers had one half of the processors, the tools (upstream, load generator, Redis) the "
@@ -323,7 +323,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 
 def _ratios(results: Results, peer: str) -> list[float]:
-    """Give the CPU a token beside a peer's, round by round: what slows a round slows both."""
+    """Return the CPU a token beside a peer's, round by round: what slows a round slows both."""
     ours = results.values("cpu", "ours", "cpu_us_a_token")
     theirs = results.values("cpu", peer, "cpu_us_a_token")
     return [one / other for one, other in zip(ours, theirs, strict=False) if other > 0]

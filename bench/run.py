@@ -43,7 +43,7 @@ _SAME_RUN: Final = {"latency": "cpu", "memory": "arrivals"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run what the command line asks for; give the exit code."""
+    """Run what the command line asks for; return the exit code."""
     options = _options(argv)
     signal.signal(signal.SIGTERM, _leave)
     tools.build()
@@ -99,7 +99,7 @@ def _sample(bench: Bench, scenario: Scenario, target: Target) -> Sample:
 def _prepare(
     wanted: Sequence[Scenario], results: report.Results, chosen: Sequence[str]
 ) -> dict[str, str]:
-    """Set up every target that is needed; give why the missing ones are missing."""
+    """Set up every target that is needed; return why the missing ones are missing."""
     targets = {target.name: target for scenario in wanted for target in scenario.targets}
     for target in targets.values():
         if chosen and target.name not in chosen:

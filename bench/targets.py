@@ -42,7 +42,7 @@ class Place:
     tool_cpus: frozenset[int]
 
     def server(self, *command: str | Path, **environment: str) -> Server:
-        """Give the server that a command starts."""
+        """Return the server that a command starts."""
         return Server(
             command,
             self.port,
@@ -71,7 +71,7 @@ class Target:
     prepare: Callable[[], None] = lambda: None
 
     def body(self, wish: str, **fields: object) -> str:
-        """Give the body of a request; `wish` is for the upstream, `fields` are for our service."""
+        """Return the body of a request; `wish` is for the upstream, `fields` are for our service."""
         asked: dict[str, object]
         if self.path == _CHAT:
             asked = {"message": "Tell me about streams.", "model": wish, **fields}
@@ -93,7 +93,7 @@ class Target:
 
 
 def clean_environment() -> dict[str, str]:
-    """Give this process's environment without what would change our service's settings."""
+    """Return this process's environment without what would change our service's settings."""
     ours = {"DASHSCOPE_API_KEY", "PORT", "WEB_CONCURRENCY"}
     return {
         name: value
@@ -110,7 +110,7 @@ def redis_program() -> str | None:
 def serve_ours(
     place: Place, command: Sequence[str | Path] = ("-m", "stream_serve"), **settings: str
 ) -> Server:
-    """Give our service with its defaults, and some settings."""
+    """Return our service with its defaults, and some settings."""
     return place.server(
         sys.executable,
         *command,

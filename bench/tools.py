@@ -91,11 +91,11 @@ class Upstream(Server):
 
     @property
     def url(self) -> str:
-        """Give the base URL, as an OpenAI client wants it."""
+        """Return the base URL, as an OpenAI client wants it."""
         return f"http://127.0.0.1:{self.port}/v1"
 
     def stats(self) -> dict[str, float]:
-        """Give the counts so far, and how late a token was since the last question."""
+        """Return the counts so far, and how late a token was since the last question."""
         return msgspec.json.decode(self._get("/stats"), type=dict[str, float])
 
     def streaming(self) -> float:
@@ -123,7 +123,7 @@ def build() -> None:
 
 
 def ask(*, tokens: int, rate: float, mark: str = "") -> str:
-    """Give the words which tell the upstream what to send."""
+    """Return the words which tell the upstream what to send."""
     return f"bench?tokens={tokens}&rate={rate:g}" + (f"&mark={mark}" if mark else "")
 
 

@@ -27,7 +27,7 @@ class ChatRequest(BaseModel):
 
 
 async def events(request: ChatRequest) -> AsyncIterator[str]:
-    """Give the answer as server-sent events."""
+    """Return the answer as server-sent events."""
     yield 'data: {"type": "start"}\n\n'
     stream = await client.chat.completions.create(
         model=request.model,

@@ -1,0 +1,234 @@
+"""One request and the response to it: the parser's callbacks, and the futures that wait for them.
+
+How it works: three futures say how far the response is. `_head` is done when the headers of the final
+response are there, `_body` when nobody is to be told more of the body, and `_complete` when the response
+has come to its end or never will. A response that fails sets an error in the first two; `_complete` has
+no error, since it only says that the connection carries nothing more of this exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol
+
+import httptools
+
+from stream_serve.producers.http1.base import IncompleteResponse, ProtocolError
+from stream_serve.producers.http1.inflate import decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from stream_serve.producers.http1.base import Receiver
+
+_MAX_HEAD: Final = 65_536
+
+
+class Channel(Protocol):
+    """What an exchange needs of the connection that carries it."""
+
+    def parse_with(self, parse: Callable[[bytes], None]) -> None:
+        """Call `parse` itself, with no call in between, with all that comes until `release`."""
+        ...
+
+    def delay_acks(self) -> None:
+        """Acknowledge two of a stream's small segments at once, from now on."""
+        ...
+
+    def release(self) -> bool:
+        """Keep the connection for another exchange; return False when it is closed."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection at once, and wait until its socket is closed, for at most a second."""
+        ...
+
+
+class Exchange:
+    """A request that was sent, and the response to it as it arrives; see `HTTPExchange`."""
+
+    __slots__ = (
+        "_body",
+        "_complete",
+        "_connection",
+        "_early",
+        "_fields",
+        "_framed",
+        "_head",
+        "_head_size",
+        "_parser",
+        "_receive",
+        "_released",
+        "_reusable",
+        "headers",
+        "status",
+    )
+
+    def __init__(self, connection: Channel) -> None:
+        loop = asyncio.get_running_loop()
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._connection: Final = connection
+        self._head: asyncio.Future[None] = loop.create_future()
+        self._body: asyncio.Future[None] = loop.create_future()
+        self._complete: asyncio.Future[None] = loop.create_future()
+        self._receive: Receiver | None = None
+        self._early: list[bytes] = []
+        self._fields: dict[str, str] | None = {}
+        self._head_size = 0
+        self._framed = False
+        self._reusable = False
+        self._released = False
+        # An exchange and its parser refer to each other until the response is complete.
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        # A line may end with LF alone (RFC 9112, 2.2), a chunk's size with spaces (7.1.1); what a
+        # header's value may contain (RFC 9110, 5.5) is left to who reads it.
+        self._parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        connection.parse_with(self._parser.feed_data)
+
+    async def read_head(self) -> None:
+        """Wait for the status and the headers of the final response.
+
+        Raises `ProtocolError` and `IncompleteResponse`. After a cancellation, only `close` is of use.
+        """
+        await self._head
+
+    async def read_body(self, receive: Receiver) -> None:
+        """Call `receive` with each piece of the body, to the body's end or until `discard_rest`.
+
+        Content codings are undone (RFC 9110, 8.4). Call it once, after `read_head`. Raises
+        `IncompleteResponse`, `ProtocolError` for a content coding that is not known, and what `receive`
+        raises. Cancelled or failed, it does not call `receive` again.
+        """
+        early, self._early = self._early, []
+        try:
+            self._receive = decoded(self.headers.get("content-encoding", ""), receive)
+            for piece in early:
+                if self._receive is not None:
+                    self._receive(piece)
+            await self._body
+        finally:
+            self.discard_rest()
+
+    def discard_rest(self) -> None:
+        """End `read_body` without an error: the rest of the body is read, and nobody is told."""
+        self._receive = None
+        if not self._body.done():
+            self._body.set_result(None)
+
+    async def finish(self, timeout: float) -> bool:
+        """Discard the rest of the body and keep the connection for another request, if it can be kept.
+
+        It can when the response is complete within `timeout` seconds, nothing came after it (RFC 9112,
+        9.2) and neither side wants to close (RFC 9112, 9.3); else it is closed. Returns whether it is
+        kept. Cancelled, it closes the connection.
+        """
+        try:
+            self.discard_rest()
+            if not self._complete.done():
+                await asyncio.wait([self._complete], timeout=timeout)
+            if self._complete.done() and self._reusable and not self._released:
+                self._released = self._connection.release()
+        finally:
+            await self.close()
+        return self._released
+
+    async def close(self) -> None:
+        """Close the connection at once, and wait until its socket is closed, for at most a second.
+
+        A cancellation ends only the waiting. Does nothing when the exchange is finished or closed.
+        """
+        if not self._released:
+            await self._connection.close()
+
+    def protocol_error(self) -> None:
+        """Record that what came cannot be parsed: not HTTP as a head, incomplete as a body."""
+        self._reusable = False
+        self.fail("what came is not HTTP", ProtocolError)
+
+    def count_head(self, size: int) -> None:
+        """Record that `size` bytes came which belong to the head; end one without bounds."""
+        self._head_size += size
+        if self._head_size > _MAX_HEAD:
+            self.fail("the response's head is too large", ProtocolError)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Record that the connection is closed; `error` is None when it was closed in order.
+
+        A body without a length and without chunks ends with the connection (RFC 9112, 6.3, rule 8);
+        every other response is incomplete (RFC 9112, 8).
+        """
+        self._reusable = False
+        if error is None and self._fields is None and not self._framed:
+            self._end()
+        self.fail("the connection was closed")
+
+    def fail(self, why: str, head_error: type[Exception] = IncompleteResponse) -> None:
+        """End the response: `read_head` raises `head_error`, or `read_body` an `IncompleteResponse`.
+
+        Does nothing to what has ended before.
+        """
+        _set_error(self._head, head_error(why))
+        _set_error(self._body, IncompleteResponse(why))
+        self._end()
+
+    def on_message_begin(self) -> None:
+        """Record a second response, which is no response to a request of ours (RFC 9112, 9.2)."""
+        if self._complete.done():
+            self._reusable = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Record a header; trailers, which come after the body, do not count (RFC 9110, 6.5.1)."""
+        if self._fields is not None:
+            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+            known = self._fields.get(key)
+            self._fields[key] = text if known is None else f"{known}, {text}"
+
+    def on_headers_complete(self) -> None:
+        """Record the head, unless it is that of an interim response (RFC 9110, 15.2)."""
+        if self._fields is None or self._parser is None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._fields = {}
+            return
+        self.status, self.headers, self._fields = status, self._fields, None
+        self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self._connection.delay_acks()
+        if not self._head.done():
+            self._head.set_result(None)
+
+    def on_body(self, piece: bytes) -> None:
+        """Pass a piece on; those that come before `read_body` are stored for it."""
+        receive = self._receive
+        if receive is not None:
+            try:
+                receive(piece)
+            except Exception as error:  # noqa: BLE001 - it is raised to the caller of `read_body`
+                self._receive = None
+                _set_error(self._body, error)
+        elif not self._body.done():
+            self._early.append(piece)
+
+    def on_message_complete(self) -> None:
+        """Record the end of the response, unless it is an interim one."""
+        if self._fields is None and self._parser is not None:
+            self._reusable = self._parser.should_keep_alive()
+            self._end()
+
+    def _end(self) -> None:
+        self._parser = None
+        if not self._complete.done():
+            self._complete.set_result(None)
+        self.discard_rest()
+
+
+def _set_error(future: asyncio.Future[None], error: Exception) -> None:
+    """Set an exception which nobody has to retrieve."""
+    if not future.done():
+        future.set_exception(error)
+        future.exception()

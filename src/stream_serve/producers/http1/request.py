@@ -1,0 +1,39 @@
+"""The bytes of a request (RFC 9112, 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PATH: Final = "/%:@!$&'()*+,;=~"
+
+
+def request_head(url: str, headers: Mapping[str, str]) -> bytes:
+    """Return the head of a POST to a URL, which `with_body` completes.
+
+    The target is the URL's path, percent-encoded (origin form: RFC 9112, 3.2.1; "/" for an empty one);
+    a query is left out. Every request names its host (RFC 9112, 3.2; RFC 9110, 7.2).
+    """
+    parts = urlsplit(url)
+    host = ascii_host(parts.hostname or "")
+    host = f"[{host}]" if ":" in host else host
+    host = host if parts.port is None else f"{host}:{parts.port}"
+    lines = [f"POST {quote(parts.path, safe=_PATH) or '/'} HTTP/1.1", f"Host: {host}"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(lines).encode()
+
+
+def with_body(head: bytes, body: bytes) -> bytes:
+    """Return a whole request: `request_head`'s head, and a body with its length (RFC 9112, 6.2)."""
+    return b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def ascii_host(host: str) -> str:
+    """Return the host as DNS and the Host header have it: other scripts are encoded (RFC 3490).
+
+    Raises `UnicodeError` for what cannot be a host's name.
+    """
+    return host if host.isascii() else host.encode("idna").decode()

@@ -1,0 +1,23 @@
+"""The bytes of a request."""
+
+from __future__ import annotations
+
+from stream_serve.producers.http1.request import request_head, with_body
+
+
+def test_a_request_names_the_host_and_quotes_the_path() -> None:
+    head = request_head("https://bücher.example:8443/v1/a b/é", {"A": "b"})
+    assert head == b"POST /v1/a%20b/%C3%A9 HTTP/1.1\r\nHost: xn--bcher-kva.example:8443\r\nA: b"
+
+
+def test_an_empty_path_is_the_root() -> None:
+    assert request_head("http://a.example", {}).startswith(b"POST / HTTP/1.1\r\n")
+
+
+def test_an_ipv6_host_keeps_its_brackets() -> None:
+    assert request_head("http://[::1]:80/v1", {}).endswith(b"\r\nHost: [::1]:80")
+
+
+def test_a_body_is_framed_by_its_length() -> None:
+    head = request_head("http://a.example/v1", {})
+    assert with_body(head, b"{}") == head + b"\r\nContent-Length: 2\r\n\r\n{}"
