@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,22 +33,22 @@ FAILURES = {
     "InternalError": ("internal_error", False),
 }
 REQUESTS = {
-    "BadRequest": (400, "bad_request"),
-    "Unauthorized": (401, "unauthorized"),
-    "ForeignOrigin": (403, "foreign_origin"),
-    "RunNotFound": (404, "run_not_found"),
-    "RunConflict": (409, "run_conflict"),
-    "StoppedEarly": (409, "stopped_before_start"),
-    "CursorBeyondLog": (409, "cursor_beyond_log"),
-    "BodyTooLarge": (413, "body_too_large"),
-    "NotJSON": (415, "not_json"),
-    "ForeignHost": (421, "foreign_host"),
-    "InvalidFields": (422, "invalid_fields"),
-    "TooManyRuns": (429, "too_many_runs"),
-    "HeadTooLarge": (431, "head_too_large"),
-    "Full": (503, "full"),
-    "Draining": (503, "draining"),
-    "RunUnreachable": (503, "run_unreachable"),
+    "BadRequest": ("bad_request", None),
+    "Unauthorized": ("unauthorized", None),
+    "ForeignOrigin": ("foreign_origin", None),
+    "RunNotFound": ("run_not_found", None),
+    "RunConflict": ("run_conflict", None),
+    "StoppedEarly": ("stopped_before_start", None),
+    "CursorBeyondLog": ("cursor_beyond_log", None),
+    "BodyTooLarge": ("body_too_large", None),
+    "NotJSON": ("not_json", None),
+    "ForeignHost": ("foreign_host", None),
+    "InvalidFields": ("invalid_fields", None),
+    "TooManyRuns": ("too_many_runs", 2.0),
+    "HeadTooLarge": ("head_too_large", None),
+    "Full": ("full", 2.0),
+    "Draining": ("draining", 5.0),
+    "RunUnreachable": ("run_unreachable", 2.0),
 }
 
 
@@ -91,18 +92,40 @@ def test_every_error_of_the_module_is_in_the_tree() -> None:
     assert kinds == {name for name, _ in real()}
 
 
-def test_the_drawing_has_the_status_of_each_refused_request() -> None:
-    statuses = {name: note[:3] for name, parent, note in drawn() if parent == "RequestError"}
-    assert statuses == {name: str(status) for name, (status, _) in REQUESTS.items()}
+def test_the_drawing_says_of_each_error_that_is_raised_what_it_is() -> None:
+    notes = {name: note for name, _, note in drawn() if name in {*REQUESTS, *FAILURES}}
+    assert set(notes) == {*REQUESTS, *FAILURES}
+    assert [name for name, note in notes.items() if not note] == []
+
+
+def test_no_error_knows_of_http_or_of_the_environment() -> None:
+    for name, _ in real():
+        kind: type[StreamServeError] = getattr(errors, name)
+        assert not {"status", "title", "headers"} & set(dir(kind))
+    assert "STREAM_SERVE_" not in Path(errors.__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-def test_a_refused_request_has_its_status_and_code(name: str) -> None:
+def test_a_refused_request_has_its_code_and_says_when_to_try_again(name: str) -> None:
     kind: type[RequestError] = getattr(errors, name)
-    assert (kind.status, kind.code) == REQUESTS[name]
-    refused = kind("what to do", errors=(("a", "b"),), headers=(("X-A", "b"),))
+    refused = kind("what to do")
+    assert (refused.code, refused.retry_after) == REQUESTS[name]
+    assert refused.retryable is (refused.retry_after is not None)
     assert str(refused) == "what to do"
-    assert (refused.errors, refused.headers) == ((("a", "b"),), (("X-A", "b"),))
+    assert list(refused.settings) == []
+
+
+def test_the_fields_of_a_wrong_request_are_kept() -> None:
+    assert errors.InvalidFields("what to do", fields=(("a", "b"),)).fields == (("a", "b"),)
+    assert list(errors.InvalidFields("what to do").fields) == []
+
+
+@pytest.mark.parametrize("name", ["SettingsError", "TooManyRuns", "RunTimeout", "LogUnavailable"])
+def test_an_error_names_the_settings_that_it_is_about_beside_its_words(name: str) -> None:
+    kind: type[StreamServeError] = getattr(errors, name)
+    error = kind("what to do", settings=["idle_timeout"])
+    assert error.settings == ["idle_timeout"]
+    assert str(error) == "what to do"
 
 
 @pytest.mark.parametrize("name", FAILURES)
@@ -119,12 +142,10 @@ def test_these_are_all_the_ways_to_fail() -> None:
     assert leaves(RequestError) == set(REQUESTS)
 
 
-def test_no_two_errors_that_are_raised_share_a_code_or_a_title() -> None:
-    codes = [code for code, _ in FAILURES.values()] + [code for _, code in REQUESTS.values()]
+def test_no_two_errors_that_are_raised_share_a_code() -> None:
+    codes = [code for code, _ in FAILURES.values()] + [code for code, _ in REQUESTS.values()]
     assert len(set(codes)) == len(codes)
     assert all(re.fullmatch(r"[a-z]+(_[a-z]+)*", code) for code in codes)
-    titles = [getattr(errors, name).title for name in REQUESTS]
-    assert len(set(titles)) == len(titles)
 
 
 @pytest.mark.parametrize("retryable", [True, False])

@@ -2,23 +2,23 @@
 
     StreamServeError
     ├── SettingsError              refused at start: a setting is wrong or unsafe
-    ├── RequestError               the caller's doing; `status` and `code` say how
-    │   ├── BadRequest             400  not JSON, or a credential in the URL
-    │   ├── Unauthorized           401  no key, or a wrong one
-    │   ├── ForeignOrigin          403  another site's page, not allowed here
-    │   ├── RunNotFound            404  unknown, forgotten, or somebody else's
-    │   ├── RunConflict            409  the id belongs to a run of another request
-    │   ├── StoppedEarly           409  a stop came before the start
-    │   ├── CursorBeyondLog        409  the cursor is ahead of the run
-    │   ├── BodyTooLarge           413
-    │   ├── NotJSON                415
-    │   ├── ForeignHost            421  a Host header that is not this service's
-    │   ├── InvalidFields          422  the fields are named in `errors`
-    │   ├── TooManyRuns            429  the key has as many runs as it may have
-    │   ├── HeadTooLarge           431  the request line and the headers
-    │   ├── Full                   503  the process has as many runs as it may have
-    │   ├── Draining               503  the process is about to end
-    │   └── RunUnreachable         503  the process that has the run does not answer
+    ├── RequestError               the caller's doing
+    │   ├── BadRequest             not JSON, or a credential in the URL
+    │   ├── Unauthorized           no key, or a wrong one
+    │   ├── ForeignOrigin          another site's page, not allowed here
+    │   ├── RunNotFound            unknown, forgotten, or somebody else's
+    │   ├── RunConflict            the id belongs to a run of another request
+    │   ├── StoppedEarly           a stop came before the start
+    │   ├── CursorBeyondLog        the cursor is ahead of the run
+    │   ├── BodyTooLarge           the body has more bytes than it may have
+    │   ├── NotJSON                the body is not declared as JSON
+    │   ├── ForeignHost            a Host header that is not this service's
+    │   ├── InvalidFields          the fields are named in `fields`
+    │   ├── TooManyRuns            the key has as many runs as it may have
+    │   ├── HeadTooLarge           so have the request line and the headers
+    │   ├── Full                   the process has as many runs as it may have
+    │   ├── Draining               the process is about to end
+    │   └── RunUnreachable         the process that has the run does not answer
     ├── RunFailure                 how a run ended badly; `code` goes out in the `error` event
     │   ├── UpstreamError          the provider's doing
     │   │   ├── UpstreamUnreachable    no connection
@@ -49,17 +49,46 @@
         ├── MessageNotFound        no such message in the conversation
         └── BadCursor              the cursor is not one that a page gave
 
-Foreign errors are mapped once, at the adapter that met them (`upstream/`), and turned into HTTP or
-SSE once, in `web/`.
+An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words,
+and the names of the settings that it is about. Foreign errors are mapped once, at the adapter that
+met them. What is HTTP about an error (its status, its headers) is made in `web/`; how a setting is
+written is said by `settings.explain`.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class StreamServeError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    `code` is a stable name for programs, `retryable` says whether the same may succeed later,
+    `retry_after` after how many seconds where that is known. The message says what is wrong and what
+    to do; `settings` names the settings that it is about, as `Settings` does.
+    """
+
+    code: ClassVar[str] = "internal_error"
+    retryable: bool = False
+    retry_after: float | None = None
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+        settings: Sequence[str] = (),
+    ) -> None:
+        super().__init__(message)
+        if retryable is not None:
+            self.retryable = retryable
+        if retry_after is not None:
+            self.retry_after = retry_after
+        self.settings = settings
 
 
 class SettingsError(StreamServeError):
@@ -67,162 +96,122 @@ class SettingsError(StreamServeError):
 
 
 class RequestError(StreamServeError):
-    """The request cannot be served as it is.
+    """The request cannot be served as it is."""
 
-    `status` is the HTTP status, `code` a stable name for programs, `title` a short sentence that is
-    the same for every error of the class, and the message says what to do about this one.
-    """
-
-    status: ClassVar[int] = 400
-    code: ClassVar[str] = "bad_request"
-    title: ClassVar[str] = "The request cannot be understood"
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        errors: tuple[tuple[str, str], ...] = (),
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.errors = errors
-        self.headers = headers
+    code = "bad_request"
 
 
 class BadRequest(RequestError):
-    """400: the request cannot be understood."""
+    """The request cannot be understood."""
 
 
 class Unauthorized(RequestError):
-    """401: an API key is needed, and there is none or a wrong one."""
+    """An API key is needed, and there is none or a wrong one."""
 
-    status = 401
     code = "unauthorized"
-    title = "An API key is needed"
 
 
 class ForeignOrigin(RequestError):
-    """403: a page of another site asks for what only this site's pages may ask."""
+    """A page of another site asks for what only this site's pages may ask."""
 
-    status = 403
     code = "foreign_origin"
-    title = "This page's origin is not allowed here"
 
 
 class RunNotFound(RequestError):
-    """404: there is no such run for this caller."""
+    """There is no such run for this caller."""
 
-    status = 404
     code = "run_not_found"
-    title = "No such run"
 
 
 class RunConflict(RequestError):
-    """409: the id was used for a run of another request."""
+    """The id was used for a run of another request."""
 
-    status = 409
     code = "run_conflict"
-    title = "This run id was used for another request"
 
 
 class StoppedEarly(RequestError):
-    """409: the run was stopped before it was started."""
+    """The run was stopped before it was started."""
 
-    status = 409
     code = "stopped_before_start"
-    title = "This run was stopped before it started"
 
 
 class CursorBeyondLog(RequestError):
-    """409: the cursor is ahead of the run's events."""
+    """The cursor is ahead of the run's events."""
 
-    status = 409
     code = "cursor_beyond_log"
-    title = "The cursor is ahead of the run"
 
 
 class BodyTooLarge(RequestError):
-    """413: the body is larger than `STREAM_SERVE_MAX_BODY_BYTES`."""
+    """The body is larger than a body may be."""
 
-    status = 413
     code = "body_too_large"
-    title = "The request body is too large"
 
 
 class NotJSON(RequestError):
-    """415: the body is not declared as JSON."""
+    """The body is not declared as JSON."""
 
-    status = 415
     code = "not_json"
-    title = "The request body must be JSON"
 
 
 class ForeignHost(RequestError):
-    """421: the Host header names another host (DNS rebinding)."""
+    """The Host header names another host (DNS rebinding)."""
 
-    status = 421
     code = "foreign_host"
-    title = "This service does not answer for that host"
 
 
 class InvalidFields(RequestError):
-    """422: fields are missing or wrong; `errors` has (field, what is wrong) for each."""
+    """Fields are missing or wrong; `fields` has (field, what is wrong) for each."""
 
-    status = 422
     code = "invalid_fields"
-    title = "Some fields are missing or wrong"
+
+    def __init__(self, message: str, *, fields: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class TooManyRuns(RequestError):
-    """429: the key has as many runs at once as it may have."""
+    """The key has as many runs at once as it may have."""
 
-    status = 429
     code = "too_many_runs"
-    title = "Too many runs at once"
+    retryable = True
+    retry_after = 2.0
 
 
 class HeadTooLarge(RequestError):
-    """431: the request line and the headers are larger than `STREAM_SERVE_MAX_HEAD_BYTES`."""
+    """The request line and the headers are larger than a head may be."""
 
-    status = 431
     code = "head_too_large"
-    title = "The request head is too large"
 
 
 class Full(RequestError):
-    """503: the process has as many runs at once as it may have."""
+    """The process has as many runs at once as it may have."""
 
-    status = 503
     code = "full"
-    title = "The service is full"
+    retryable = True
+    retry_after = 2.0
 
 
 class Draining(RequestError):
-    """503: the process is about to end and takes no new runs."""
+    """The process is about to end and takes no new runs."""
 
-    status = 503
     code = "draining"
-    title = "The service is shutting down"
+    retryable = True
+    retry_after = 5.0
 
 
 class RunUnreachable(RequestError):
-    """503: another process has the run, and does not answer."""
+    """Another process has the run, and does not answer."""
 
-    status = 503
     code = "run_unreachable"
-    title = "The process that has this run does not answer"
+    retryable = True
+    retry_after = 2.0
 
 
 class RunFailure(StreamServeError):
     """What a run's `error` event is made of: why it did not end well.
 
-    `code` is a stable name for programs, `retryable` says whether the same request may succeed
-    later, `retry_after` after how many seconds where that is known. `provider_code` and
-    `request_id` are the provider's own words.
+    `provider_code` and `request_id` are the provider's own words.
     """
-
-    code: ClassVar[str] = "internal_error"
-    retryable: bool = False
 
     def __init__(
         self,
@@ -230,13 +219,11 @@ class RunFailure(StreamServeError):
         *,
         retryable: bool | None = None,
         retry_after: float | None = None,
+        settings: Sequence[str] = (),
         provider_code: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message)
-        if retryable is not None:
-            self.retryable = retryable
-        self.retry_after = retry_after
+        super().__init__(message, retryable=retryable, retry_after=retry_after, settings=settings)
         self.provider_code = provider_code
         self.request_id = request_id
 
@@ -339,6 +326,8 @@ class InternalError(RunFailure):
 class LogError(StreamServeError):
     """The event log cannot do what was asked."""
 
+    code = "log"
+
 
 class LogExists(LogError):
     """A log of this name is there already."""
@@ -359,6 +348,10 @@ class LogLost(LogError):
 class LogUnavailable(LogError):
     """What keeps the logs, and lies between the processes, is slow, away or full."""
 
+    code = "log_unavailable"
+    retryable = True
+    retry_after = 2.0
+
 
 class PeerUnreachable(LogError):
     """The process that is asked is gone, or does not answer."""
@@ -367,22 +360,37 @@ class PeerUnreachable(LogError):
 class HistoryError(StreamServeError):
     """The conversations cannot do what was asked."""
 
+    code = "history"
+
 
 class HistoryUnavailable(HistoryError):
     """The database is slow or away."""
+
+    code = "history_unavailable"
+    retryable = True
+    retry_after = 5.0
 
 
 class HistorySchemaError(HistoryError):
     """The schema is not the one that this version needs; the message says what to do."""
 
+    code = "history_schema"
+    retry_after = 5.0
+
 
 class ConversationNotFound(HistoryError):
     """There is no such conversation for this owner."""
+
+    code = "conversation_not_found"
 
 
 class MessageNotFound(HistoryError):
     """There is no such message in the conversation."""
 
+    code = "message_not_found"
+
 
 class BadCursor(HistoryError):
     """The cursor is not one that a page gave."""
+
+    code = "bad_cursor"

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from stream_serve.events.codec import encode
 from stream_serve.events.sse import HEARTBEAT, EventTooLarge, Parser, ServerSentEvent, frame
-from stream_serve.events.types import Chunk, encode
+from stream_serve.events.types import Chunk
 
 PLENTY = 1 << 24
 STEADY = settings(derandomize=True, deadline=None, max_examples=400)
@@ -340,6 +341,7 @@ def test_a_frame_of_any_text_is_one_event_and_comes_back_as_it_was(
     assert json.loads(event.data) == {"type": "chunk", "content": text}
 
 
+@pytest.mark.slow
 @STEADY
 @given(
     st.recursive(

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_serve.events.types import Chunk, Reasoning
-from stream_serve.producers.base import ChatRequest, Finish
-from stream_serve.producers.demo import DemoUpstream
+from stream_serve.events.usage import count
+from stream_serve.producers.base import Finish
+from stream_serve.producers.demo import Advice, DemoProvider
+from stream_serve.producers.provider import ChatRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_serve.events.types import Delta
-    from stream_serve.producers.base import Call, Upstream
+    from stream_serve.producers.base import Producer
+    from stream_serve.producers.provider import Provider
+
+ADVICE = Advice(chinese="要接入真正的模型，请看说明。", english="To connect a real model, read on.")
 
 
 def request(asked: object = "Hello", **options: object) -> ChatRequest:
@@ -28,15 +33,15 @@ def request(asked: object = "Hello", **options: object) -> ChatRequest:
 
 async def answer(asked: ChatRequest) -> tuple[list[Delta], Finish]:
     """Ask for a whole answer, as fast as it goes."""
-    call: Call = DemoUpstream(pace=0).call(asked)
+    producer: Producer = DemoProvider(ADVICE, pace=0).ask(asked)
     deltas: list[Delta] = []
 
-    def take(batch: Sequence[Delta]) -> None:
+    def emit(batch: Sequence[Delta]) -> None:
         assert batch, "a batch is never empty"
         deltas.extend(batch)
 
-    finish = await call.stream(take)
-    await call.close()
+    finish = await producer.produce(emit)
+    await producer.close()
     return deltas, finish
 
 
@@ -44,16 +49,27 @@ def text(deltas: Sequence[Delta], kind: type[Delta] = Chunk) -> str:
     return "".join(delta.content for delta in deltas if isinstance(delta, kind))
 
 
-@pytest.mark.parametrize("asked", ["Hello there", "你好，世界"])
-async def test_it_says_that_it_is_a_demo_and_which_settings_connect_a_real_model(
-    asked: str,
+@pytest.mark.parametrize(
+    ("asked", "advice"), [("Hello there", ADVICE.english), ("你好，世界", ADVICE.chinese)]
+)
+async def test_it_says_that_it_is_a_demo_and_how_to_connect_a_real_model(
+    asked: str, advice: str
 ) -> None:
     said = text((await answer(request(asked)))[0])
     assert "stream-serve" in said
     assert "演示模型" in said or "demo model" in said
-    for setting in ("DASHSCOPE_API_KEY", "STREAM_SERVE_UPSTREAM_URL", "STREAM_SERVE_MODEL"):
-        assert setting in said
+    assert said.endswith(advice)
     assert asked in said
+
+
+@pytest.mark.parametrize("asked", ["{quote} {advice}", "你好 {advice}"])
+async def test_neither_the_question_nor_the_advice_is_read_as_a_format(asked: str) -> None:
+    braces = Advice(chinese="{quote} {0}", english="{quote} {0}")
+    producer = DemoProvider(braces, pace=0).ask(request(asked))
+    deltas: list[Delta] = []
+    await producer.produce(deltas.extend)
+    assert text(deltas).endswith("{quote} {0}")
+    assert asked in text(deltas)
 
 
 async def test_it_answers_in_the_language_that_it_was_asked_in() -> None:
@@ -85,9 +101,9 @@ async def test_its_answer_is_markdown_with_paragraphs_and_an_example_that_is_pyt
 async def test_it_ends_like_a_complete_answer_without_usage_or_sockets() -> None:
     deltas, finish = await answer(request())
     assert finish == Finish("stop", None)
-    call: Call = DemoUpstream().call(request())
-    assert call.usage is None
-    assert call.socket_closed is None
+    producer: Producer = DemoProvider().ask(request())
+    assert producer.usage is None
+    assert producer.closed is None
     assert not [delta for delta in deltas if not delta.content]
 
 
@@ -151,23 +167,30 @@ async def test_it_answers_the_users_last_message() -> None:
 
 
 async def test_nothing_happens_before_the_answer_is_asked_for() -> None:
-    call: Call = DemoUpstream().call(request())
-    assert call.socket_closed is None
-    await call.close()
-    await call.close()
+    producer: Producer = DemoProvider().ask(request())
+    assert producer.closed is None
+    await producer.close()
+    await producer.close()
 
 
 async def test_it_can_be_cancelled_while_it_waits_for_its_next_piece() -> None:
-    call: Call = DemoUpstream(pace=3600).call(request())
-    task = asyncio.create_task(call.stream(lambda _: pytest.fail("nothing was said yet")))
+    producer: Producer = DemoProvider(pace=3600).ask(request())
+    task = asyncio.create_task(producer.produce(lambda _: pytest.fail("nothing was said yet")))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await call.close()
+    await producer.close()
 
 
 async def test_it_has_a_name_and_nothing_to_close() -> None:
-    upstream: Upstream = DemoUpstream()
-    assert upstream.model_for(None) == upstream.model_for("qwen-max") == "demo"
-    await upstream.close()
+    provider: Provider = DemoProvider()
+    assert provider.model_for(None) == provider.model_for("qwen-max") == "demo"
+    assert provider.ask(request()).model == "demo"
+    await provider.close()
+
+
+async def test_it_may_be_silent_and_estimates_what_was_asked() -> None:
+    producer: Producer = DemoProvider().ask(request("Hello"))
+    assert producer.patience is None
+    assert producer.prompt_tokens == count("你是一个专业的编程助手\nHello") > 0

@@ -79,7 +79,7 @@ async def test_what_ends_in_time_ends_without_a_timeout() -> None:
 @pytest.mark.both_loops
 async def test_a_deadline_moved_later_does_not_expire_at_its_first_time() -> None:
     async with Deadline(SOON) as deadline:
-        deadline.move(LONG)
+        deadline.reschedule(LONG)
         await outlast(4 * SOON)
     assert not deadline.expired
 
@@ -89,7 +89,7 @@ async def test_a_deadline_moved_later_still_expires_and_not_before_its_new_time(
 
     async def work() -> None:
         async with Deadline(SOON) as deadline:
-            deadline.move(6 * SOON)
+            deadline.reschedule(6 * SOON)
             asyncio.get_running_loop().call_later(3 * SOON, passed.append, "the half")
             await forever()
 
@@ -104,7 +104,7 @@ async def test_a_deadline_moved_later_still_expires_and_not_before_its_new_time(
 async def test_a_deadline_moved_earlier_expires_at_its_new_time() -> None:
     async def work() -> None:
         async with Deadline(LONG) as deadline:
-            deadline.move(SOON)
+            deadline.reschedule(SOON)
             await forever()
 
     with pytest.raises(TimeoutError):
@@ -114,11 +114,11 @@ async def test_a_deadline_moved_earlier_expires_at_its_new_time() -> None:
 @pytest.mark.both_loops
 async def test_a_deadline_moved_earlier_and_later_again_keeps_its_last_time() -> None:
     async with Deadline(LONG) as deadline:
-        deadline.move(SOON)
-        deadline.move(LONG)
+        deadline.reschedule(SOON)
+        deadline.reschedule(LONG)
         await outlast(4 * SOON)
-        deadline.move(SOON)
-        deadline.move(LONG)
+        deadline.reschedule(SOON)
+        deadline.reschedule(LONG)
         await outlast(4 * SOON)
     assert not deadline.expired
 
@@ -130,10 +130,10 @@ async def test_a_deadline_that_every_token_moves_expires_only_after_the_last_one
     async def work() -> None:
         async with Deadline(LONG) as deadline:
             for token in range(1000):
-                deadline.move(LONG)
+                deadline.reschedule(LONG)
                 await asyncio.sleep(0)
                 tokens.append(token)
-            deadline.move(SOON)
+            deadline.reschedule(SOON)
             await forever()
 
     with pytest.raises(TimeoutError):
@@ -150,7 +150,7 @@ async def test_tokens_that_come_in_time_put_the_expiry_off_until_the_last_one_is
         async with Deadline(SOON) as deadline:
             for token in range(1000):
                 await asyncio.sleep(SOON / 2)
-                deadline.move(SOON)
+                deadline.reschedule(SOON)
                 tokens.append(token)
             await forever()
 
@@ -168,7 +168,7 @@ async def test_a_deadline_expires_at_the_very_instant_of_its_last_move(moves: li
     async def work() -> None:
         async with Deadline(SOON) as deadline:
             for seconds in moves:
-                deadline.move(seconds)
+                deadline.reschedule(seconds)
             await forever()
 
     began = now()
@@ -180,7 +180,7 @@ async def test_a_deadline_expires_at_the_very_instant_of_its_last_move(moves: li
 @pytest.mark.both_loops
 async def test_a_deadline_may_be_moved_before_it_is_entered() -> None:
     deadline = Deadline(LONG)
-    deadline.move(SOON)
+    deadline.reschedule(SOON)
     with pytest.raises(TimeoutError):
         async with deadline:
             await forever()
@@ -253,7 +253,7 @@ async def test_an_expiry_while_a_cancelled_task_cleans_up_does_not_hide_the_canc
                 waiting.set()
                 await forever()
             finally:
-                deadline.move(SOON)
+                deadline.reschedule(SOON)
                 await forever()
 
     task = asyncio.create_task(work())
@@ -347,15 +347,15 @@ async def test_nothing_fires_after_the_block_was_left() -> None:
     async with Deadline(SOON):
         pass
     async with Deadline(2 * SOON) as earlier:
-        earlier.move(SOON)
+        earlier.reschedule(SOON)
     async with Deadline(SOON) as later:
-        later.move(2 * SOON)
+        later.reschedule(2 * SOON)
     with pytest.raises(ValueError, match="left"):
         async with Deadline(SOON):
             raise ValueError("left")
     async with Deadline(LONG) as left:
         pass
-    left.move(SOON)
+    left.reschedule(SOON)
     await outlast(5 * SOON)
     assert cancelling() == 0
     assert [deadline.expired for deadline in (earlier, later, left)] == [False] * 3
@@ -363,7 +363,7 @@ async def test_nothing_fires_after_the_block_was_left() -> None:
 
 async def test_a_timer_that_has_set_itself_again_does_not_outlive_the_block() -> None:
     async with Deadline(SOON) as deadline:
-        deadline.move(4 * SOON)
+        deadline.reschedule(4 * SOON)
         await outlast(2 * SOON)
     await outlast(6 * SOON)
     assert cancelling() == 0
@@ -379,7 +379,7 @@ async def test_moving_a_deadline_that_has_expired_does_not_bring_a_second_expiry
             try:
                 await forever()
             finally:
-                deadline.move(SOON)
+                deadline.reschedule(SOON)
                 await outlast(4 * SOON)
                 outlasted.append("the second deadline")
 

@@ -14,40 +14,37 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from stream_serve.app import create_log
-from stream_serve.cluster.local import NoPeers
+from stream_serve.cluster.local import LocalPeers
 from stream_serve.errors import CursorBeyondLog, LogNotFound
-from stream_serve.eventlog.memory import MemoryStreamLog
-from stream_serve.runs.run import OnDisconnect, Order, Task
+from stream_serve.eventlog.memory import MemoryEventLog
+from stream_serve.quotas.local import LocalQuotas
 from stream_serve.runs.service import Runs
+from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
 from stream_serve.settings import Settings
 from support.limits import limits
 from support.patient import PATIENCE, PatientPeers
 from support.redis import shared_server
 from support.simulated import SimulatedLoop
-from support.upstream import REQUEST, ToldCall, ToldUpstream
+from support.upstream import ToldProducer, ToldProvider
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from stream_serve.eventlog.base import StreamLog
+    from stream_serve.eventlog.base import EventLog
     from stream_serve.runs.run import Run
-    from stream_serve.runs.subscription import Attachment
+    from stream_serve.runs.subscription import Subscription
     from stream_serve.runs.view import Receipt
 
-LIMITS = limits(first_token=3600, idle=3600, run=3600, retention=3600, detached=3600)
+LIMITS = limits(run=3600, retention=3600, detached=3600)
 
 _NUMBER = re.compile(rb"^id: (\d+)$", re.MULTILINE)
 _TERMINAL = re.compile(rb'"type":"(?:end|error)"')
-
-
-async def prepare(run_id: str) -> Task:
-    del run_id
-    return Task(REQUEST)
 
 
 @dataclass(eq=False)
@@ -55,7 +52,7 @@ class Reader:
     """A reader of a run, where it began, what it got so far, and whether it came to the end."""
 
     run: Run
-    attachment: Attachment | None
+    subscription: Subscription | None
     after: int
     progress: asyncio.Event
     got: bytes = b""
@@ -79,8 +76,8 @@ class Reader:
 
     async def follow(self) -> None:
         try:
-            if self.attachment is not None:
-                while (data := await self.attachment.reader.read()) is not None:
+            if self.subscription is not None:
+                while (data := await self.subscription.reader.read()) is not None:
                     self.got += data
                     self.progress.set()
             self.ended = True
@@ -91,29 +88,34 @@ class Reader:
 class RunsMachine(RuleBasedStateMachine):
     """Steps of callers and of the provider; between two steps the loop turns some times."""
 
-    runs_of = Bundle[tuple[Any, ToldCall]]("runs")
+    runs_of = Bundle[tuple[Any, ToldProducer]]("runs")
     readers_of = Bundle[Reader]("readers")
 
     def __init__(self) -> None:
         super().__init__()
         self.loop = self.make_loop()
         self.progress = asyncio.Event()
-        self.upstream = ToldUpstream()
+        self.provider = ToldProvider()
         self.runs = self.do(self.make())
         self.others = self.do(self.make_others())
         self.readers: list[Reader] = []
         self.stops: list[tuple[Run, asyncio.Task[Receipt]]] = []
+        self.receipts: dict[Run, Receipt] = {}
         self.count = 0
         self.mark = secrets.token_urlsafe(12)
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
         return SimulatedLoop()
 
+    async def prepare(self, run_id: str) -> Plan:
+        del run_id
+        return Plan(self.provider.ask())
+
     async def make(self) -> Runs:
-        return Runs(self.upstream, MemoryStreamLog(), NoPeers(), LIMITS)
+        return Runs(MemoryEventLog(), LocalPeers(), LocalQuotas(), LIMITS)
 
     async def make_others(self) -> Runs:
-        """Give the runs through which callers come back: those of the same process here."""
+        """Return the runs through which callers come back: those of the same process here."""
         return self.runs
 
     async def pause(self, turns: int) -> None:
@@ -124,44 +126,46 @@ class RunsMachine(RuleBasedStateMachine):
     def do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self.loop.run_until_complete(work)
 
-    async def follow(self, run: Run, attachment: Attachment | None, after: int) -> Reader:
-        reader = Reader(run, attachment, after, self.progress)
+    async def follow(self, run: Run, subscription: Subscription | None, after: int) -> Reader:
+        reader = Reader(run, subscription, after, self.progress)
         reader.task = asyncio.create_task(reader.follow())
         self.readers.append(reader)
         return reader
 
     @rule(target=runs_of, policy=st.sampled_from(OnDisconnect))
-    def start(self, policy: OnDisconnect) -> tuple[Run, ToldCall]:
+    def start(self, policy: OnDisconnect) -> tuple[Run, ToldProducer]:
         self.count += 1
-        order = Order(
-            prepare=prepare,
+        spec = RunSpec(
+            prepare=self.prepare,
             run_id=f"{self.mark}-{self.count}",
             on_disconnect=policy,
             fingerprint=b"f",
         )
-        attachment = self.do(self.runs.start(order, owner=None))
-        run = attachment.run
-        self.do(self.follow(run, attachment, 0))
-        return run, self.upstream.calls[-1]
+        subscription = self.do(self.runs.start(spec, owner=None))
+        run = self.runs.get(subscription.run_id, owner=None)
+        self.do(self.follow(run, subscription, 0))
+        return run, self.provider.producers[-1]
 
     @rule(target=readers_of, pair=runs_of)
-    def start_again(self, pair: tuple[Run, ToldCall]) -> Reader:
-        order = Order(prepare=prepare, run_id=pair[0].id, fingerprint=b"f")
-        calls = len(self.upstream.calls)
-        attachment = self.do(self.others.start(order, owner=None))
-        assert len(self.upstream.calls) == calls
-        return self.do(self.follow(pair[0], attachment, 0))
+    def start_again(self, pair: tuple[Run, ToldProducer]) -> Reader:
+        spec = RunSpec(prepare=self.prepare, run_id=pair[0].id, fingerprint=b"f")
+        calls = len(self.provider.producers)
+        subscription = self.do(self.others.start(spec, owner=None))
+        assert len(self.provider.producers) == calls
+        return self.do(self.follow(pair[0], subscription, 0))
 
     @rule(target=readers_of, pair=runs_of, after=st.integers(0, 30))
-    def resume(self, pair: tuple[Run, ToldCall], after: int) -> Reader:
+    def resume(self, pair: tuple[Run, ToldProducer], after: int) -> Reader:
         after = min(after, pair[0].events)
-        attachment = self.do(self.others.attach(pair[0].id, owner=None, after=after))
-        return self.do(self.follow(pair[0], attachment, after))
+        subscription = self.do(self.others.subscribe(pair[0].id, owner=None, after=after))
+        return self.do(self.follow(pair[0], subscription, after))
 
     @rule(pair=runs_of, beyond=st.integers(1, 10))
-    def resume_too_far(self, pair: tuple[Run, ToldCall], beyond: int) -> None:
+    def resume_too_far(self, pair: tuple[Run, ToldProducer], beyond: int) -> None:
         try:
-            self.do(self.others.attach(pair[0].id, owner=None, after=pair[0].events + 200 + beyond))
+            self.do(
+                self.others.subscribe(pair[0].id, owner=None, after=pair[0].events + 200 + beyond)
+            )
         except CursorBeyondLog:
             return
         raise AssertionError("a cursor beyond the log has to be refused")
@@ -169,19 +173,19 @@ class RunsMachine(RuleBasedStateMachine):
     @rule(reader=consumes(readers_of))
     def cut(self, reader: Reader) -> None:
         reader.cut = True
-        if reader.attachment is not None:
-            self.loop.call_soon(reader.attachment.close)
+        if reader.subscription is not None:
+            self.loop.call_soon(reader.subscription.close)
 
     @rule(pair=runs_of, count=st.integers(1, 4))
-    def say(self, pair: tuple[Run, ToldCall], count: int) -> None:
+    def say(self, pair: tuple[Run, ToldProducer], count: int) -> None:
         pair[1].orders.put_nowait(count)
 
     @rule(pair=runs_of, how=st.sampled_from(["finish", "fail"]))
-    def end(self, pair: tuple[Run, ToldCall], how: str) -> None:
+    def end(self, pair: tuple[Run, ToldProducer], how: str) -> None:
         pair[1].orders.put_nowait(how)
 
     @rule(pair=runs_of)
-    def stop(self, pair: tuple[Run, ToldCall]) -> None:
+    def stop(self, pair: tuple[Run, ToldProducer]) -> None:
         task = self.loop.create_task(self.others.stop(pair[0].id, owner=None))
         self.stops.append((pair[0], task))
 
@@ -232,14 +236,14 @@ class RunsMachine(RuleBasedStateMachine):
             await self.others.close()
         for run, stop in self.stops:
             receipt = await stop
-            assert run.receipt == receipt
+            assert receipt == self.receipts.setdefault(run, receipt), "the first receipt stays"
             assert receipt.finish_reason == run.finish_reason
 
     def teardown(self) -> None:
         self.do(self.finish())
         self.every_reader_has_a_gapless_part_of_the_log()
         assert self.runs.running == 0
-        assert all(call.closed for call in self.upstream.calls)
+        assert all(producer.closings for producer in self.provider.producers)
         assert not asyncio.all_tasks(self.loop)
         self.check_clock()
         self.loop.close()
@@ -249,7 +253,7 @@ class SharedRunsMachine(RunsMachine):
     """The same with two processes over a real Redis: callers come back through the other one."""
 
     def __init__(self) -> None:
-        self.logs: list[StreamLog] = []
+        self.logs: list[EventLog] = []
         super().__init__()
 
     def make_loop(self) -> asyncio.AbstractEventLoop:
@@ -262,9 +266,9 @@ class SharedRunsMachine(RunsMachine):
             lease=10 * PATIENCE,
             run_retention=LIMITS.retention,
         )
-        log, peers = create_log(settings)
+        log, peers, quotas = create_log(settings)
         self.logs.append(log)
-        runs = Runs(self.upstream, log, PatientPeers(peers), LIMITS)
+        runs = Runs(log, PatientPeers(peers), quotas, LIMITS)
         await runs.open()
         return runs
 
@@ -281,9 +285,8 @@ class SharedRunsMachine(RunsMachine):
         """Check nothing: it is a real one."""
 
 
-RunsMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
-SharedRunsMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=30, deadline=None
-)
+EXAMPLES = settings.default.max_examples if settings.default is not None else 100
+RunsMachine.TestCase.settings = settings(max_examples=EXAMPLES * 3 // 2, stateful_step_count=40)
+SharedRunsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestRuns = RunsMachine.TestCase
-TestSharedRuns = SharedRunsMachine.TestCase
+TestSharedRuns = pytest.mark.slow(SharedRunsMachine.TestCase)

@@ -1,14 +1,12 @@
-"""Runs, cancelled at every turn of the event loop, in every way, and twice."""
+"""Starting, joining, stopping and keeping runs."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_serve.cluster.local import NoPeers
-from stream_serve.commands.chat import read_events
 from stream_serve.errors import (
     CursorBeyondLog,
     Draining,
@@ -19,180 +17,54 @@ from stream_serve.errors import (
     StoppedEarly,
     TooManyRuns,
 )
-from stream_serve.eventlog.memory import MemoryStreamLog
-from stream_serve.events.types import End, Error, Event
+from stream_serve.events.types import End, Error
 from stream_serve.runs.lifecycle import State
-from stream_serve.runs.run import Bounds, OnDisconnect, Order, Task
-from stream_serve.runs.service import Runs
-from support.limits import limits
-from support.upstream import REQUEST, StepUpstream, ToldUpstream
+from stream_serve.runs.spec import Bounds, OnDisconnect, Plan, RunSpec
+from support.runs import Harness, read, turns
+from support.upstream import StepProvider, ToldProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from stream_serve.runs.run import Run
-    from stream_serve.runs.subscription import Attachment
-    from stream_serve.runs.view import Receipt
 
 pytestmark = pytest.mark.both_loops
 
-
-def make(upstream: StepUpstream, **changes: Any) -> Runs:
-
-    return Runs(upstream, MemoryStreamLog(), NoPeers(), limits(**changes))
+ID = "a" * 16
 
 
-def run_of(attachment: Attachment) -> Run:
-    assert attachment.run is not None
-    return attachment.run
+async def done(harness: Harness, run: Run) -> None:
+    """Wait until a run is stopped or has ended by itself, and is closed."""
+    await harness.runs.idle()
+    assert run.closed
 
 
-async def attach(runs: Runs, run_id: str, after: int = 0) -> Attachment:
-    attachment = await runs.attach(run_id, owner=None, after=after)
-    assert attachment is not None
-    return attachment
-
-
-async def turns(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def read(attachment: Attachment) -> list[Event]:
-    return [event async for event in read_events(attachment)]
-
-
-def check(events: list[Event], attachment: Attachment) -> None:
-    """What is true of every run that has ended, however it ended."""
-    run = run_of(attachment)
-    ends = [event for event in events if isinstance(event, End | Error)]
-    assert ends == events[-1:]
-    assert run.events == len(events)
-    assert run.state.terminal
-    assert (run.state is State.FAILED) == isinstance(ends[0], Error)
-    assert run.over.done()
-    assert run.pump is None
-
-
-def stop(runs: Runs, run: Run) -> asyncio.Future[Receipt]:
-    return asyncio.ensure_future(runs.stop(run.id, owner=None))
-
-
-def interrupt(runs: Runs, run: Run) -> None:
-    assert run.events
-    runs.interrupt()
-
-
-def cancel(runs: Runs, run: Run) -> None:
-    assert runs.running <= 1
-    if run.pump is not None:
-        run.pump.cancel()
-
-
-WAYS: dict[str, Callable[[Runs, Run], asyncio.Future[Receipt] | None]] = {
-    "stop": stop,
-    "detach": Runs.detach,
-    "interrupt": interrupt,
-    "cancel": cancel,
-}
-
-
-@pytest.mark.parametrize("second", WAYS)
-@pytest.mark.parametrize("first", WAYS)
-async def test_a_run_that_is_ended_at_any_turn_and_again_has_one_end_and_a_closed_call(
-    first: str, second: str
-) -> None:
-    for turn in range(12):
-        for pause in range(4):
-            upstream = StepUpstream()
-            runs = make(upstream)
-            attachment = await runs.start(Order.of(REQUEST), owner=None)
-            reading = asyncio.ensure_future(read(attachment))
-            await turns(turn)
-            waiting = [WAYS[first](runs, run_of(attachment))]
-            await turns(pause)
-            waiting.append(WAYS[second](runs, run_of(attachment)))
-            events = await reading
-            receipts = [await one for one in waiting if one is not None]
-            await runs.close()
-            check(events, attachment)
-            (call,) = upstream.calls
-            assert call.closed or not call.begun
-            for receipt in receipts:
-                assert (receipt.outcome == "stopped") == (run_of(attachment).state is State.STOPPED)
-            assert runs.running == 0
-
-
-async def test_a_stop_that_is_cancelled_itself_has_stopped_the_run_all_the_same() -> None:
-    runs = make(StepUpstream(batches=10_000))
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    reading = asyncio.ensure_future(read(attachment))
-    await turns(5)
-    stopping = asyncio.ensure_future(runs.stop(attachment.run_id, owner=None))
-    await turns(1)
-    stopping.cancel()
-    events = await reading
-    assert run_of(attachment).state is State.STOPPED
-    assert isinstance(events[-1], End)
-    await runs.close()
-
-
-async def test_the_last_reader_that_leaves_stops_the_run_and_an_earlier_one_does_not() -> None:
-    runs = make(StepUpstream(batches=10_000))
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    run_of(attachment).readers += 1
-    await turns(5)
-    attachment.close()
-    attachment.close()
-    await turns(5)
-    assert run_of(attachment).state is State.STREAMING
-    runs.detach(run_of(attachment))
-    await asyncio.wait([run_of(attachment).over])
-    assert run_of(attachment).state is State.STOPPED
-    await runs.close()
-
-
-async def test_a_defect_in_an_upstream_is_an_internal_error_and_is_logged(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    runs = make(StepUpstream(defect=ValueError("a bug")))
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    events = await read(attachment)
-    assert isinstance(events[-1], Error)
-    assert events[-1].code == "internal_error"
-    assert "a bug" not in events[-1].message
-    await runs.close()
-    assert "a bug" in "".join(capfd.readouterr())
-
-
-async def test_a_shutdown_takes_no_new_runs_and_closes_the_upstream_last() -> None:
-    upstream = StepUpstream(batches=10_000)
-    runs = make(upstream)
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
+async def test_a_shutdown_takes_no_new_runs_and_interrupts_those_that_go_on() -> None:
+    harness = Harness(StepProvider(batches=10_000))
+    subscription = await harness.start()
     await turns(3)
-    runs.interrupt()
+    harness.runs.interrupt()
     with pytest.raises(Draining):
-        await runs.start(Order.of(REQUEST), owner=None)
-    assert not upstream.closed
-    await runs.close()
-    assert upstream.closed
-    assert (await read(attachment))[-1].code == "run_interrupted"  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+        await harness.start()
+    await harness.runs.close()
+    last = (await read(subscription))[-1]
+    assert isinstance(last, Error)
+    assert last.code == "run_interrupted"
 
 
 @pytest.mark.parametrize("how", ["drain", "interrupt"])
 async def test_a_start_on_its_way_is_finished_by_a_drain_and_interrupted_by_the_end(
     how: str,
 ) -> None:
-    runs = make(StepUpstream())
+    harness = Harness(StepProvider())
+    runs = harness.runs
     preparing, go = asyncio.Event(), asyncio.Event()
 
-    async def prepare(run_id: str) -> Task:
+    async def prepare(run_id: str) -> Plan:
         del run_id
         preparing.set()
         await go.wait()
-        return Task(REQUEST)
+        return Plan(harness.provider.ask())
 
-    starting = asyncio.ensure_future(runs.start(Order(prepare=prepare), owner=None))
+    starting = asyncio.ensure_future(runs.start(RunSpec(prepare=prepare), owner=None))
     await preparing.wait()
     (runs.drain if how == "drain" else runs.interrupt)()
     idle = asyncio.ensure_future(runs.idle())
@@ -210,98 +82,81 @@ async def test_a_start_on_its_way_is_finished_by_a_drain_and_interrupted_by_the_
 
 
 async def test_a_run_belongs_to_its_owner() -> None:
-    runs = make(StepUpstream())
-    attachment = await runs.start(Order.of(REQUEST), owner="anna")
+    harness = Harness(StepProvider())
+    run_id = (await harness.start("anna")).run_id
     for owner in ("bert", None):
         with pytest.raises(RunNotFound):
-            runs.get(attachment.run_id, owner=owner)
+            harness.run(run_id, owner)
         with pytest.raises(RunNotFound):
-            await runs.stop(attachment.run_id, owner=owner)
-    assert runs.get(attachment.run_id, owner="anna") is run_of(attachment)
-    await runs.close()
+            await harness.runs.stop(run_id, owner=owner)
+    assert harness.run(run_id, "anna").id == run_id
+    await harness.runs.close()
 
 
 async def test_a_forgotten_run_is_unknown_and_its_log_is_dropped() -> None:
-    log = MemoryStreamLog()
-
-    runs = Runs(StepUpstream(), log, NoPeers(), limits(retention=0.001))
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    await read(attachment)
+    harness = Harness(StepProvider(), retention=0.001)
+    subscription = await harness.start()
+    await read(subscription)
     async with asyncio.timeout(10):
         while True:
             try:
-                runs.get(attachment.run_id, owner=None)
+                harness.run(subscription.run_id)
             except RunNotFound:
                 break
             await asyncio.sleep(0)
-    await runs.close()
+    await harness.runs.close()
     with pytest.raises(LogNotFound):
-        await log.read(attachment.run_id)
+        await harness.log.read(subscription.run_id)
 
 
 async def test_ids_cannot_be_guessed() -> None:
-    runs = make(StepUpstream())
-    ids = {(await runs.start(Order.of(REQUEST), owner=None)).run_id for _ in range(100)}
+    harness = Harness(StepProvider())
+    ids = {(await harness.start()).run_id for _ in range(100)}
     assert len(ids) == 100
     assert all(len(run_id) == 22 for run_id in ids)
-    await runs.close()
+    await harness.runs.close()
 
 
 # One start
 
 
-async def slowly(run_id: str) -> Task:
-    del run_id
-    await turns(5)
-    return Task(REQUEST)
-
-
-def order(
-    run_id: str,
-    *,
-    fingerprint: bytes = b"f",
-    prepare: Callable[[str], Awaitable[Task]] = slowly,
-    on_disconnect: OnDisconnect = OnDisconnect.STOP,
-) -> Order:
-    return Order(
-        prepare=prepare, run_id=run_id, fingerprint=fingerprint, on_disconnect=on_disconnect
-    )
-
-
 async def test_two_identical_starts_at_once_are_one_generation_with_two_readers() -> None:
-    upstream = StepUpstream()
-    runs = make(upstream)
-    both = await asyncio.gather(*(runs.start(order("a" * 16), owner=None) for _ in range(2)))
-    first, second = await asyncio.gather(*(read(attachment) for attachment in both))
+    harness = Harness(StepProvider())
+    runs, spec = harness.runs, harness.spec(ID, turns_to_prepare=5)
+    both = await asyncio.gather(*(runs.start(spec, owner=None) for _ in range(2)))
+    first, second = await asyncio.gather(*(read(subscription) for subscription in both))
     assert first == second
-    assert len(upstream.calls) == 1
-    third = await runs.start(order("a" * 16), owner=None)
+    assert len(harness.provider.producers) == 1
+    third = await runs.start(spec, owner=None)
     assert await read(third) == first, "a finished run is joined, too"
-    assert len(upstream.calls) == 1
+    assert len(harness.provider.producers) == 1
     await runs.close()
 
 
 async def test_another_request_under_a_used_id_is_refused() -> None:
-    runs = make(StepUpstream())
-    await runs.start(order("a" * 16), owner=None)
+    harness = Harness(StepProvider())
+    await harness.runs.start(harness.spec(ID), owner=None)
+    other = harness.spec(ID, fingerprint=b"g")
     with pytest.raises(RunConflict):
-        await runs.start(order("a" * 16, fingerprint=b"g"), owner=None)
-    await runs.start(order("a" * 16, fingerprint=b"g"), owner="anna")
-    await runs.close()
+        await harness.runs.start(other, owner=None)
+    await harness.runs.start(other, owner="anna")
+    await harness.runs.close()
 
 
 async def test_a_start_that_fails_or_is_cancelled_leaves_its_id_and_its_place_free() -> None:
-    runs = make(StepUpstream(), total=1)
+    harness = Harness(StepProvider(), total=1)
+    runs = harness.runs
 
-    async def fail(run_id: str) -> Task:
+    async def fail(run_id: str) -> Plan:
         raise ValueError(run_id)
 
     for _ in range(3):
         with pytest.raises(ValueError, match="aaaa"):
-            await runs.start(order("a" * 16, prepare=fail), owner=None)
-    starting = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+            await runs.start(RunSpec(prepare=fail, run_id=ID), owner=None)
+    slow = harness.spec(ID, turns_to_prepare=5)
+    starting = asyncio.ensure_future(runs.start(slow, owner=None))
     await turns(1)
-    joining = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+    joining = asyncio.ensure_future(runs.start(slow, owner=None))
     await turns(1)
     starting.cancel()
     await read(await joining)
@@ -309,105 +164,105 @@ async def test_a_start_that_fails_or_is_cancelled_leaves_its_id_and_its_place_fr
     await runs.close()
 
 
-async def test_a_stop_before_the_start_refuses_the_start_without_a_call() -> None:
-    upstream = StepUpstream()
-    runs = make(upstream)
+async def test_a_stop_before_the_start_refuses_the_start_and_asks_nobody() -> None:
+    harness = Harness(StepProvider())
     with pytest.raises(RunNotFound):
-        await runs.stop("a" * 16, owner=None)
+        await harness.runs.stop(ID, owner=None)
     with pytest.raises(StoppedEarly):
-        await runs.start(order("a" * 16), owner=None)
-    assert upstream.calls == []
-    await runs.start(order("a" * 16), owner="anna")
-    await runs.close()
+        await harness.runs.start(harness.spec(ID), owner=None)
+    assert harness.provider.producers == []
+    await harness.runs.start(harness.spec(ID), owner="anna")
+    await harness.runs.close()
 
 
 async def test_a_stop_during_the_start_stops_the_run_without_asking_the_provider() -> None:
-    upstream = StepUpstream()
-    runs = make(upstream)
-    starting = asyncio.ensure_future(runs.start(order("a" * 16), owner=None))
+    provider = StepProvider()
+    harness = Harness(provider)
+    starting = asyncio.ensure_future(
+        harness.runs.start(harness.spec(ID, turns_to_prepare=5), owner=None)
+    )
     await turns(1)
-    receipt = await runs.stop("a" * 16, owner=None)
+    receipt = await harness.runs.stop(ID, owner=None)
     assert receipt.outcome == "stopped"
-    assert not upstream.calls[0].begun
-    check(await read(await starting), await starting)
-    await runs.close()
+    assert not provider.producers[0].begun
+    assert isinstance((await read(await starting))[-1], End)
+    await harness.runs.close()
 
 
 # Nobody reads
 
 
 async def test_a_run_that_goes_on_unread_is_stopped_when_nobody_comes_back_in_time() -> None:
-    upstream = ToldUpstream()
-    runs = Runs(upstream, MemoryStreamLog(), NoPeers(), limits(detached=0.05))
-    attachment = await runs.start(order("a" * 16, on_disconnect=OnDisconnect.CONTINUE), owner=None)
-    upstream.calls[0].orders.put_nowait(1)
-    attachment.close()
+    provider = ToldProvider()
+    harness = Harness(provider, detached=0.05)
+    spec = harness.spec(ID, on_disconnect=OnDisconnect.CONTINUE)
+    subscription = await harness.runs.start(spec, owner=None)
+    run = harness.run(ID)
+    provider.producers[0].orders.put_nowait(1)
+    subscription.close()
     await turns(5)
-    assert run_of(attachment).state is State.STREAMING
-    back = await attach(runs, "a" * 16)
-    assert run_of(attachment).detached is None
+    assert run.state is State.STREAMING
+    back = await harness.subscribe(ID)
     back.close()
     async with asyncio.timeout(10):
-        await asyncio.wait([run_of(attachment).over])
-    assert run_of(attachment).state is State.STOPPED
-    await runs.close()
+        await done(harness, run)
+    assert run.state is State.STOPPED
+    await harness.runs.close()
 
 
 # Cursors and limits
 
 
 async def test_a_cursor_beyond_the_log_is_refused() -> None:
-    runs = make(StepUpstream())
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    events = await read(attachment)
+    harness = Harness(StepProvider())
+    subscription = await harness.start()
+    run_id, events = subscription.run_id, await read(subscription)
     with pytest.raises(CursorBeyondLog):
-        await runs.attach(attachment.run_id, owner=None, after=len(events) + 1)
+        await harness.subscribe(run_id, len(events) + 1)
     for after in range(len(events)):
-        assert await read(await attach(runs, attachment.run_id, after)) == events[after:]
-    assert await runs.attach(attachment.run_id, owner=None, after=len(events)) is None
-    await runs.close()
+        assert await read(await harness.subscribe(run_id, after)) == events[after:]
+    assert await harness.runs.subscribe(run_id, owner=None, after=len(events)) is None
+    await harness.runs.close()
 
 
 async def test_a_full_process_or_key_refuses_and_a_place_comes_free() -> None:
-    runs = make(StepUpstream(batches=1_000_000), total=3, each=2)
-    held = [await runs.start(Order.of(REQUEST), owner="anna") for _ in range(2)]
+    harness = Harness(StepProvider(batches=1_000_000), total=3, each=2)
+    held = [await harness.start("anna") for _ in range(2)]
     with pytest.raises(TooManyRuns) as refused:
-        await runs.start(Order.of(REQUEST), owner="anna")
-    assert dict(refused.value.headers)["Retry-After"]
-    await runs.start(Order.of(REQUEST), owner="bert")
+        await harness.start("anna")
+    assert refused.value.retry_after
+    await harness.start("bert")
     with pytest.raises(Full):
-        await runs.start(Order.of(REQUEST), owner="carl")
-    await runs.stop(held[0].run_id, owner="anna")
-    await runs.start(Order.of(REQUEST), owner="anna")
-    assert runs.running == 3
-    await runs.close()
-    assert runs.running == 0
+        await harness.start("carl")
+    await harness.runs.stop(held[0].run_id, owner="anna")
+    await harness.start("anna")
+    assert harness.runs.running == 3
+    await harness.runs.close()
+    assert harness.runs.running == 0
 
 
 async def test_only_so_many_ended_runs_are_kept() -> None:
-    runs = make(StepUpstream(batches=1), kept=2)
+    harness = Harness(StepProvider(batches=1), kept=2)
     ids: list[str] = []
     for _ in range(4):
-        attachment = await runs.start(Order.of(REQUEST), owner=None)
-        await read(attachment)
-        await asyncio.wait([run_of(attachment).over])
-        ids.append(attachment.run_id)
+        subscription = await harness.start()
+        await read(subscription)
+        await harness.runs.idle()
+        ids.append(subscription.run_id)
     for run_id in ids[:2]:
         with pytest.raises(RunNotFound):
-            runs.get(run_id, owner=None)
+            harness.run(run_id)
     for run_id in ids[2:]:
-        assert runs.get(run_id, owner=None).closed
-    await runs.close()
+        assert harness.run(run_id).closed
+    await harness.runs.close()
 
 
 async def test_a_run_with_too_many_events_is_cut() -> None:
-    upstream = ToldUpstream()
-    runs = Runs(
-        upstream, MemoryStreamLog(), NoPeers(), limits(bounds=Bounds(bytes=10_000_000, events=50))
-    )
-    attachment = await runs.start(Order.of(REQUEST), owner=None)
-    upstream.calls[0].orders.put_nowait(100)
-    events = await read(attachment)
+    provider = ToldProvider()
+    harness = Harness(provider, bounds=Bounds(bytes=10_000_000, events=50))
+    subscription = await harness.start()
+    provider.producers[0].orders.put_nowait(100)
+    events = await read(subscription)
     assert isinstance(events[-1], Error)
     assert events[-1].code == "upstream_too_large"
-    await runs.close()
+    await harness.runs.close()

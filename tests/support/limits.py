@@ -6,11 +6,9 @@ from typing import Any
 
 import msgspec
 
-from stream_serve.runs.run import Bounds, Limits
+from stream_serve.runs.spec import Bounds, Limits
 
 LIMITS = Limits(
-    first_token=60,
-    idle=60,
     run=60,
     retention=60,
     detached=60,
@@ -23,5 +21,5 @@ LIMITS = Limits(
 
 
 def limits(**changes: Any) -> Limits:
-    """Give the limits with some changes."""
+    """Return the limits with some changes."""
     return msgspec.structs.replace(LIMITS, **changes)

@@ -1,4 +1,4 @@
-"""An upstream in memory whose every step is one turn of the event loop."""
+"""Producers in memory, whose every step is one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -7,107 +7,111 @@ from typing import TYPE_CHECKING
 
 from stream_serve.errors import UpstreamDisconnected
 from stream_serve.events.types import Chunk
-from stream_serve.producers.base import ChatRequest, Finish
+from stream_serve.producers.base import Finish
+from stream_serve.producers.provider import ChatRequest
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Usage
-    from stream_serve.producers.base import Take
+    from stream_serve.producers.base import Emit, Patience
 
 REQUEST = ChatRequest(model="m", messages=[{"role": "user", "content": "hi"}], options={})
 
 
-class StepCall:
+class StepProducer:
     """Waits one turn before each batch, and `closing` turns to be closed."""
 
-    def __init__(self, batches: int, closing: int, defect: Exception | None) -> None:
+    model = "m"
+    patience: Patience | None = None
+    prompt_tokens = 1
+    usage: Usage | None = None
+
+    def __init__(self, batches: int = 5, closing: int = 2, defect: Exception | None = None) -> None:
         self._left = batches
         self._closing = closing
         self._defect = defect
         self.begun = False
-        self.closed = 0
+        self.closings = 0
 
     @property
-    def usage(self) -> Usage | None:
-        return None
+    def closed(self) -> bool | None:
+        return self.closings > 0 if self.begun else None
 
-    @property
-    def socket_closed(self) -> bool | None:
-        return self.closed > 0 if self.begun else None
-
-    async def stream(self, take: Take) -> Finish:
+    async def produce(self, emit: Emit) -> Finish:
         self.begun = True
         while self._left:
             await asyncio.sleep(0)
             self._left -= 1
-            take([Chunk("a"), Chunk("b")])
+            emit([Chunk("a"), Chunk("b")])
         if self._defect is not None:
             raise self._defect
-        return Finish("stop", None)
+        return Finish()
 
     async def close(self) -> None:
-        self.closed += 1
+        self.closings += 1
         for _ in range(self._closing):
             await asyncio.sleep(0)
 
 
-class StepUpstream:
-    """Makes `StepCall`s and remembers them."""
+class StepProvider:
+    """Makes `StepProducer`s and remembers them."""
 
     def __init__(
         self, *, batches: int = 5, closing: int = 2, defect: Exception | None = None
     ) -> None:
         self._parameters = (batches, closing, defect)
-        self.calls: list[StepCall] = []
-        self.closed = False
+        self.producers: list[StepProducer] = []
 
-    def call(self, request: ChatRequest) -> StepCall:
+    def ask(self, request: ChatRequest = REQUEST) -> StepProducer:
         del request
-        self.calls.append(StepCall(*self._parameters))
-        return self.calls[-1]
+        self.producers.append(StepProducer(*self._parameters))
+        return self.producers[-1]
 
     def model_for(self, asked: str | None) -> str:
         return asked or "m"
 
     async def close(self) -> None:
-        self.closed = True
+        pass
 
 
-class ToldCall:
+class ToldProducer:
     """Does what it is told through a queue: a number of deltas, "finish", or "fail"."""
 
-    usage = None
-    socket_closed = None
+    model = "m"
+    patience: Patience | None = None
+    prompt_tokens = 1
+    usage: Usage | None = None
+    closed: bool | None = None
 
     def __init__(self) -> None:
         self.orders: asyncio.Queue[int | str] = asyncio.Queue()
-        self.closed = 0
+        self.closings = 0
 
-    async def stream(self, take: Take) -> Finish:
+    async def produce(self, emit: Emit) -> Finish:
         said = 0
         while True:
             match await self.orders.get():
                 case int(count):
-                    take([Chunk(f"{said + n} ") for n in range(count)])
+                    emit([Chunk(f"{said + n} ") for n in range(count)])
                     said += count
                 case "fail":
                     raise UpstreamDisconnected("told to fail")
                 case _:
-                    return Finish("stop", None)
+                    return Finish()
 
     async def close(self) -> None:
-        self.closed += 1
+        self.closings += 1
 
 
-class ToldUpstream:
-    """Makes `ToldCall`s and remembers them."""
+class ToldProvider:
+    """Makes `ToldProducer`s and remembers them."""
 
     def __init__(self) -> None:
-        self.calls: list[ToldCall] = []
+        self.producers: list[ToldProducer] = []
 
-    def call(self, request: ChatRequest) -> ToldCall:
+    def ask(self, request: ChatRequest = REQUEST) -> ToldProducer:
         del request
-        self.calls.append(ToldCall())
-        return self.calls[-1]
+        self.producers.append(ToldProducer())
+        return self.producers[-1]
 
     def model_for(self, asked: str | None) -> str:
         return asked or "m"

@@ -1,12 +1,12 @@
-"""Server-Sent Events as bytes: making frames, and parsing a stream of them.
+"""Server-Sent Events as bytes: frames for our own streams, and a parser for others'.
 
 The rules are those of the WHATWG HTML standard, section "Server-sent events". Nothing here does I/O.
 
-How the parser works: bytes come in pieces of any size. A piece is cut into lines at LF, CR or CRLF;
-what follows the last line end is kept for the next piece (and a CR at the very end may be half a
-CRLF, so a LF at the start of the next piece is skipped). Lines build up an event; an empty line
-gives it out. What an unfinished event holds is capped, so that memory stays flat whatever comes.
-A piece that is just one event of one `data:` line, as most are, takes a short way in `data`.
+How the parser works: bytes come in pieces of any size. Each piece is split into lines at LF, CR or
+CRLF. The rest after the last line end is kept for the next piece; a CR at the very end may be half of a
+CRLF, so that a LF at the start of the next piece is skipped. Lines build up an event, and an empty line
+dispatches it. The size of an unfinished event is capped, so that no stream can fill the memory. Most
+pieces are exactly one event with one `data:` line; `data` has a fast path for them.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEARTBEAT: Final = b": heartbeat\n\n"
-"""A comment: it keeps proxies from cutting a silent stream, and every client ignores it."""
+"""A comment, which every client ignores; it keeps proxies from closing a silent stream."""
 
 FRAME: Final = b"id: %d\ndata: %b\n\n"
-"""One event, to be filled in with its number and its data; see `frame`."""
+"""The format of one event, for its number and its data; see `frame`."""
 
 _MAX_RETRY_DIGITS: Final = 15
 _DATA: Final = b"data: "
@@ -33,15 +33,15 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 
 
 def frame(seq: int, data: bytes) -> bytes:
-    """Give one event with `id: seq`.
+    """Return the bytes of one event with `id: seq`.
 
-    `data` must be a single line, as JSON without newlines is.
+    `data` must be a single line, such as JSON without newlines; it is not checked.
     """
     return FRAME % (seq, data)
 
 
 class ServerSentEvent(Struct, frozen=True, gc=False):
-    """One dispatched event: its data, its type ("message" when unnamed), the last id so far."""
+    """One dispatched event: its data, its type ("message" by default), and the last event id."""
 
     data: bytes
     event: bytes = b"message"
@@ -49,14 +49,14 @@ class ServerSentEvent(Struct, frozen=True, gc=False):
 
 
 class EventTooLarge(ValueError):
-    """An event has grown past the parser's cap without being finished."""
+    """An unfinished event is larger than the parser's cap."""
 
 
 class Parser:
-    """An incremental parser: `feed` bytes as they come, get the events that they complete.
+    """An incremental parser: `feed` it bytes as they come, and it returns the events they complete.
 
-    `max_event_bytes` caps what one unfinished event may hold; past it `feed` raises
-    `EventTooLarge`, and the parser is of no more use.
+    `max_event_bytes` is the cap for one unfinished event. Above it `feed` and `data` raise
+    `EventTooLarge`, and the parser cannot be used any more.
     """
 
     __slots__ = (
@@ -83,13 +83,13 @@ class Parser:
         self._skip_lf = False
         self._between = False
         self.retry: int | None = None
-        """The reconnection time that the stream asked for last, in milliseconds."""
+        """The last `retry:` of the stream, the reconnection time in milliseconds."""
 
     def feed(self, piece: bytes) -> list[ServerSentEvent]:
-        """Take the next bytes and give the events that they complete, in order.
+        """Parse the next bytes and return the events that they complete, in order.
 
-        At the end of the stream just stop feeding: an event that no empty line closed is
-        discarded, as the standard wants it.
+        Raises `EventTooLarge`. At the end of the stream just stop: the standard discards an event
+        without an empty line after it.
         """
         if not self._started:
             piece = self._start(piece)
@@ -110,7 +110,7 @@ class Parser:
             self._partial.clear()
         for line in lines:
             if line:
-                self._take(line)
+                self._add_line(line)
             elif self._data:
                 events.append(self._dispatch())
             else:
@@ -124,7 +124,7 @@ class Parser:
         return events
 
     def data(self, piece: bytes) -> Sequence[bytes]:
-        """Take the next bytes as `feed` does, and give only the events' data."""
+        """Parse the next bytes as `feed` does, but return only the data of the events."""
         line, _, rest = piece.partition(b"\n")
         if (
             rest == b"\n"
@@ -137,7 +137,7 @@ class Parser:
         return [event.data for event in self.feed(piece)]
 
     def _start(self, piece: bytes) -> bytes:
-        """Drop a byte order mark at the very start, however it is split."""
+        """Drop a byte order mark at the very start, even if it comes in several pieces."""
         piece = bytes(self._partial) + piece
         self._partial.clear()
         if len(piece) < len(_BOM) and _BOM.startswith(piece):
@@ -146,7 +146,7 @@ class Parser:
         self._started = True
         return piece.removeprefix(_BOM)
 
-    def _take(self, line: bytes) -> None:
+    def _add_line(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         if value.startswith(b" "):
             value = value[1:]

@@ -1,22 +1,25 @@
-"""The events of a run, as they go out: frozen values, one class for each `type`.
+"""The events of a run: frozen values, one class for each `type`.
 
-The types `start`, `chunk`, `end` and `error` are the article's; `reasoning` is ours, and a client
-that was written for the article ignores it. Every run has one `start`, any number of `chunk` and
-`reasoning`, and one terminal event, which is the last: `end` or `error`.
+Every run has one `start`, any number of `chunk` and `reasoning`, and one terminal event, which is the
+last: `end` or `error`. Their JSON is the service's native format; see `codec`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 if TYPE_CHECKING:
     from stream_serve.errors import RunFailure
 
-ERROR_TITLE: Final = "服务器内部错误"
-"""The article's text for `error.error`, the same for every failure; `code` tells them apart."""
+
+class MessageRef(Struct, frozen=True, kw_only=True):
+    """Where an answer is kept: the conversation, the question, and the message that it becomes."""
+
+    conversation_id: str
+    user_message_id: str
+    answer_id: str
 
 
 class Usage(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -30,7 +33,7 @@ class Usage(Struct, frozen=True, rename="camel", omit_defaults=True):
 
 
 class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", omit_defaults=True):
-    """The run has begun; the provider has not answered yet.
+    """The run has begun; nothing has been produced yet.
 
     In a conversation it names the conversation, the user message and the answer that it becomes.
     """
@@ -40,6 +43,24 @@ class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", 
     conversation_id: str | None = None
     user_message_id: str | None = None
     message_id: str | None = None
+
+    @classmethod
+    def of(cls, run_id: str, model: str, ref: MessageRef | None) -> Start:
+        """Return the event of a run, whose answer may be kept in a conversation."""
+        if ref is None:
+            return cls(run_id, model)
+        return cls(run_id, model, ref.conversation_id, ref.user_message_id, ref.answer_id)
+
+    @property
+    def ref(self) -> MessageRef | None:
+        """Where the answer is kept; None outside of conversations."""
+        if not (self.conversation_id and self.user_message_id and self.message_id):
+            return None
+        return MessageRef(
+            conversation_id=self.conversation_id,
+            user_message_id=self.user_message_id,
+            answer_id=self.message_id,
+        )
 
 
 class Chunk(Struct, frozen=True, tag_field="type", tag="chunk", gc=False):
@@ -54,7 +75,7 @@ class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning", gc=False
     content: str
 
 
-_SAVED: Final = "in a conversation: whether the answer is stored by now; else it is absent"
+SAVED: Final = "in a conversation: whether the answer is stored by now; else it is absent"
 
 
 class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit_defaults=True):
@@ -75,7 +96,7 @@ class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit
         ),
     ]
     usage: Usage
-    saved: Annotated[bool, Meta(description=_SAVED)] | None = None
+    saved: Annotated[bool, Meta(description=SAVED)] | None = None
     provider_finish_reason: (
         Annotated[
             str,
@@ -92,34 +113,37 @@ class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit
 class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", omit_defaults=True):
     """The run ended badly; the text so far stays valid."""
 
-    error: str
     message: str
     code: str
     retryable: bool
     retry_after: Annotated[float, Meta(description="seconds")] | None = None
     provider_code: Annotated[str, Meta(description="the provider's own code")] | None = None
     request_id: Annotated[str, Meta(description="the provider's id of the request")] | None = None
-    saved: Annotated[bool, Meta(description=_SAVED)] | None = None
+    saved: Annotated[bool, Meta(description=SAVED)] | None = None
 
     @classmethod
-    def of(cls, failure: RunFailure, *, saved: bool | None = None) -> Error:
-        """Describe a failure to the readers of the run."""
+    def of(cls, failure: RunFailure, message: str) -> Error:
+        """Return the event that tells readers of a failure, in words that are made for them."""
         return cls(
-            error=ERROR_TITLE,
-            message=str(failure),
+            message=whole(message),
             code=failure.code,
             retryable=failure.retryable,
             retry_after=failure.retry_after,
             provider_code=failure.provider_code,
             request_id=failure.request_id,
-            saved=saved,
         )
 
 
 Delta = Chunk | Reasoning
-"""What a provider's answer is made of."""
+"""What an answer is made of."""
 
 Event = Start | Chunk | Reasoning | End | Error
 
-encode = msgspec.json.Encoder().encode
-"""Give an event as JSON bytes: UTF-8, one line, nothing that could end an SSE line."""
+
+def whole(text: str) -> str:
+    """Return a text that can be encoded as UTF-8: half of a surrogate pair becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -1,8 +1,8 @@
-"""Token counts where the provider did not say: an estimate from the text, and labelled so.
+"""Token counts estimated from the text, for answers whose provider reports no usage.
 
-The rule is a rough one, made for the common vocabularies of Chinese and English models: a CJK
-character is about 0.7 tokens, four other characters are about one. It is right within some tens of
-percent, which is enough to see what a stopped answer cost, and it is never shown as exact.
+The rule is rough and fits the usual vocabularies of Chinese and English models: a CJK character is
+about 0.7 tokens, and four other characters are about one token. The error is some tens of percent. That
+is enough to see the cost of a stopped answer, and the numbers are always labelled as estimated.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ _PER_OTHER: Final = 0.25
 
 
 def count(text: str) -> int:
-    """Estimate the tokens of a text; 0 only for an empty one."""
+    """Return an estimate of the tokens in `text`; 0 only for an empty text."""
     if not text:
         return 0
     cjk = len(_CJK.findall(text))
     return max(1, round(cjk * _PER_CJK + (len(text) - cjk) * _PER_OTHER))
 
 
-def estimate(*, prompt: str, answer: str, reasoning: str) -> Usage:
-    """Estimate a run's usage from what was asked and what came."""
-    prompt_tokens, thought = count(prompt), count(reasoning)
+def estimate(*, prompt_tokens: int, answer: str, reasoning: str) -> Usage:
+    """Return the estimated usage of a run from its prompt's tokens and the text generated so far."""
+    thought = count(reasoning)
     completion_tokens = count(answer) + thought
     return Usage(
         prompt_tokens=prompt_tokens,

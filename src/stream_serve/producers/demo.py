@@ -1,7 +1,7 @@
-"""`DemoUpstream`: the built-in demo model, which answers when no provider is configured.
+"""`DemoProvider`: the built-in demo model, which answers when no provider is configured.
 
-It needs no key and no network, says that it is a demo and which setting connects a real model, and
-streams at a human pace in the language that it was asked in.
+It needs no key and no network. It says that it is a demo and how to connect a real model, and streams at
+a reading pace, in Chinese or English like the question.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Final, cast
 
+from msgspec import Struct
+
+from stream_serve.events import usage
 from stream_serve.events.types import Chunk, Reasoning
-from stream_serve.producers.base import ChatRequest, Finish, text_of
+from stream_serve.producers.base import Finish
+from stream_serve.producers.provider import ChatRequest, text_of
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta, Usage
-    from stream_serve.producers.base import Take
+    from stream_serve.producers.base import Emit, Patience
 
 MODEL: Final = "demo"
 
@@ -54,9 +58,7 @@ for line in urllib.request.urlopen(request):
         print(json.loads(line[6:]).get("content", ""), end="", flush=True)
 ```
 
-要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），\
-或设置 `STREAM_SERVE_UPSTREAM_URL` 和 \
-`STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），然后重新启动。"""
+{advice}"""
 
 _THOUGHT_EN: Final = """\
 The user asks: "{quote}".
@@ -89,48 +91,55 @@ for line in urllib.request.urlopen(request):
         print(json.loads(line[6:]).get("content", ""), end="", flush=True)
 ```
 
-To connect a real model, set `DASHSCOPE_API_KEY` (Alibaba Cloud Bailian) in `.env`, or set \
-`STREAM_SERVE_UPSTREAM_URL` and `STREAM_SERVE_MODEL` (any OpenAI-compatible server), and start again."""
+{advice}"""
 
 
-class DemoUpstream:
-    """The demo model. `pace` is the time between two pieces, in seconds."""
+class Advice(Struct, frozen=True):
+    """How to connect a real model, as text for the user in both languages."""
 
-    def __init__(self, pace: float = 0.035) -> None:
+    chinese: str
+    english: str
+
+
+class DemoProvider:
+    """The demo model. `pace` is the time between two pieces of an answer, in seconds."""
+
+    def __init__(self, advice: Advice | None = None, pace: float = 0.035) -> None:
+        self.advice = advice or Advice("", "")
         self.pace = pace
 
     def model_for(self, asked: str | None) -> str:
-        """The demo answers, whatever model is asked for."""
+        """Return the name of the demo model, whichever model the request names."""
         del asked
         return MODEL
 
-    def call(self, request: ChatRequest) -> DemoCall:
-        """Make a call."""
-        return DemoCall(request, self.pace)
+    def ask(self, request: ChatRequest) -> DemoProducer:
+        """Return the producer of an answer; it does not start yet."""
+        return DemoProducer(request, self)
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the demo has no connections."""
 
 
-class DemoCall:
+class DemoProducer:
     """One answer of the demo model."""
 
-    def __init__(self, request: ChatRequest, pace: float) -> None:
+    patience: Patience | None = None
+    usage: Usage | None = None
+    closed: bool | None = None
+    model = MODEL
+
+    def __init__(self, request: ChatRequest, provider: DemoProvider) -> None:
         self._request = request
-        self._pace = pace
+        self._provider = provider
 
     @property
-    def usage(self) -> Usage | None:
-        """The demo counts nothing."""
-        return None
+    def prompt_tokens(self) -> int:
+        """The estimated tokens of the prompt."""
+        return usage.count(self._request.text)
 
-    @property
-    def socket_closed(self) -> bool | None:
-        """There is no socket."""
-        return None
-
-    async def stream(self, take: Take) -> Finish:
-        """Give the answer piece by piece."""
+    async def produce(self, emit: Emit) -> Finish:
+        """Emit the answer, one piece each `pace`; cancelled, it stops between two pieces."""
         options = self._request.options
         asked = _last_question(self._request.messages)
         quote = " ".join(asked.split())
@@ -138,18 +147,20 @@ class DemoCall:
             quote = quote[:_QUOTE_LENGTH] + "…"
         chinese = _CJK.search(asked) is not None
         thought, answer = (_THOUGHT_ZH, _ANSWER_ZH) if chinese else (_THOUGHT_EN, _ANSWER_EN)
+        advice = self._provider.advice
+        answer = answer.format(quote=quote, advice=advice.chinese if chinese else advice.english)
         deltas: list[Delta] = []
         if options.get("enable_thinking"):
             deltas += [Reasoning(piece) for piece in _PIECE.findall(thought.format(quote=quote))]
-        deltas += [Chunk(piece) for piece in _PIECE.findall(answer.format(quote=quote))]
+        deltas += [Chunk(piece) for piece in _PIECE.findall(answer)]
         limit = cast("int", options.get("max_tokens", len(deltas)))
         for delta in deltas[:limit]:
-            await asyncio.sleep(self._pace)
-            take([delta])
-        return Finish("stop" if limit >= len(deltas) else "length", None)
+            await asyncio.sleep(self._provider.pace)
+            emit([delta])
+        return Finish("stop" if limit >= len(deltas) else "length")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the demo has no connections."""
 
 
 def _last_question(messages: list[dict[str, object]]) -> str:

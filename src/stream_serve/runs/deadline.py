@@ -33,7 +33,7 @@ class Deadline:
         self._cancelling = 0
         self.expired = False
 
-    def move(self, seconds: float) -> None:
+    def reschedule(self, seconds: float) -> None:
         """Set the deadline to `seconds` from now."""
         self._when = self._loop.time() + seconds
         if self._when < self._timer and self._handle is not None:

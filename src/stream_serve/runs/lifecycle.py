@@ -7,9 +7,9 @@ until the first token, STREAMING from then on, and ends in exactly one of three 
         │           │            │
         └───────────┴────────────┴────▶ COMPLETED | STOPPED | FAILED
 
-Many may want to end a run in the same instant: the provider's last token, a stop, a timeout. Who
-comes first decides; `Lifecycle.move` tells the others that they came too late. A transition that is
-not in the table, and is not such a late end, is a defect and raises.
+Many may want to end a run in the same instant: the provider's last token, a stop, a timeout. The
+execution of the run lets the first one decide. A transition that is not in the table is a defect and
+raises.
 """
 
 from __future__ import annotations
@@ -54,14 +54,8 @@ class Lifecycle:
     def __init__(self) -> None:
         self.state = State.STARTING
 
-    def move(self, to: State) -> bool:
-        """Go to another state; False when the run had ended already and `to` is an end.
-
-        Raises `ValueError` for a transition that the table does not have.
-        """
-        if to in TRANSITIONS[self.state]:
-            self.state = to
-            return True
-        if self.state in _ENDS and to in _ENDS:
-            return False
-        raise ValueError(f"a run cannot go from {self.state.value} to {to.value}")
+    def enter(self, state: State) -> None:
+        """Enter a state. Raises `ValueError` for a transition that the table does not have."""
+        if state not in TRANSITIONS[self.state]:
+            raise ValueError(f"a run cannot go from {self.state.value} to {state.value}")
+        self.state = state

@@ -1,4 +1,4 @@
-"""Moving what the provider brings into a run's log, within the limits of time and size."""
+"""Moving what a producer brings into a run's log, within the limits of time and size."""
 
 from __future__ import annotations
 
@@ -9,56 +9,78 @@ from stream_serve.errors import RunTimeout, UpstreamTimeout
 from stream_serve.runs.deadline import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stream_serve.events.types import Delta
-    from stream_serve.producers.base import Finish
-    from stream_serve.runs.run import Limits, Run
-    from stream_serve.server.pacing import Coalescer
+    from stream_serve.producers.base import Finish, Patience
+    from stream_serve.runs.run import Run
 
 
-async def relay(run: Run, limits: Limits, coalescer: Coalescer) -> Finish:
-    """Relay the whole answer, telling the coalescer of each piece; give how it finished.
+async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finish:
+    """Relay the whole answer and return how it finished. `seconds` is the limit for all of it.
 
-    Raises `RunFailure`. Cancelled, it has written what had come; the call is for the caller to close.
+    `on_piece` is called for each piece. Raises `RunFailure`, and whatever else the producer raises.
+    Cancelled, it has written what had come; the producer is for the caller to close.
     """
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(limits.run):
-            try:
-                async with Deadline(limits.first_token) as deadline:
-                    return await run.call.stream(Intake(run, limits, deadline, coalescer).take)
-            except TimeoutError:
-                raise _silence(run, limits) from None
+        async with limit:
+            return await _produce(run, on_piece)
     except TimeoutError:
-        raise RunTimeout(
-            f"the answer was cut after {limits.run:g} s (STREAM_SERVE_RUN_TIMEOUT)"
-        ) from None
+        if not limit.expired():
+            raise
+    raise RunTimeout(f"the answer was cut after {seconds:g} s", settings=["run_timeout"])
+
+
+async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
+    """Produce, for as long as the producer is not silent for longer than it may be."""
+    patience = run.producer.patience
+    if patience is None:
+        return await run.producer.produce(Intake(run, 0.0, _no_deadline, on_piece).receive)
+    deadline = Deadline(patience.first_token)
+    try:
+        async with deadline:
+            intake = Intake(run, patience.idle, deadline.reschedule, on_piece)
+            return await run.producer.produce(intake.receive)
+    except TimeoutError:
+        if not deadline.expired:
+            raise
+    raise _silence(run, patience)
 
 
 class Intake:
-    """Takes what comes for a run: one small object, since every token touches what it needs."""
+    """Receives what comes for a run: one small object, since every token touches what it needs."""
 
-    __slots__ = ("_bounds", "_coalescer", "_deadline", "_idle", "_run")
+    __slots__ = ("_idle", "_on_piece", "_reschedule", "_run")
 
-    def __init__(self, run: Run, limits: Limits, deadline: Deadline, coalescer: Coalescer) -> None:
+    def __init__(
+        self,
+        run: Run,
+        idle: float,
+        reschedule: Callable[[float], None],
+        on_piece: Callable[[], None],
+    ) -> None:
         self._run = run
-        self._bounds = limits.bounds
-        self._idle = limits.idle
-        self._deadline = deadline
-        self._coalescer = coalescer
+        self._idle = idle
+        self._reschedule = reschedule
+        self._on_piece = on_piece
 
-    def take(self, deltas: Sequence[Delta]) -> None:
+    def receive(self, deltas: Sequence[Delta]) -> None:
         """Write deltas, and wait for the next ones anew. Raises `UpstreamTooLarge`."""
-        self._run.append(deltas, self._bounds)
-        self._deadline.move(self._idle)
-        self._coalescer.count()
+        self._run.append(deltas)
+        self._reschedule(self._idle)
+        self._on_piece()
 
 
-def _silence(run: Run, limits: Limits) -> UpstreamTimeout:
+def _no_deadline(seconds: float) -> None:
+    """A producer that says nothing of its patience may be silent for as long as the run may take."""
+
+
+def _silence(run: Run, patience: Patience) -> UpstreamTimeout:
     if run.first_token_seconds is None:
         return UpstreamTimeout(
-            f"no token came within {limits.first_token:g} s (STREAM_SERVE_FIRST_TOKEN_TIMEOUT)"
+            f"no token came within {patience.first_token:g} s", settings=["first_token_timeout"]
         )
     return UpstreamTimeout(
-        f"no more tokens came within {limits.idle:g} s (STREAM_SERVE_IDLE_TIMEOUT)"
+        f"no more tokens came within {patience.idle:g} s", settings=["idle_timeout"]
     )

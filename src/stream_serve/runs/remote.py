@@ -1,8 +1,8 @@
-"""The runs that other processes have: read from the shared log, stopped and described by asking.
+"""Runs that other processes have: read from the shared log, stopped and described by asking.
 
-How it works: a run's log says which process has it (its home) and, when it is over, what is to be
-told of it. While it goes on, its home is asked. How many readers a run has here is told to its home,
-which lets a run go on as long as anybody reads it, anywhere.
+How it works: a run's log says which process has it and, when the run is done, leaves a summary of it.
+While the run goes on, its process is asked. That process is told how many readers a run has here, and
+lets it go on as long as anybody reads it, anywhere.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from stream_serve.errors import (
     RunNotFound,
     RunUnreachable,
 )
-from stream_serve.runs import runid
-from stream_serve.runs import view as report
-from stream_serve.runs.run import name_of, parts_of
-from stream_serve.runs.subscription import Attachment
+from stream_serve.runs import view
+from stream_serve.runs.names import not_found, parts_of
+from stream_serve.runs.subscription import Subscription
 from stream_serve.runs.view import Receipt, RunState
 
 if TYPE_CHECKING:
     from stream_serve.cluster.base import Peers
-    from stream_serve.eventlog.base import LogInfo, StreamLog
+    from stream_serve.eventlog.base import EventLog, LogInfo
 
 _log = structlog.stdlib.get_logger("stream_serve.runs")
 
@@ -41,145 +40,149 @@ STOP: Final = "stop"
 STATE: Final = "state"
 READERS: Final = "readers"
 
-_ANSWER_SECONDS: Final = 6.0
+_REPLY_SECONDS: Final = 6.0
 _ATTEMPTS: Final = 3
 _START_SECONDS: Final = 10.0
 _CURSOR_SECONDS: Final = 1.0
 _PAUSE: Final = 0.025
 
 
-class Elsewhere:
+class RemoteRuns:
     """Runs of other processes, by the names of their logs."""
 
-    def __init__(self, log: StreamLog, peers: Peers, *, early_stop: float) -> None:
-        self._stream_log = log
+    def __init__(self, log: EventLog, peers: Peers, *, early_stop: float) -> None:
+        self._log = log
         self._peers = peers
         self._early_stop = early_stop
-        self._attachments: set[Attachment] = set()
+        self._subscriptions: set[Subscription] = set()
         self._readers: Counter[str] = Counter()
-        self._untold: dict[str, str] = {}
-        self._teller: asyncio.Task[None] | None = None
-        self._moving = False
+        self._unsent: dict[str, str] = {}
+        self._reporter: asyncio.Task[None] | None = None
+        self._redirecting = False
+        self._closed = False
 
-    async def join(self, name: str, fingerprint: bytes) -> Attachment | None:
-        """Attach to a run that was started elsewhere; None when there is none after all.
+    async def join(self, name: str, fingerprint: bytes) -> Subscription | None:
+        """Subscribe to a run that another process started; None when there is none after all.
 
         Waits for a start that is still going on there: it may fail. Raises `RunConflict`.
         """
         until = time.monotonic() + _START_SECONDS
         while True:
             try:
-                info = await self._stream_log.look(name)
+                info = await self._log.look(name)
             except LogNotFound:
                 return None
-            if info.home is None:
-                # What is left of a run that this process is forgetting in this moment.
-                await self._stream_log.drop(name)
+            if info.process is None:
+                # This process is just forgetting a run of this name.
+                await self._log.drop(name)
                 return None
-            check_same(info.about, fingerprint)
+            check_same(info.fingerprint, fingerprint)
             if info.last or info.finished or time.monotonic() > until:
                 break
             await asyncio.sleep(_PAUSE)
         try:
-            return await self.attach(name, 0)
+            return await self.subscribe(name, 0)
         except RunNotFound:
             return None
 
-    async def attach(self, name: str, after: int) -> Attachment | None:
-        """Attach a reader; None when the run is over and nothing comes after the cursor.
+    async def subscribe(self, name: str, after: int) -> Subscription | None:
+        """Add a reader; return None when the run is over and nothing comes after the cursor.
 
         Raises `RunNotFound`, `CursorBeyondLog`.
         """
         info = await self._look(name)
-        if info.home is None:
+        if info.process is None:
             raise not_found()
         if after > info.last:
             await self._check_cursor(name, info, after)
         if info.finished and after == info.last:
             return None
         try:
-            reader = await self._stream_log.read(name, after)
+            reader = await self._log.read(name, after)
         except LogNotFound as error:
             raise not_found() from error
-        home = None if info.finished else info.home
+        process = None if info.finished else info.process
         _owner, run_id = parts_of(name)
-        attachment = Attachment(
-            run_id, reader, run=None, on_close=lambda: self._left(attachment, name, home)
+        subscription = Subscription(
+            run_id, reader, on_close=lambda: self._left(subscription, name, process)
         )
-        self._attachments.add(attachment)
-        self._count(name, home, 1)
-        if self._moving:
-            attachment.move()
-        return attachment
+        self._subscriptions.add(subscription)
+        self._count(name, process, 1)
+        if self._redirecting:
+            subscription.redirect()
+        return subscription
 
     async def stop(self, name: str) -> Receipt:
-        """Let the run's home stop it. Raises `RunNotFound`; then a start under this name is
+        """Have the run's process stop it. Raises `RunNotFound`; then a start under this name is
         forbidden for a while."""
         began = time.monotonic()
-        if await self._stream_log.forbid(name, self._early_stop):
+        if await self._log.forbid(name, self._early_stop):
             raise not_found()
-        answer = await self._ask(name, STOP)
-        if isinstance(answer, RunState):
-            return answer.receipt(_since(began))
-        if answer is None:
+        reply = await self._ask(name, STOP)
+        if isinstance(reply, RunState):
+            return reply.receipt(_since(began))
+        if reply is None:
             _owner, run_id = parts_of(name)
             return Receipt(run_id, "unreachable", None, _since(began), None, None)
-        return report.decode_receipt(answer)
+        return view.decode_receipt(reply)
 
     async def state(self, name: str) -> RunState:
-        """Say how a run stands. Raises `RunNotFound`, `RunUnreachable`."""
-        answer = await self._ask(name, STATE)
-        if answer is None:
+        """Return how a run stands. Raises `RunNotFound`, `RunUnreachable`."""
+        reply = await self._ask(name, STATE)
+        if reply is None:
             raise RunUnreachable(
-                "another process has this run and does not answer: try again in some seconds",
-                headers=(("Retry-After", "2"),),
+                "another process has this run and does not answer: try again in some seconds"
             )
-        return answer if isinstance(answer, RunState) else report.decode_state(answer)
+        return reply if isinstance(reply, RunState) else view.decode_state(reply)
 
-    def move(self) -> None:
-        """End all readers here, and those that come; they are to go on at another process."""
-        self._moving = True
-        for attachment in list(self._attachments):
-            attachment.move()
+    def redirect(self) -> None:
+        """End all readers here, and those that come: their clients go on at another process."""
+        self._redirecting = True
+        for subscription in list(self._subscriptions):
+            subscription.redirect()
 
     async def close(self) -> None:
-        """End the telling."""
-        if self._teller is not None:
-            self._teller.cancel()
-            await asyncio.wait([self._teller])
+        """Report no more."""
+        self._closed = True
+        if self._reporter is not None:
+            self._reporter.cancel()
+            await asyncio.wait([self._reporter])
 
     async def _ask(self, name: str, question: str) -> RunState | bytes | None:
-        """Give what the run's home says, or the log of a run that is over; else None.
+        """Return what the run's process says, or what the log of a run that is over says; else None.
 
-        Only its home gives the same receipt again for a stop that is repeated.
+        Only its process gives the same receipt again for a stop that is repeated.
         """
         info = await self._look(name)
         for _ in range(_ATTEMPTS):
-            if info.home is None:
+            if info.process is None:
                 raise not_found()
-            if info.finished and info.note and question == STATE:
+            if info.finished and info.summary and question == STATE:
                 break
             try:
-                answer = await self._peers.ask(
-                    info.home, question, name.encode(), timeout=_ANSWER_SECONDS
+                reply = await self._peers.ask(
+                    info.process, question, name.encode(), timeout=_REPLY_SECONDS
                 )
-                if answer:
-                    return answer
+                if reply:
+                    return reply
                 before = None
             except PeerUnreachable:
                 before = info
-            # The run may have ended, or changed its home, in this moment.
+            # The run may just have ended, or may have another process now.
             info = await self._look(name)
-            if before is not None and (before.home, before.finished) == (info.home, info.finished):
+            if before is not None and (before.process, before.finished) == (
+                info.process,
+                info.finished,
+            ):
                 break
         if not info.finished:
             return None
-        return report.decode_state(info.note) if info.note else await self._read_state(name)
+        return view.decode_state(info.summary) if info.summary else await self._read_state(name)
 
     async def _read_state(self, name: str) -> RunState:
-        """Read how a finished run ended from its events: nobody lives to tell it."""
+        """Return how a finished run ended, by its events: the process that had it is gone."""
         try:
-            reader = await self._stream_log.read(name)
+            reader = await self._log.read(name)
         except LogNotFound as error:
             raise not_found() from error
         frames: list[bytes] = []
@@ -191,79 +194,66 @@ class Elsewhere:
         finally:
             reader.close()
         _owner, run_id = parts_of(name)
-        return report.read_state(run_id, b"".join(frames))
+        return view.read_state(run_id, b"".join(frames))
 
     async def _look(self, name: str) -> LogInfo:
         try:
-            return await self._stream_log.look(name)
+            return await self._log.look(name)
         except LogNotFound as error:
             raise not_found() from error
 
     async def _check_cursor(self, name: str, info: LogInfo, after: int) -> None:
         """Refuse a cursor ahead of the log, unless the run has such an event that was not flushed
-        yet, or its home does not answer: it may be gone, and then the run's end will have a number
+        yet, or its process does not reply: it may be gone, and then the run's end will have a number
         past the cursor. Raises `CursorBeyondLog`."""
         events = info.last
-        if not info.finished and info.home is not None:
+        if not info.finished and info.process is not None:
             try:
-                answer = await self._peers.ask(
-                    info.home, STATE, name.encode(), timeout=_CURSOR_SECONDS
+                reply = await self._peers.ask(
+                    info.process, STATE, name.encode(), timeout=_CURSOR_SECONDS
                 )
             except PeerUnreachable:
                 return
-            # No answer: the run has ended and was given up there in this moment.
-            events = report.decode_state(answer).events if answer else (await self._look(name)).last
+            # An empty reply: the run has just ended there, and was given up.
+            events = view.decode_state(reply).events if reply else (await self._look(name)).last
         if after > events:
             raise beyond(after, events)
 
-    def _left(self, attachment: Attachment, name: str, home: str | None) -> None:
-        self._attachments.discard(attachment)
-        # One that was moved comes back by way of another process: until then it counts here.
-        self._count(name, None if attachment.moved else home, -1)
+    def _left(self, subscription: Subscription, name: str, process: str | None) -> None:
+        self._subscriptions.discard(subscription)
+        # One that was redirected comes back through another process: until then it counts here.
+        self._count(name, None if subscription.redirected else process, -1)
 
-    def _count(self, name: str, home: str | None, change: int) -> None:
+    def _count(self, name: str, process: str | None, change: int) -> None:
         self._readers[name] += change
         if not self._readers[name]:
             del self._readers[name]
-        if home is None:
+        if process is None or self._closed:
             return
-        self._untold[name] = home
-        if self._teller is None or self._teller.done():
-            self._teller = asyncio.create_task(self._tell(), name="tell readers")
+        self._unsent[name] = process
+        if self._reporter is None or self._reporter.done():
+            self._reporter = asyncio.create_task(self._report(), name="report readers")
 
-    async def _tell(self) -> None:
-        """Tell the homes how many readers their runs have here, until everything is told."""
-        while self._untold:
-            name, home = self._untold.popitem()
+    async def _report(self) -> None:
+        """Tell the other processes how many readers their runs have here, until all is told."""
+        while self._unsent:
+            name, process = self._unsent.popitem()
             count = msgspec.json.encode((name, self._readers[name]))
             try:
-                await self._peers.tell(home, READERS, count)
+                await self._peers.tell(process, READERS, count)
             except LogUnavailable:
-                # What keeps the processes together is away; a run without readers has its timeout.
+                # The way between the processes is down. A run without readers ends by its timeout.
                 _log.debug("the readers of a run could not be told", run=name)
 
 
-def check_same(about: bytes, fingerprint: bytes) -> None:
+def check_same(known: bytes, fingerprint: bytes) -> None:
     """Refuse to join a run of another request. Raises `RunConflict`."""
-    if about != fingerprint:
+    if known != fingerprint:
         raise RunConflict("a run with this id was started by another request: take a new id")
 
 
-def name_for(owner: str | None, run_id: str) -> str:
-    """Return the name of the log of a run that is asked for. Raises `RunNotFound` for an id that no
-    run can have: then nobody has to be asked."""
-    if not runid.fits(run_id):
-        raise not_found()
-    return name_of(owner, run_id)
-
-
-def not_found() -> RunNotFound:
-    """Give the error for a run that is unknown here and everywhere, or somebody else's."""
-    return RunNotFound("there is no run with this id, or it was forgotten some time after its end")
-
-
 def beyond(after: int, events: int) -> CursorBeyondLog:
-    """Give the error for a cursor that a run does not have."""
+    """Return the error for a cursor that a run does not have."""
     return CursorBeyondLog(
         f"the cursor says {after}, but this run has {events} events: read it from the beginning"
     )

@@ -1,210 +1,104 @@
-"""One run: an answer being generated, from its start to some minutes after its end.
+"""One run: an answer that is produced, from its start to some minutes after its end.
 
 A run has a lifecycle, the writer of its event log, and what its readers and its receipt need to know.
-How it ends is decided in one step, by whoever comes first (`settle`); then, in a conversation, the
-answer is stored; then the one terminal event is written (`close`). The run is `over` when its task is
-over, too: then the provider's connection is closed. No method here waits, so nothing comes between.
+Its end has three moments: it is settled when it is decided how it ends; closed when its terminal event
+is written (in a conversation the answer is stored between the two); done when its producer is
+closed, too. No method here waits, so nothing comes between.
 """
 
 from __future__ import annotations
 
-import asyncio
-import re
 import time
 from datetime import UTC, datetime
-from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from msgspec import Struct
+import msgspec
 
-from stream_serve.conversations.base import Answer, Status
-from stream_serve.errors import RunFailure, RunInterrupted, UpstreamTooLarge
-from stream_serve.events import sse, usage
-from stream_serve.events.types import Chunk, End, Error, Start, encode
-from stream_serve.producers.base import text_of
-from stream_serve.runs import runid
+from stream_serve.errors import UpstreamTooLarge
+from stream_serve.events import codec
+from stream_serve.events.transcript import Transcript
+from stream_serve.events.types import End, Start, whole
 from stream_serve.runs.lifecycle import Lifecycle, State
-from stream_serve.runs.view import STOPPED, Receipt, RunState, milliseconds
+from stream_serve.runs.names import parts_of
+from stream_serve.runs.view import STOPPED, RunState, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from stream_serve.conversations.base import Turn
     from stream_serve.eventlog.base import LogWriter
-    from stream_serve.events.types import Delta, Event, Usage
-    from stream_serve.producers.base import Call, ChatRequest, Finish
+    from stream_serve.events.types import Delta, Error, Event, Usage
+    from stream_serve.producers.base import Finish
+    from stream_serve.runs.spec import Bounds, Plan, RunSpec
 
-_EVENT_OVERHEAD: Final = 48
-_OWNER: Final = re.compile("[A-Za-z0-9._~@:+=-]{1,128}")
-
-_STATUSES: Final = {
-    State.COMPLETED: Status.COMPLETE,
-    State.STOPPED: Status.STOPPED,
-    State.FAILED: Status.FAILED,
-}
-
-
-class OnDisconnect(Enum):
-    """What becomes of a run that nobody reads any more."""
-
-    STOP = "stop"
-    CONTINUE = "continue"
-
-
-class Task(Struct, frozen=True):
-    """What a run is to do: ask a provider, and, in a conversation, answer a turn."""
-
-    request: ChatRequest
-    turn: Turn | None = None
-
-
-class Order(Struct, frozen=True, kw_only=True):
-    """What a start asks for.
-
-    `prepare` is called with the run's id, once, when the run has been admitted. `run_id` is the
-    caller's choice of an id; two orders under one id are the same when their fingerprints are.
-    """
-
-    prepare: Callable[[str], Awaitable[Task]]
-    run_id: str | None = None
-    fingerprint: bytes = b""
-    on_disconnect: OnDisconnect = OnDisconnect.STOP
-
-    def __post_init__(self) -> None:
-        """Refuse an id that no run can have. Raises `ValueError`."""
-        if self.run_id is not None and not runid.fits(self.run_id):
-            raise ValueError("run_id: a run cannot have this id (see stream_serve.runid)")
-
-    @classmethod
-    def of(cls, request: ChatRequest) -> Order:
-        """Order a run that only asks."""
-
-        async def prepare(run_id: str) -> Task:
-            del run_id
-            return Task(request)
-
-        return cls(prepare=prepare)
-
-
-class Bounds(Struct, frozen=True):
-    """How much the log of one run may hold."""
-
-    bytes: int
-    events: int
-
-
-class Limits(Struct, frozen=True, kw_only=True):
-    """What runs may take: seconds, numbers of runs, and the size of a run's log.
-
-    `detached` is how long a run goes on that nobody reads, `early_stop` how long a stop waits for
-    its start, `kept` and `kept_bytes` how many runs are known after their end, and how large their
-    logs may be together: the oldest are forgotten first. `total` is for this process, `each` for
-    an owner in all processes. `coalesce` is how long tokens may wait for others in a busy process.
-    """
-
-    first_token: float
-    idle: float
-    run: float
-    retention: float
-    detached: float
-    bounds: Bounds
-    total: int
-    each: int
-    kept: int
-    kept_bytes: int
-    early_stop: float = 60.0
-    coalesce: float = 0.0
+_EVENT_OVERHEAD = 48
 
 
 class Run:
-    """The state of one run. `name` is its log's, `owner` whose it is: None where no keys are set.
-
-    `readers` counts those of this process, `others` those of each other one.
-    """
+    """The state of one run. `name` is its log's, `owner` whose it is: None where no keys are set."""
 
     __slots__ = (
-        "_answer",
         "_began",
+        "_bounds",
         "_bytes",
-        "_end",
+        "_ended",
         "_first_token",
         "_last",
         "_lifecycle",
-        "_messages",
-        "_reasoning",
+        "_on_first_token",
         "_writer",
-        "call",
         "closed",
         "created_at",
-        "detached",
-        "failure",
+        "error",
         "fingerprint",
         "finish_reason",
         "id",
         "model",
         "name",
-        "on_disconnect",
-        "others",
-        "over",
         "owner",
+        "producer",
         "provider_finish_reason",
-        "pump",
-        "readers",
-        "receipt",
-        "stop_requested",
-        "turn",
+        "ref",
+        "transcript",
         "usage",
     )
 
     def __init__(
         self,
         name: str,
-        *,
-        order: Order,
-        task: Task,
-        call: Call,
+        spec: RunSpec,
+        plan: Plan,
         writer: LogWriter,
+        *,
+        bounds: Bounds,
+        on_first_token: Callable[[Run], None],
     ) -> None:
         self.name = name
         self.owner, self.id = parts_of(name)
-        self.fingerprint = order.fingerprint
-        self.on_disconnect = order.on_disconnect
-        self.turn = task.turn
-        self.call = call
-        self.model = task.request.model
-        self.readers = 0
-        self.others: dict[str, int] = {}
-        self.stop_requested = False
-        self.pump: asyncio.Task[None] | None = None
-        self.detached: asyncio.TimerHandle | None = None
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.closed = False
+        self.fingerprint = spec.fingerprint
+        self.producer = plan.producer
+        self.model = whole(plan.producer.model)
+        self.ref = plan.ref
+        self.transcript = Transcript()
         self.created_at = time.time()
+        self.closed = False
         self.finish_reason: str | None = None
         self.provider_finish_reason: str | None = None
         self.usage: Usage | None = None
-        self.failure: RunFailure | None = None
-        self.receipt: Receipt | None = None
+        self.error: Error | None = None
+        self._bounds = bounds
+        self._on_first_token = on_first_token
+        self._writer = writer
+        self._lifecycle = Lifecycle()
         self._began = time.monotonic()
         self._first_token: float | None = None
-        self._end: float | None = None
-        self._lifecycle = Lifecycle()
-        self._writer = writer
+        self._ended: float | None = None
         self._bytes = 0
         self._last = 0
-        self._messages = task.request.messages
-        self._answer: list[str] = []
-        self._reasoning: list[str] = []
 
     @property
     def state(self) -> State:
         """Where the run stands."""
         return self._lifecycle.state
-
-    @property
-    def watchers(self) -> int:
-        """How many readers the run has, here and elsewhere."""
-        return self.readers + sum(self.others.values())
 
     @property
     def lost(self) -> bool:
@@ -218,7 +112,7 @@ class Run:
 
     @property
     def events(self) -> int:
-        """How many events the log has."""
+        """The number of the newest event."""
         return self._writer.last
 
     @property
@@ -229,83 +123,80 @@ class Run:
     @property
     def seconds(self) -> float:
         """The time from the start to the end, or until now."""
-        return (time.monotonic() if self._end is None else self._end) - self._began
+        return (time.monotonic() if self._ended is None else self._ended) - self._began
 
     def start(self) -> None:
         """Write the `start` event."""
-        turn = self.turn
-        self._write(
-            [
-                Start(self.id, self.model)
-                if turn is None
-                else Start(
-                    self.id,
-                    self.model,
-                    turn.conversation_id,
-                    turn.user_message_id,
-                    turn.answer_id,
-                )
-            ]
-        )
+        self._write(Start.of(self.id, self.model, self.ref))
 
     def wait(self) -> None:
-        """Note that the provider is being asked."""
-        self._lifecycle.move(State.WAITING)
+        """Record that the producer is being asked."""
+        self._lifecycle.enter(State.WAITING)
 
-    def append(self, deltas: Sequence[Delta], bounds: Bounds) -> None:
-        """Write what the provider brought. Raises `UpstreamTooLarge` past the bounds."""
+    def append(self, deltas: Sequence[Delta]) -> None:
+        """Write what the producer brought. Raises `UpstreamTooLarge` past the bounds."""
         if self._first_token is None:
             self._first_token = time.monotonic()
-            self._lifecycle.move(State.STREAMING)
-        for delta in deltas:
-            (self._answer if isinstance(delta, Chunk) else self._reasoning).append(delta.content)
-        self._write(deltas)
-        if self._bytes > bounds.bytes or self._last >= bounds.events:
+            self._lifecycle.enter(State.STREAMING)
+            self._on_first_token(self)
+        frames = codec.frames(deltas, self._last)
+        self.transcript.add(deltas)
+        self._last += len(frames)
+        self._bytes += sum(map(len, frames))
+        self._writer.append(frames)
+        if self._bytes > self._bounds.bytes or self._last >= self._bounds.events:
             raise UpstreamTooLarge(
-                "the answer was cut: it is longer than a run may have "
-                "(STREAM_SERVE_MAX_RUN_BYTES, STREAM_SERVE_MAX_RUN_EVENTS)"
+                "the answer was cut: it is longer than a run may have",
+                settings=["max_run_bytes", "max_run_events"],
             )
 
-    def complete(self, finish: Finish) -> bool:
-        """Decide that the run ended well; False when it had ended before."""
-        if not self._settle(State.COMPLETED, reason=finish.reason):
-            return False
-        self.provider_finish_reason = finish.word
-        return True
+    def complete(self, finish: Finish) -> None:
+        """Settle the run: it ended well. A settled run is not settled again (`ValueError`)."""
+        self._settle(State.COMPLETED)
+        self.finish_reason = whole(finish.reason)
+        self.provider_finish_reason = None if finish.word is None else whole(finish.word)
 
-    def stop(self) -> bool:
-        """Decide that the run was stopped; False when it had ended before."""
-        return self._settle(State.STOPPED, reason=STOPPED)
+    def stop(self) -> None:
+        """Settle the run: it was stopped."""
+        self._settle(State.STOPPED)
+        self.finish_reason = STOPPED
 
-    def fail(self, failure: RunFailure) -> bool:
-        """Decide that the run ended badly; False when it had ended before. The text stays."""
-        return self._settle(State.FAILED, failure=failure)
+    def fail(self, error: Error) -> None:
+        """Settle the run: it ended badly. The text stays."""
+        self._settle(State.FAILED)
+        self.error = error
 
-    def close(self, *, saved: bool | None, first: int) -> None:
+    def close(self, *, saved: bool | None) -> None:
         """Write the one terminal event of a settled run, and let its text go.
 
-        `first` is the number of the terminal event of a run that was taken over.
+        The terminal event of a run that another process took over has a number past all others.
         """
         if self.lost:
-            self._writer.skip(first - 1)
+            self._writer.skip(self._bounds.events)
             self._last = self._writer.last
-        if self.failure is not None:
-            end: Event = Error.of(self.failure, saved=saved)
+        if self.error is not None:
+            self._write(msgspec.structs.replace(self.error, saved=saved))
         else:
-            end = End(
-                self.finish_reason or STOPPED,
-                self.usage or self._estimate(),
-                saved,
-                self.provider_finish_reason,
-            )
-        self._write([end])
-        self._writer.finish()
-        self.closed = True
-        self._answer.clear()
-        self._reasoning.clear()
+            usage = self.usage or self.transcript.estimate(0)
+            reason, word = self.finish_reason or STOPPED, self.provider_finish_reason
+            self._write(End(reason, usage, saved, word))
+        self._finish()
 
-    def describe(self) -> RunState:
-        """Say how the run stands now."""
+    def break_off(self, error: Error) -> None:
+        """Close the run with an error, whatever its state: by a defect its own end cannot be told."""
+        if not self.state.terminal:
+            self._lifecycle.enter(State.FAILED)
+            self._ended = time.monotonic()
+        self.error = error
+        self._write(error)
+        self._finish()
+
+    def summarize(self, summary: bytes) -> None:
+        """Leave beside the log what is to be told of the run when it is not known here any more."""
+        self._writer.summarize(summary)
+
+    def describe(self, readers: int) -> RunState:
+        """Return how the run stands now, with so many readers."""
         return RunState(
             run_id=self.id,
             state=self.state.value,
@@ -314,110 +205,32 @@ class Run:
                 timespec="milliseconds"
             ),
             events=self.events,
-            readers=self.watchers,
+            readers=readers,
             first_token_ms=milliseconds(self.first_token_seconds),
             duration_ms=milliseconds(self.seconds),
             finish_reason=self.finish_reason,
             usage=self.usage,
-            error=Error.of(self.failure) if self.failure is not None else None,
-            upstream_closed=self.call.socket_closed,
+            error=self.error,
+            upstream_closed=self.producer.closed,
         )
 
-    def line(self) -> dict[str, object]:
-        """Give what the service's log says of the run when it is over: never its text."""
-        failure, usage = self.failure, self.usage
-        return {
-            "run_id": self.id,
-            "model": self.model,
-            "state": self.state.value,
-            "finish_reason": self.finish_reason,
-            "provider_finish_reason": self.provider_finish_reason,
-            "code": failure.code if failure is not None else None,
-            "provider_request_id": failure.request_id if failure is not None else None,
-            "first_token_ms": milliseconds(self.first_token_seconds),
-            "duration_ms": milliseconds(self.seconds),
-            "events": self.events,
-            "prompt_tokens": usage.prompt_tokens if usage is not None else None,
-            "completion_tokens": usage.completion_tokens if usage is not None else None,
-            "usage_source": usage.source if usage is not None else None,
-            "upstream_closed": self.call.socket_closed,
-            "conversation_id": self.turn.conversation_id if self.turn is not None else None,
-        }
+    def _settle(self, state: State) -> None:
+        # First what is the producer's, and may fail.
+        usage = self.producer.usage
+        if usage is None and (state is not State.FAILED or self._first_token is not None):
+            usage = self.transcript.estimate(self.producer.prompt_tokens)
+        self._lifecycle.enter(state)
+        self._ended = time.monotonic()
+        self.usage = usage
 
-    def note(self, note: bytes) -> None:
-        """Leave beside the log what is to be told of the run when it is not known here any more."""
-        self._writer.note(note)
+    def _finish(self) -> None:
+        self._writer.finish()
+        self.closed = True
+        self.transcript.clear()
 
-    def answer(self) -> Answer:
-        """Give what is to be stored of the answer as it is now."""
-        if not self.state.terminal:
-            status = Status.GENERATING
-        elif isinstance(self.failure, RunInterrupted):
-            status = Status.INTERRUPTED
-        else:
-            status = _STATUSES[self.state]
-        first = self.first_token_seconds
-        return Answer(
-            status=status,
-            content="".join(self._answer),
-            reasoning="".join(self._reasoning) or None,
-            usage=self.usage,
-            first_token_ms=None if first is None else round(first * 1000, 1),
-            error=self.failure.code if self.failure is not None else None,
-        )
-
-    def _settle(
-        self, state: State, *, reason: str | None = None, failure: RunFailure | None = None
-    ) -> bool:
-        if not self._lifecycle.move(state):
-            return False
-        self._end = time.monotonic()
-        self.finish_reason = reason
-        self.failure = failure
-        self.usage = self.call.usage
-        if self.usage is None and (failure is None or self._first_token is not None):
-            self.usage = self._estimate()
-        self._messages = []
-        return True
-
-    def _estimate(self) -> Usage:
-        return usage.estimate(
-            prompt="\n".join(text_of(message.get("content")) for message in self._messages),
-            answer="".join(self._answer),
-            reasoning="".join(self._reasoning),
-        )
-
-    def _write(self, events: Sequence[Event]) -> None:
-        frames: list[bytes] = []
-        last, size = self._last, self._bytes
-        for event in events:
-            last += 1
-            frame = sse.FRAME % (last, encode(event))
-            size += len(frame)
-            frames.append(frame)
-        self._last, self._bytes = last, size
-        self._writer.append(frames)
-
-
-def name_of(owner: str | None, run_id: str) -> str:
-    """Return the name of a run's log: two owners may choose the same id.
-
-    An owner has 1 to 128 letters, digits, or any of `. _ ~ @ : + = -`; None is everybody's. Neither
-    part can have a slash, so that two runs never share a name. Raises `ValueError` for any other.
-    """
-    if not runid.fits(run_id):
-        raise ValueError("run_id: a run cannot have this id (see stream_serve.runid)")
-    if owner is None:
-        return run_id
-    if not _OWNER.fullmatch(owner):
-        raise ValueError("owner: should have 1 to 128 letters, digits or any of . _ ~ @ : + = -")
-    return f"{owner}/{run_id}"
-
-
-def parts_of(name: str) -> tuple[str | None, str]:
-    """Return the owner and the run's id of a log's name. Raises `ValueError` for a name that
-    `name_of` does not give."""
-    owner, slash, run_id = name.rpartition("/")
-    whose = owner if slash else None
-    name_of(whose, run_id)
-    return whose, run_id
+    def _write(self, event: Event) -> None:
+        frame = codec.frame(self._last + 1, event)
+        self.transcript.fold(event)
+        self._last += 1
+        self._bytes += len(frame)
+        self._writer.append([frame])

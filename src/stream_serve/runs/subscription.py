@@ -4,37 +4,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stream_serve.events import codec
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from stream_serve.eventlog.base import LogReader
-    from stream_serve.runs.run import Run
+    from stream_serve.events.types import Event
 
 
-class Attachment:
-    """One reader of a run; `close` lets go of it. `run` is None when another process has it.
+class Subscription:
+    """One reader of a run. `redirected` says that the reader was ended here, before the run's end: its
+    client is to go on at another process."""
 
-    `moved` says that the reader was ended here, before the run's end, to go on at another process.
-    """
+    __slots__ = ("_on_close", "reader", "redirected", "run_id")
 
-    __slots__ = ("_on_close", "moved", "reader", "run", "run_id")
-
-    def __init__(
-        self, run_id: str, reader: LogReader, *, run: Run | None, on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, run_id: str, reader: LogReader, *, on_close: Callable[[], None]) -> None:
         self.run_id = run_id
         self.reader = reader
-        self.run = run
-        self.moved = False
+        self.redirected = False
         self._on_close: Callable[[], None] | None = on_close
 
-    def move(self) -> None:
-        """End the reader here; its client is to go on elsewhere."""
-        self.moved = True
+    async def events(self) -> AsyncIterator[Event]:
+        """Yield the events as they come, to the end of the run, or of the reader."""
+        reader = codec.Reader()
+        while (data := await self.reader.read()) is not None:
+            for event in reader.feed(data):
+                yield event
+
+    def redirect(self) -> None:
+        """End the reader here; its client is to go on at another process."""
+        self.redirected = True
         self.reader.close()
 
     def close(self) -> None:
-        """Let go; what becomes of a run that nobody reads is for its order to say. Twice is fine."""
+        """Let go; the run's spec says what becomes of a run that nobody reads. Twice is fine."""
         on_close, self._on_close = self._on_close, None
         if on_close is not None:
             self.reader.close()

@@ -1,4 +1,4 @@
-"""What is told of a run: its state, and the receipt of a stop."""
+"""What is told of a run, also between processes: its state, and the receipt of a stop."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Struct
 
-from stream_serve.events import sse
-from stream_serve.events.types import End, Error, Event, Start, Usage
+from stream_serve.events import codec
+from stream_serve.events.transcript import Transcript
+from stream_serve.events.types import Error, Usage
 from stream_serve.runs.lifecycle import State
 
 
@@ -34,7 +35,7 @@ class Receipt(Struct, frozen=True, rename="camel"):
 
 
 class RunState(Struct, frozen=True, rename="camel", kw_only=True):
-    """What `GET /ai/runs/{runId}` answers. Durations are in milliseconds.
+    """How a run stands. Durations are in milliseconds.
 
     `state` is starting, waiting (for the first token), streaming, completed, stopped or failed;
     `events` is the number of the newest event. What is not known (yet) is null.
@@ -54,7 +55,7 @@ class RunState(Struct, frozen=True, rename="camel", kw_only=True):
     upstream_closed: bool | None = None
 
     def receipt(self, latency_ms: float) -> Receipt:
-        """Give the receipt of a stop that came after the run's end."""
+        """Return the receipt of a stop that came after the run's end."""
         return Receipt(
             run_id=self.run_id,
             outcome="stopped" if self.state == State.STOPPED.value else "already_finished",
@@ -65,28 +66,23 @@ class RunState(Struct, frozen=True, rename="camel", kw_only=True):
         )
 
 
-def read_events(frames: bytes) -> list[tuple[int, Event]]:
-    """Read a run's events, with their numbers, from the bytes of its log."""
-    return [(int(event.id), _decode(event.data)) for event in sse.Parser(_MAX_BYTES).feed(frames)]
-
-
-def read_state(run_id: str, frames: bytes) -> RunState:
-    """Read how a run that is over ended from the bytes of its log."""
-    events = read_events(frames)
-    start = next((event for _, event in events if isinstance(event, Start)), None)
-    last, end = events[-1]
+def read_state(run_id: str, data: bytes) -> RunState:
+    """Return how a run that is over ended, from the frames of its whole log."""
+    events = codec.read(data)
+    transcript = Transcript.of(event for _, event in events)
+    start, end = transcript.start, transcript.end
     known = RunState(
         run_id=run_id,
         state=State.FAILED.value,
         model=start.model if start is not None else None,
         created_at=None,
-        events=last,
+        events=events[-1][0],
         readers=0,
     )
+    if end is None:
+        return known
     if isinstance(end, Error):
         return msgspec.structs.replace(known, error=end)
-    if not isinstance(end, End):
-        return known
     stopped = end.finish_reason == STOPPED
     return msgspec.structs.replace(
         known,
@@ -102,8 +98,6 @@ def milliseconds(seconds: float | None) -> float | None:
 
 
 STOPPED: Final = "stopped"
-_MAX_BYTES: Final = 1 << 30
-_decode: Final = msgspec.json.Decoder(Event).decode
 encode: Final = msgspec.json.Encoder().encode
 decode_state: Final = msgspec.json.Decoder(RunState).decode
 decode_receipt: Final = msgspec.json.Decoder(Receipt).decode

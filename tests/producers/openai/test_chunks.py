@@ -11,8 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from stream_serve.errors import UpstreamProtocol
-from stream_serve.events.types import Chunk, Reasoning, Usage, encode
-from stream_serve.producers.openai.chunks import DONE, Mender, Reading, decode
+from stream_serve.events.codec import encode
+from stream_serve.events.types import Chunk, Reasoning, Usage
+from stream_serve.producers.openai.chunks import DONE, Reading, SurrogateJoiner, decode
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta
@@ -69,7 +70,7 @@ def read(*chunks: object) -> tuple[Reading, list[Delta]]:
     """Take chunks (JSON values, or bytes as they are)."""
     reading, deltas = Reading(), list[Any]()
     for chunk in chunks:
-        reading.take(chunk if isinstance(chunk, bytes) else wire(chunk), deltas)
+        reading.add(chunk if isinstance(chunk, bytes) else wire(chunk), deltas)
     return reading, deltas
 
 
@@ -537,7 +538,7 @@ def test_an_empty_data_line_says_nothing(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"[DONE]", b"[DONE] "])
 def test_done_ends_the_stream(data: bytes) -> None:
     reading = Reading()
-    reading.take(data, [])
+    reading.add(data, [])
     assert reading.done
 
 
@@ -557,9 +558,9 @@ def test_half_an_emoji_at_the_end_is_replaced() -> None:
 @example("😀", [1])
 @example("a😀b", [0, 1, 2, 3])
 def test_a_text_cut_anywhere_comes_out_as_it_was(text: str, cuts: list[int]) -> None:
-    mender = Mender()
-    mended = [mender.mend(piece) for piece in pieces(units(text), cuts)]
-    assert "".join(mended) + mender.rest() == text
+    joiner = SurrogateJoiner()
+    mended = [joiner.add(piece) for piece in pieces(units(text), cuts)]
+    assert "".join(mended) + joiner.rest() == text
     for piece in mended:
         piece.encode()
 
@@ -575,13 +576,13 @@ def test_a_text_cut_anywhere_comes_out_as_it_was(text: str, cuts: list[int]) -> 
 def test_any_mix_of_halves_can_be_encoded_and_loses_only_lone_ones(
     text: str, cuts: list[int]
 ) -> None:
-    mender = Mender()
-    mended = [mender.mend(piece) for piece in pieces(units(text), cuts)]
-    mended.append(mender.rest())
+    joiner = SurrogateJoiner()
+    mended = [joiner.add(piece) for piece in pieces(units(text), cuts)]
+    mended.append(joiner.rest())
     assert "".join(mended) == whole(units(text))
     for piece in mended:
         piece.encode()
-    assert mender.rest() == ""
+    assert joiner.rest() == ""
 
 
 @STEADY

@@ -20,15 +20,17 @@ from stream_serve.errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from stream_serve.events.types import Error, encode
+from stream_serve.events.codec import encode
+from stream_serve.events.types import Error
 from stream_serve.producers.openai.failures import (
-    Complaint,
+    ErrorDetails,
     from_error,
     from_status,
     read,
     read_body,
     retry_after,
 )
+from stream_serve.settings import explain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
 STEADY = settings(derandomize=True, deadline=None)
 KEY = "sk-canary-0123456789abcdef"
 MASKED = ("sk-canar", "9abcdef", "sk-cana****cdef", "sk-***def")
-SETTING = "SOME_KEY_SETTING"
+SETTING = "dashscope_api_key"
 
 
 def dashscope(code: str, message: str = "what it said") -> bytes:
@@ -52,8 +54,12 @@ def in_stream(error: object, request_id: str | None = None) -> RunFailure:
     return from_error(read(error, request_id=request_id, key=KEY), key_setting=SETTING)
 
 
+def event(failure: RunFailure) -> bytes:
+    return encode(Error.of(failure, explain(failure)))
+
+
 def shown(failure: RunFailure) -> str:
-    return encode(Error.of(failure)).decode() + repr(failure) + repr(vars(failure))
+    return event(failure).decode() + repr(failure) + repr(vars(failure))
 
 
 @pytest.mark.parametrize(
@@ -145,13 +151,16 @@ def test_an_unpaid_bill_is_the_same_failure_wherever_it_is_said() -> None:
 
 def test_a_refused_key_names_the_setting_to_check_and_the_region() -> None:
     for failure in (refused(401), refused(403), in_stream({"code": "invalid_api_key"})):
-        assert SETTING in str(failure)
+        assert failure.settings == [SETTING]
+        assert "DASHSCOPE_API_KEY" in explain(failure)
         assert "region" in str(failure)
     assert "401" in str(refused(401))
 
 
 def test_a_redirect_says_which_setting_to_check() -> None:
-    assert "STREAM_SERVE_UPSTREAM_URL" in str(refused(302))
+    assert "check its URL" in str(refused(302))
+    assert refused(302).settings == ["upstream_url"]
+    assert "STREAM_SERVE_UPSTREAM_URL" in explain(refused(302))
 
 
 def test_the_providers_own_words_are_passed_on() -> None:
@@ -238,8 +247,8 @@ def test_the_key_is_nowhere_in_a_failure_though_the_provider_repeats_it_everywhe
         {"error": {"message": "x" * 490 + KEY, "code": code}},
     ]
     for body in bodies:
-        complaint = read_body(json.dumps(body).encode(), request_id=KEY, key=KEY)
-        failure = from_status(status, complaint, headers={}, key_setting=SETTING)
+        details = read_body(json.dumps(body).encode(), request_id=KEY, key=KEY)
+        failure = from_status(status, details, headers={}, key_setting=SETTING)
         assert KEY not in shown(failure)
         assert "sk-canary" not in shown(failure)
 
@@ -260,7 +269,7 @@ def test_a_refused_key_is_not_shown_in_parts_either(part: str) -> None:
 
 
 def test_without_a_key_nothing_is_cut_out_of_the_providers_words() -> None:
-    assert read("a message", key="") == Complaint("a message")
+    assert read("a message", key="") == ErrorDetails("a message")
 
 
 def test_long_words_of_the_provider_are_cut() -> None:
@@ -285,7 +294,7 @@ def test_whatever_the_provider_says_can_be_sent_on(text: str) -> None:
     error = {"message": text, "code": text, "request_id": text}
     body = json.dumps({"error": error}).encode()
     for failure in (refused(400, body), in_stream(error), in_stream(text)):
-        assert b"\n" not in encode(Error.of(failure))
+        assert b"\n" not in event(failure)
 
 
 @pytest.mark.parametrize(
@@ -314,27 +323,27 @@ def test_a_body_that_says_nothing_we_understand_is_not_repeated(body: bytes) -> 
 
 
 @pytest.mark.parametrize(
-    ("body", "complaint"),
+    ("body", "details"),
     [
         (
             {"error": {"message": "m", "type": "t", "param": None, "code": "c"}, "request_id": "r"},
-            Complaint("m", "c", "r"),
+            ErrorDetails("m", "c", "r"),
         ),
-        ({"error": {"message": "m", "type": "t", "code": None}}, Complaint("m", "t", "header")),
-        ({"error": {"message": "m", "code": 429}}, Complaint("m", "429", "header")),
-        ({"error": {"message": "m", "request_id": "own"}}, Complaint("m", None, "own")),
-        ({"error": {"message": 7}}, Complaint("", None, "header")),
-        ({"error": "text"}, Complaint("text", None, "header")),
-        ({"error": None}, Complaint("", None, "header")),
-        ({"error": ["odd"]}, Complaint("", None, "header")),
-        ({"message": "m", "code": "c", "request_id": "r"}, Complaint("m", "c", "r")),
-        ({"code": "c"}, Complaint("", "c", "header")),
+        ({"error": {"message": "m", "type": "t", "code": None}}, ErrorDetails("m", "t", "header")),
+        ({"error": {"message": "m", "code": 429}}, ErrorDetails("m", "429", "header")),
+        ({"error": {"message": "m", "request_id": "own"}}, ErrorDetails("m", None, "own")),
+        ({"error": {"message": 7}}, ErrorDetails("", None, "header")),
+        ({"error": "text"}, ErrorDetails("text", None, "header")),
+        ({"error": None}, ErrorDetails("", None, "header")),
+        ({"error": ["odd"]}, ErrorDetails("", None, "header")),
+        ({"message": "m", "code": "c", "request_id": "r"}, ErrorDetails("m", "c", "r")),
+        ({"code": "c"}, ErrorDetails("", "c", "header")),
     ],
 )
 def test_an_error_body_is_read_however_the_server_writes_it(
-    body: dict[str, Any], complaint: Complaint
+    body: dict[str, Any], details: ErrorDetails
 ) -> None:
-    assert read_body(json.dumps(body).encode(), request_id="header") == complaint
+    assert read_body(json.dumps(body).encode(), request_id="header") == details
 
 
 @STEADY
@@ -352,5 +361,5 @@ def test_an_error_body_is_read_however_the_server_writes_it(
     st.sampled_from([302, 400, 401, 403, 404, 429, 500, 503]),
 )
 def test_no_json_of_any_shape_breaks_the_reading_of_a_failure(body: object, status: int) -> None:
-    json.loads(encode(Error.of(refused(status, json.dumps(body).encode()))))
-    json.loads(encode(Error.of(in_stream(body))))
+    json.loads(event(refused(status, json.dumps(body).encode())))
+    json.loads(event(in_stream(body)))

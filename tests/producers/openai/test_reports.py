@@ -6,60 +6,60 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream_serve.producers.openai.failures import Complaint, read
+from stream_serve.producers.openai.failures import ErrorDetails, read
 from stream_serve.producers.openai.reports import find
 
 STEADY = settings(derandomize=True, deadline=None, max_examples=300)
 
-SHAPES: list[tuple[dict[str, object], Complaint]] = [
-    ({"error": {"message": "m", "code": "c"}}, Complaint("m", "c")),
-    ({"error": {"msg": "m", "type": "t"}}, Complaint("m", "t")),
-    ({"error": "m"}, Complaint("m")),
-    ({"error": "m", "error_type": "generation"}, Complaint("m", "generation")),
-    ({"error": "Bad Gateway", "message": "m", "statusCode": 502}, Complaint("m", "Bad Gateway")),
-    ({"error": True, "message": "m"}, Complaint("m")),
-    ({"error": True, "choices": [{}]}, Complaint()),
-    ({"object": "error", "message": "m", "type": "t", "code": 500}, Complaint("m", "500")),
-    ({"object": "error", "message": "m", "code": None}, Complaint("m")),
-    ({"object": "response.failed"}, Complaint()),
-    ({"type": "error", "message": "m"}, Complaint("m")),
-    ({"event": "error", "status": 400, "code": "c", "message": "m"}, Complaint("m", "c")),
-    ({"event": "error", "data": {"message": "m", "code": "c"}}, Complaint("m", "c")),
-    ({"status": 503, "title": "no"}, Complaint()),
-    ({"status": "failed", "message": "m"}, Complaint("m")),
-    ({"detail": "m"}, Complaint("m")),
-    ({"detail": "m", "status": 500, "choices": None}, Complaint("m")),
-    ({"detail": {"message": "m", "code": "c"}}, Complaint("m", "c")),
-    ({"detail": {"error": {"message": "m"}}}, Complaint("m")),
-    ({"detail": {"error": "m"}}, Complaint("m")),
-    ({"detail": ["m", "n"]}, Complaint("m; n")),
+SHAPES: list[tuple[dict[str, object], ErrorDetails]] = [
+    ({"error": {"message": "m", "code": "c"}}, ErrorDetails("m", "c")),
+    ({"error": {"msg": "m", "type": "t"}}, ErrorDetails("m", "t")),
+    ({"error": "m"}, ErrorDetails("m")),
+    ({"error": "m", "error_type": "generation"}, ErrorDetails("m", "generation")),
+    ({"error": "Bad Gateway", "message": "m", "statusCode": 502}, ErrorDetails("m", "Bad Gateway")),
+    ({"error": True, "message": "m"}, ErrorDetails("m")),
+    ({"error": True, "choices": [{}]}, ErrorDetails()),
+    ({"object": "error", "message": "m", "type": "t", "code": 500}, ErrorDetails("m", "500")),
+    ({"object": "error", "message": "m", "code": None}, ErrorDetails("m")),
+    ({"object": "response.failed"}, ErrorDetails()),
+    ({"type": "error", "message": "m"}, ErrorDetails("m")),
+    ({"event": "error", "status": 400, "code": "c", "message": "m"}, ErrorDetails("m", "c")),
+    ({"event": "error", "data": {"message": "m", "code": "c"}}, ErrorDetails("m", "c")),
+    ({"status": 503, "title": "no"}, ErrorDetails()),
+    ({"status": "failed", "message": "m"}, ErrorDetails("m")),
+    ({"detail": "m"}, ErrorDetails("m")),
+    ({"detail": "m", "status": 500, "choices": None}, ErrorDetails("m")),
+    ({"detail": {"message": "m", "code": "c"}}, ErrorDetails("m", "c")),
+    ({"detail": {"error": {"message": "m"}}}, ErrorDetails("m")),
+    ({"detail": {"error": "m"}}, ErrorDetails("m")),
+    ({"detail": ["m", "n"]}, ErrorDetails("m; n")),
     (
         {"detail": [{"loc": ["body", 0, "x"], "msg": "m", "type": "missing"}, {"loc": ["y"]}]},
-        Complaint("body.0.x: m; y"),
+        ErrorDetails("body.0.x: m; y"),
     ),
-    ({"code": "c", "message": "m", "request_id": "r"}, Complaint("m", "c", "r")),
-    ({"code": "c", "request_id": "r"}, Complaint("", "c", "r")),
-    ({"code": 500, "message": {"message": "m"}}, Complaint("m", "500")),
-    ({"code": 500}, Complaint("", "500")),
-    ({"code": 1302, "msg": "m", "success": False}, Complaint("m", "1302")),
-    ({"success": False}, Complaint()),
-    ({"error_code": 336003, "error_msg": "m"}, Complaint("m", "336003")),
-    ({"choices": [], "code": "c", "message": "m"}, Complaint("m", "c")),
-    ({"base_resp": {"status_code": 1013, "status_msg": "m"}}, Complaint("m", "1013")),
+    ({"code": "c", "message": "m", "request_id": "r"}, ErrorDetails("m", "c", "r")),
+    ({"code": "c", "request_id": "r"}, ErrorDetails("", "c", "r")),
+    ({"code": 500, "message": {"message": "m"}}, ErrorDetails("m", "500")),
+    ({"code": 500}, ErrorDetails("", "500")),
+    ({"code": 1302, "msg": "m", "success": False}, ErrorDetails("m", "1302")),
+    ({"success": False}, ErrorDetails()),
+    ({"error_code": 336003, "error_msg": "m"}, ErrorDetails("m", "336003")),
+    ({"choices": [], "code": "c", "message": "m"}, ErrorDetails("m", "c")),
+    ({"base_resp": {"status_code": 1013, "status_msg": "m"}}, ErrorDetails("m", "1013")),
     (
         {"base_resp": {"status_code": 1027, "status_msg": "m"}, "choices": [{}]},
-        Complaint("m", "1027"),
+        ErrorDetails("m", "1027"),
     ),
-    ({"errors": [{"message": "m", "code": 7}]}, Complaint("m", "7")),
-    ({"errors": ["m"]}, Complaint("m")),
+    ({"errors": [{"message": "m", "code": 7}]}, ErrorDetails("m", "7")),
+    ({"errors": ["m"]}, ErrorDetails("m")),
 ]
 
 
-@pytest.mark.parametrize(("fields", "complaint"), SHAPES)
-def test_an_error_is_found_with_its_words(fields: dict[str, object], complaint: Complaint) -> None:
+@pytest.mark.parametrize(("fields", "details"), SHAPES)
+def test_an_error_is_found_with_its_words(fields: dict[str, object], details: ErrorDetails) -> None:
     found = find(fields)
     assert found is not None
-    assert read(found) == complaint
+    assert read(found) == details
 
 
 HARMLESS: list[dict[str, object]] = [

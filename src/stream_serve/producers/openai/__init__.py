@@ -1,1 +1,1 @@
-"""Any server that speaks OpenAI's chat completions, as a producer of runs."""
+"""A producer for every server with OpenAI's chat completions API."""

@@ -1,19 +1,19 @@
-"""The chunks of a chat completion stream, from JSON bytes to what they bring.
+"""The chunks of a chat completion stream: decodes their JSON, and returns the deltas in them.
 
-The shape is OpenAI's `chat.completion.chunk`, read as widely as the compatible servers write it:
-`choices` may be null or empty, `content` null, usage in a chunk of its own, thinking in
-`reasoning_content` (DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the chunk that
-carries the finish_reason, content as a list of parts, `message` or `text` where others have `delta`.
-JSON that has no choices is an error where it carries one in any of the usual shapes (`reports`); else
-it is ignored, since servers add chunks of their own. What is not JSON, and choices that cannot be read,
-are errors: text could be lost with them. Tool calls cannot be asked for through this service and are
-left out.
+The format is OpenAI's `chat.completion.chunk`, in all the variants of compatible servers: `choices` may
+be null or empty, `content` null, usage in a chunk of its own, thinking in `reasoning_content`
+(DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the same chunk as the finish_reason,
+content as a list of parts, and `message` or `text` in place of `delta`.
 
-One answer is asked for. So a choice that comes alone is ours, also where a server counts its `index` up
-from chunk to chunk. Of several in one chunk those with index 0 are ours, and from then on only those.
-
-A finish_reason is read by `endings`. It is the end only of what came up to it: some servers write "stop"
-into every chunk. One that means a failure, like an error object, is never taken back.
+- A chunk without choices is an error if it has one of the usual error formats (`reports`). Otherwise it
+  is ignored, because servers add chunks of their own.
+- Data that is not JSON, and choices that cannot be decoded, are errors, because they may contain text.
+- Tool calls are ignored: this service never asks for them.
+- Every request asks for one answer. So a single choice in a chunk belongs to it, even if the server
+  counts its `index` up from chunk to chunk. Of several choices in one chunk those with index 0 belong to
+  it, and after such a chunk only those.
+- A finish_reason (`endings`) ends only the text before it, because some servers send "stop" in every
+  chunk. A finish_reason that means a failure is final, and so is an error object.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _REPLACEMENT: Final = "\ufffd"
 
 
 class WirePart(Struct, gc=False):
-    """A part of a `content` that is a list; only text matters here."""
+    """One part of a `content` that is a list; only its text is used."""
 
     text: str = ""
 
@@ -50,7 +50,7 @@ class WireDelta(Struct, gc=False):
 
 
 class WireChoice(Struct, gc=False):
-    """One of `choices`. `error` comes with the finish_reason "error" (OpenRouter)."""
+    """One of the `choices`. OpenRouter sends `error` with the finish_reason "error"."""
 
     delta: WireDelta | None = None
     error: Any = None
@@ -61,13 +61,13 @@ class WireChoice(Struct, gc=False):
 
 
 class WireTokenDetails(Struct, gc=False):
-    """`usage.completion_tokens_details`; its parts may overlap and are never added up."""
+    """`usage.completion_tokens_details`; its numbers may overlap, and must not be added up."""
 
     reasoning_tokens: int | None = None
 
 
 class WireUsage(Struct, gc=False):
-    """`usage`, in the last chunk or, from some servers, in every one."""
+    """`usage`, in the last chunk or, from some servers, in every chunk."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -76,9 +76,9 @@ class WireUsage(Struct, gc=False):
 
 
 class WireChunk(Struct, gc=False):
-    """One `data:` of the stream. `error` stands instead of the rest when the provider failed.
+    """The `data` of one event. When the provider fails, `error` replaces the other fields.
 
-    `base_resp` is MiniMax's: it may stand in every chunk and say that all is well.
+    `base_resp` is MiniMax's status, which may be in every chunk, also when there is no error.
     """
 
     choices: list[WireChoice] | None = None
@@ -92,10 +92,11 @@ _decode: Final = msgspec.json.Decoder(WireChunk).decode
 
 
 def decode(data: bytes) -> WireChunk | None:
-    """Decode one chunk; None for JSON that is not an object.
+    """Decode one chunk; return None for JSON that is not an object.
 
-    Strings may hold lone surrogates (`json` allows them, the fast decoder does not): see `Mender`.
-    Raises `UpstreamProtocol` for what is not JSON, and for choices that cannot be read.
+    Strings may contain lone surrogates, which `json` accepts and msgspec does not; `SurrogateJoiner`
+    joins them. Raises `UpstreamProtocol` for data that is not JSON, and for choices that cannot be
+    decoded.
     """
     try:
         return _decode(data)
@@ -106,7 +107,7 @@ def decode(data: bytes) -> WireChunk | None:
 
 
 def _convert(data: bytes) -> WireChunk | None:
-    """Take the slow way: each part for itself, so that one odd part does not hide the others."""
+    """Decode each field for itself (slowly), so that one unusual field does not lose the others."""
     if not data.strip():
         return None
     parts = _fields(data)
@@ -127,9 +128,9 @@ def _convert(data: bytes) -> WireChunk | None:
 
 
 def _fields(data: bytes) -> reports.Fields | None:
-    """Parse a chunk as an object; None for other JSON. Gemini sends an error in a list.
+    """Parse a chunk as a JSON object; return None for other JSON. Gemini sends an error in a list.
 
-    Raises `UpstreamProtocol` for what is not JSON.
+    Raises `UpstreamProtocol` for data that is not JSON.
     """
     try:
         parsed: object = json.loads(data.decode("utf-8", "replace"))
@@ -140,12 +141,12 @@ def _fields(data: bytes) -> reports.Fields | None:
     return cast("reports.Fields", parsed) if isinstance(parsed, dict) else None
 
 
-class Mender:
-    """Makes text whole that was cut inside a surrogate pair, chunk by chunk.
+class SurrogateJoiner:
+    """Joins surrogate pairs that were split between two chunks.
 
-    Some servers cut their text by UTF-16 units and write an emoji as `"\\ud83d"` in one chunk and
-    `"\\ude00"` in the next. The first half is held back until the second comes; what stays alone is
-    replaced by U+FFFD. The result can always be encoded as UTF-8.
+    Some servers split their text by UTF-16 code units and write an emoji as `"\\ud83d"` in one chunk and
+    `"\\ude00"` in the next. The first half is held back until the second comes. A half that stays alone
+    becomes U+FFFD, so that the text can always be encoded as UTF-8.
     """
 
     __slots__ = ("half",)
@@ -153,8 +154,8 @@ class Mender:
     def __init__(self) -> None:
         self.half = ""
 
-    def mend(self, text: str) -> str:
-        """Give the text that is whole by now."""
+    def add(self, text: str) -> str:
+        """Add the text of the next chunk; return all text that is complete now."""
         text = self.half + text
         self.half = ""
         if text and "\ud800" <= text[-1] <= "\udbff":
@@ -166,19 +167,20 @@ class Mender:
         return text
 
     def rest(self) -> str:
-        """Give what is still held back, at the end of the text."""
+        """Return the replacement for a half that is still held back at the end of the text, or ""."""
         half, self.half = self.half, ""
         return _REPLACEMENT if half else ""
 
 
 class Reading:
-    """What a stream of chunks has brought so far: takes each chunk, gives its deltas.
+    """The state of one stream of chunks: adds each chunk, and appends its deltas to a list.
 
-    `finish_reason` is the newest documented word, `word` the provider's own where it is another one.
-    `broken` is a word that means a failure, `error` a chunk that carries an error: neither is taken back.
-    `settled` is true while nothing of the answer came after the newest finish_reason. `doubtful` is
-    true when something once did: then a finish_reason alone proves nothing. `endings` counts the
-    finish_reasons.
+    - `started` is true after the first choice, `done` after [DONE].
+    - `finish_reason` is the newest one in OpenAI's words, `word` the provider's own if it differs.
+    - `broken` is a finish_reason that means a failure, `error` a chunk with an error; both are final.
+    - `settled` is true while no part of the answer has come after the newest finish_reason. `doubtful`
+      is true once a part did: after that a finish_reason alone does not prove that the answer ended.
+    - `endings` counts the finish_reasons.
     """
 
     __slots__ = (
@@ -198,8 +200,8 @@ class Reading:
     )
 
     def __init__(self) -> None:
-        self._answer = Mender()
-        self._thought = Mender()
+        self._answer = SurrogateJoiner()
+        self._thought = SurrogateJoiner()
         self._several = False
         self.done = False
         self.started = False
@@ -212,11 +214,11 @@ class Reading:
         self.usage: Usage | None = None
         self.error: WireChunk | None = None
 
-    def take(self, data: bytes, deltas: list[Delta]) -> None:
-        """Take the data of one SSE event and append its deltas.
+    def add(self, data: bytes, deltas: list[Delta]) -> None:
+        """Decode the `data` of one SSE event and append its deltas to `deltas`.
 
-        Raises `UpstreamProtocol` for what is not JSON. An error object ends the stream: it stays in
-        `error`, and what came with it counts.
+        Raises `UpstreamProtocol` as `decode` does. An error object ends the stream and is kept in
+        `error`; deltas of the same chunk still count.
         """
         try:
             chunk = _decode(data)
@@ -231,7 +233,7 @@ class Reading:
             self.usage = _usage(chunk.usage) or self.usage
         choices = chunk.choices
         if not choices:
-            self._look(chunk, data)
+            self._find_error(chunk, data)
             return
         if len(choices) > 1 or self._several:
             choices = self._ours(choices)
@@ -239,27 +241,27 @@ class Reading:
             self.started = True
             delta = choice.delta or choice.message
             if delta is not None:
-                self._take_delta(delta, deltas)
-            elif choice.text and (text := self._answer.mend(choice.text)):
+                self._add_delta(delta, deltas)
+            elif choice.text and (text := self._answer.add(choice.text)):
                 deltas.append(Chunk(text))
             if choice.finish_reason or self.settled or choice.error:
-                self._end(choice)
+                self._finish(choice)
         if chunk.error or chunk.base_resp:
-            self._look(chunk, data)
+            self._find_error(chunk, data)
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
-        """Choose among several answers, of which one was asked for."""
+        """Return the choices that belong to the one answer that was asked for."""
         first = [choice for choice in choices if choice.index in _FIRST]
         if len(choices) == 1:
             return first
         self._several = self._several or 0 < len(first) < len(choices)
         return first or choices[:1]
 
-    def _end(self, choice: WireChoice) -> None:
-        """Take what a choice says of the end, or that more came after an end."""
+    def _finish(self, choice: WireChoice) -> None:
+        """Record the finish_reason or the error of a choice, or that text came after a finish_reason."""
         if choice.error:
             self.error = self.error or WireChunk(error=choice.error)
-        if self.settled and _says_more(choice):
+        if self.settled and _has_text(choice):
             self.settled = False
             self.doubtful = True
         ending = endings.read(choice.finish_reason) if choice.finish_reason else None
@@ -272,30 +274,30 @@ class Reading:
         self.settled = True
         self.endings += 1
 
-    def _look(self, chunk: WireChunk, data: bytes) -> None:
-        """Look for an error in a chunk; what has none is ignored."""
+    def _find_error(self, chunk: WireChunk, data: bytes) -> None:
+        """Record the error of a chunk, if it has one."""
         try:
             fields = _fields(data) or {}
-        except UpstreamProtocol:  # some numbers and depths are too much for this parser alone
+        except UpstreamProtocol:  # numbers or nesting that msgspec accepts and `json` does not
             fields = {"error": chunk.error}
         found = reports.find({**fields, "choices": chunk.choices})
         if found is not None:
             self.error = WireChunk(error=found, request_id=chunk.request_id)
 
-    def _take_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
+    def _add_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
         thought = delta.reasoning_content or delta.reasoning
-        if thought and (text := self._thought.mend(thought)):
+        if thought and (text := self._thought.add(thought)):
             deltas.append(Reasoning(text))
         said = delta.content or delta.refusal
         if isinstance(said, list):
             said = "".join(part.text for part in said)
         if said and said.isascii() and not self._answer.half:
             deltas.append(Chunk(said))
-        elif said and (text := self._answer.mend(said)):
+        elif said and (text := self._answer.add(said)):
             deltas.append(Chunk(text))
 
     def rest(self) -> list[Delta]:
-        """Give what was held back, at the end of the stream."""
+        """Return the deltas for text that is still held back at the end of the stream."""
         deltas: list[Delta] = []
         if rest := self._thought.rest():
             deltas.append(Reasoning(rest))
@@ -304,8 +306,8 @@ class Reading:
         return deltas
 
 
-def _says_more(choice: WireChoice) -> bool:
-    """Whether a choice brings more of the answer."""
+def _has_text(choice: WireChoice) -> bool:
+    """Return whether a choice contains a part of the answer."""
     delta = choice.delta or choice.message
     if delta is None:
         return bool(choice.text)
@@ -313,7 +315,7 @@ def _says_more(choice: WireChoice) -> bool:
 
 
 def _usage(wire: WireUsage) -> Usage | None:
-    """Give what the provider counted; None where it did not say both numbers."""
+    """Return the provider's usage; None if one of its two numbers is missing."""
     if wire.prompt_tokens is None or wire.completion_tokens is None:
         return None
     details = wire.completion_tokens_details

@@ -1,11 +1,11 @@
-"""The words with which servers end an answer, read as the four that OpenAI documents.
+"""The finish_reasons of all servers, mapped to the four that OpenAI documents.
 
-How it works: OpenAI's `finish_reason` is `stop`, `length`, `tool_calls` or `content_filter` (and, in
-old servers, `function_call`). Others pass on what their engine says: `eos_token` (TGI), `end_turn` and
-`max_tokens` (Anthropic), `STOP`, `SAFETY` and `RECITATION` (Gemini), `sensitive` (Zhipu), `COMPLETE` and
-`ERROR_LIMIT` (Cohere), `abort` (vLLM, SGLang), `insufficient_system_resource` (DeepSeek). A word that
-means one of the four is read as that one. A word that means a failure says that the answer was cut. A
-word that nobody knows says that the answer ended, and not how.
+How it works: OpenAI's `finish_reason` is `stop`, `length`, `tool_calls` or `content_filter` (old servers
+also send `function_call`). Other servers use the words of their engine: `eos_token` (TGI), `end_turn`
+and `max_tokens` (Anthropic), `STOP`, `SAFETY` and `RECITATION` (Gemini), `sensitive` (Zhipu), `COMPLETE`
+and `ERROR_LIMIT` (Cohere), `abort` (vLLM, SGLang), `insufficient_system_resource` (DeepSeek). A word with
+the meaning of one of the four is mapped to it. A word for a failure means that the answer was cut off.
+An unknown word means that the answer has ended for an unknown reason.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _CONTROL: Final = re.compile(
 )
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _PREFIXES: Final = ("finish_reason_", "stop_reason_", "reason_")
-_NOTHING: Final = frozenset({"null", "none"})  # DashScope's own API says "null" until the end
+_EMPTY: Final = frozenset({"null", "none"})  # DashScope's own API says "null" until the end
 
 _STOP: Final = (
     "stop stopped stop_sequence stop_sequences stop_token stop_word stop_words stop_string stop_str "
@@ -51,7 +51,7 @@ _KNOWN: Final = {
     )
     for word in words.split()
 }
-_UNTOLD: Final = frozenset({"other", "unknown", "unspecified", "undefined"})
+_UNKNOWN_REASONS: Final = frozenset({"other", "unknown", "unspecified", "undefined"})
 _BROKEN: Final = re.compile(
     "abort|error|fail|cancel|time_?out|timed_out|time_limit|insufficient|overload|unavailable|interrupt"
     "|incomplete|truncat|exhaust|preempt|evict|crash|killed|malformed|unexpected|exception|disconnect"
@@ -60,10 +60,10 @@ _BROKEN: Final = re.compile(
 
 
 class Ending(Struct, frozen=True):
-    """What a `finish_reason` says.
+    """The meaning of a `finish_reason`.
 
     `reason` is one of the four documented words; None for a word that means a failure. `word` is the
-    provider's own where it is another one: without control characters, at most 100 characters.
+    provider's own word if it differs, without control characters and at most 100 characters long.
     """
 
     reason: str | None
@@ -71,10 +71,10 @@ class Ending(Struct, frozen=True):
 
 
 def read(word: str) -> Ending | None:
-    """Read a finish_reason; None for one that says nothing, such as an empty one or "null".
+    """Return the meaning of a finish_reason; None for one without a meaning, such as "" or "null".
 
-    An unknown word is read as `stop`, and kept: the provider said that the answer ended. A word
-    that says a failure, or that the reason is not known, has no `reason`.
+    An unknown word becomes `stop` and is kept in `word`, because the provider ended the answer. A
+    word that means a failure or an unknown reason ("other", "unknown") has no `reason`.
     """
     if word in _DOCUMENTED:
         return _DOCUMENTED[word]
@@ -82,16 +82,16 @@ def read(word: str) -> Ending | None:
     plain = _SEPARATORS.sub("_", shown.lower()).strip("_")
     for prefix in _PREFIXES:
         plain = plain.removeprefix(prefix)
-    if not shown or plain in _NOTHING:
+    if not shown or plain in _EMPTY:
         return None
     reason = _KNOWN.get(plain)
-    if reason is None and plain not in _UNTOLD and not _BROKEN.search(plain):
+    if reason is None and plain not in _UNKNOWN_REASONS and not _BROKEN.search(plain):
         reason = "stop"
     return Ending(reason, None if shown == reason else shown)
 
 
 def clean(word: str) -> str:
-    """Return a word that can be shown anywhere: no control characters, at most 100 characters."""
+    """Return a word that is safe to display: no control characters, at most 100 characters."""
     word = _CONTROL.sub("", word[: 10 * _MAX_WORD]).encode("utf-8", "replace").decode()
     return word.strip()[:_MAX_WORD]
 

@@ -1,8 +1,8 @@
-"""What a provider says when it fails, turned into our errors.
+"""A provider's error responses, mapped to our errors.
 
-The sources are OpenAI's error object (`{"error": {"message", "type", "param", "code"}}`) and the codes
-of Alibaba Cloud Model Studio's page "Error codes". Only text goes into our messages that cannot carry
-the key: for a refused key nothing of the provider's, for the rest its message with the key cut out.
+The sources are OpenAI's error object (`{"error": {"message", "type", "param", "code"}}`) and the page
+"Error codes" of Alibaba Cloud Model Studio. Our messages never contain the API key: the error for a
+rejected key repeats nothing of the provider's text, and in all other texts `***` replaces the key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from stream_serve.errors import (
 from stream_serve.producers.openai import reports
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _MAX_TEXT: Final = 500
 _STATUS: Final = re.compile("[45][0-9][0-9]")  # some servers use the status as the code
@@ -48,31 +48,34 @@ _REJECTED_CODES: Final = (
 )
 
 
-class Complaint(Struct, frozen=True):
-    """The provider's own words: what it said, its code, its id of the request."""
+class ErrorDetails(Struct, frozen=True):
+    """An error in the provider's own words: its message, its code, and its request id."""
 
     message: str = ""
     code: str | None = None
     request_id: str | None = None
 
 
-def read(error: object, *, request_id: str | None = None, key: str = "") -> Complaint:
-    """Read an error object (or string), however the server writes it, with the key cut out."""
+def read(error: object, *, request_id: str | None = None, key: str = "") -> ErrorDetails:
+    """Return the details of an error object or text, in any server's format, with `key` removed.
+
+    `request_id` is the one from the headers; one in the error object wins.
+    """
     if isinstance(error, dict):
         fields = cast("dict[str, object]", error)
         code = fields.get("code") or fields.get("type")
         own_id = fields.get("request_id")
-        return Complaint(
+        return ErrorDetails(
             _clean(reports.said(fields), key),
             _clean(str(code), key) if code else None,
             _clean(own_id if isinstance(own_id, str) else request_id or "", key) or None,
         )
     text = error if isinstance(error, str) else ""
-    return Complaint(_clean(text, key), None, _clean(request_id or "", key) or None)
+    return ErrorDetails(_clean(text, key), None, _clean(request_id or "", key) or None)
 
 
-def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> Complaint | None:
-    """Read the body of a failed answer; None where it says nothing that we understand."""
+def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> ErrorDetails | None:
+    """Return the details in the body of an error response; None if it has none in a known format."""
     try:
         parsed: object = json.loads(body)
     except (ValueError, RecursionError):
@@ -91,20 +94,26 @@ def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> C
 
 def from_status(
     status: int,
-    complaint: Complaint | None,
+    details: ErrorDetails | None,
     *,
     headers: Mapping[str, str],
     key: str = "",
     key_setting: str,
 ) -> UpstreamError:
-    """Give the error for an answer whose status is not 200."""
-    said = complaint or Complaint(request_id=_clean(headers.get("x-request-id") or "", key) or None)
+    """Return the error for a response whose status is not 200.
+
+    `headers` may have Retry-After and X-Request-Id; `key_setting` is the setting that has the key.
+    """
+    said = details or ErrorDetails(
+        request_id=_clean(headers.get("x-request-id") or "", key) or None
+    )
     wait = retry_after(headers.get("retry-after"))
     limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
     if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
         return _auth(said, status, key_setting)
     if status == 429 or limited:
         return _rate_limited(said, wait)
+    about: Sequence[str] = ()
     if status >= 500 or status == 408:
         kind: type[UpstreamError] = UpstreamFailed
         what = f"the provider failed with status {status}"
@@ -115,19 +124,20 @@ def from_status(
         kind = UpstreamProtocol
         hint = "redirects are not followed: " if 300 <= status < 400 else ""
         what = (
-            f"the provider answered with status {status} instead of a stream; {hint}check "
-            "STREAM_SERVE_UPSTREAM_URL"
+            f"the provider answered with status {status} instead of a stream; {hint}check its URL"
         )
+        about = ["upstream_url"]
     return kind(
         _sentence(what, said),
         retry_after=wait,
+        settings=about,
         provider_code=said.code,
         request_id=said.request_id,
     )
 
 
-def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
-    """Give the error for an error object inside a stream (after status 200)."""
+def from_error(said: ErrorDetails, *, key_setting: str) -> UpstreamError:
+    """Return the error for an error object in a response with status 200, mostly in its stream."""
     code = said.code or ""
     if _STATUS.fullmatch(code):
         return from_status(int(code), said, headers={}, key_setting=key_setting)
@@ -146,19 +156,22 @@ def from_error(said: Complaint, *, key_setting: str) -> UpstreamError:
 def from_ending(word: str, *, key: str = "", key_setting: str) -> UpstreamError:
     """Return the error for a finish_reason that means a failure, such as `abort` or `error`.
 
-    It can be retried, unless the word names a reason for which the request would fail again.
+    It is retryable unless the word is also a code for a request that would fail again.
     """
     said = f"it broke the answer off (finish_reason {word})"
-    return from_error(Complaint(_clean(said, key), _clean(word, key)), key_setting=key_setting)
+    return from_error(ErrorDetails(_clean(said, key), _clean(word, key)), key_setting=key_setting)
 
 
 def shown(word: str | None, key: str) -> str | None:
-    """Return a word of the provider's with the key cut out."""
+    """Return a word of the provider's with the key removed; None for None."""
     return _clean(word, key) if word is not None else None
 
 
 def retry_after(value: str | None) -> float | None:
-    """Read a Retry-After header (RFC 9110, 10.2.3): seconds or a date. None for anything else."""
+    """Return the seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3).
+
+    None for a missing or invalid header; 0 for a date in the past.
+    """
     if value is None:
         return None
     value = value.strip()
@@ -171,17 +184,18 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def _auth(said: Complaint, status: int | None, key_setting: str) -> UpstreamAuth:
+def _auth(said: ErrorDetails, status: int | None, key_setting: str) -> UpstreamAuth:
     with_status = f" (status {status})" if status else ""
     return UpstreamAuth(
-        f"the provider refused the API key{with_status}: check {key_setting}, and that the key "
-        "belongs to the region and server of the URL",
+        f"the provider refused the API key{with_status}: check the key, and that it belongs to the "
+        "region and server of the URL",
+        settings=[key_setting] if key_setting else (),
         provider_code=said.code,
         request_id=said.request_id,
     )
 
 
-def _rate_limited(said: Complaint, wait: float | None) -> UpstreamRateLimited:
+def _rate_limited(said: ErrorDetails, wait: float | None) -> UpstreamRateLimited:
     used_up = _begins(said.code, _QUOTA_CODES)
     what = "the provider's quota is used up" if used_up else "the provider limits the rate"
     return UpstreamRateLimited(
@@ -197,11 +211,12 @@ def _begins(code: str | None, words: tuple[str, ...]) -> bool:
     return code is not None and code.startswith(words)
 
 
-def _sentence(what: str, said: Complaint) -> str:
+def _sentence(what: str, said: ErrorDetails) -> str:
     return f"{what}: {said.message}" if said.message else what
 
 
 def _clean(text: str, key: str) -> str:
+    """Return at most 500 characters of a text, without the key and without lone surrogates."""
     if key:
         text = text.replace(key, "***")
     text = text.encode("utf-8", "replace").decode()

@@ -1,8 +1,8 @@
-"""`OpenAIUpstream`: any server that speaks OpenAI's chat completions, DashScope first of all.
+"""`OpenAIProvider`: any server with OpenAI's chat completions API, such as DashScope.
 
-How it works: a call posts the request over a connection of the pool (`http`) and checks that the
-answer is a stream. From then on each piece that comes from the socket is parsed (`sse`), decoded
-(`chunks`) and handed on in the same moment. The connection's errors end here: they become ours.
+How it works: a producer posts the request over a pooled connection (`http1`) and checks that the
+response is a stream. From then on each piece from the socket is parsed (`sse`), decoded (`chunks`) and
+emitted at once. Errors of the connection are mapped to ours here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from stream_serve import __version__
 from stream_serve.errors import (
@@ -28,153 +29,189 @@ from stream_serve.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
-from stream_serve.events import sse
-from stream_serve.producers.base import ChatRequest, Finish
-from stream_serve.producers.http1 import client as http
+from stream_serve.events import sse, usage
+from stream_serve.producers import http1
+from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import failures
 from stream_serve.producers.openai.chunks import Reading
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta, Usage
-    from stream_serve.producers.base import Take
-    from stream_serve.settings import Provider
+    from stream_serve.producers.base import Emit, Patience
+    from stream_serve.producers.provider import ChatRequest
 
-_NO_FILES: Final = {errno.EMFILE, errno.ENFILE}
+_DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
-_LONGEST_WAIT: Final = 1.0
+_MAX_RETRY_AFTER: Final = 1.0
 _RETRY_PAUSE: Final = (0.1, 0.5)
 _REFUSAL_TIMEOUT: Final = 2.0
-_LAST_WORDS_TIMEOUT: Final = 2.0
+_DONE_TIMEOUT: Final = 2.0
 
 
-class OpenAIUpstream:
-    """A provider behind a base URL. To be made inside a running event loop.
+class Endpoint(Struct, frozen=True):
+    """An OpenAI-compatible server: its base URL, key and default model.
 
-    Without `require_finish` a [DONE] ends an answer also where no finish_reason ever came.
+    `key` is empty for a server that wants none. `key_setting` names the setting of the key, for errors.
+    """
+
+    url: str
+    key: str
+    model: str
+    key_setting: str = ""
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r}, model={self.model!r})"
+
+
+class OpenAIProvider:
+    """A provider at a base URL; it has to be constructed in a running event loop.
+
+    `connect_timeout` is in seconds, `max_event_bytes` caps one event of the stream. Without
+    `require_finish`, [DONE] ends an answer properly even if no finish_reason has come.
     """
 
     def __init__(
         self,
-        provider: Provider,
+        endpoint: Endpoint,
         *,
+        patience: Patience,
         connect_timeout: float,
         max_event_bytes: int,
         require_finish: bool = True,
     ) -> None:
-        self.provider = provider
+        self.endpoint = endpoint
+        self.patience = patience
         self.require_finish = require_finish
         self.max_event_bytes = max_event_bytes
-        self.host = urlsplit(provider.url).netloc
-        self.pool = http.Pool(provider.url, timeout=connect_timeout)
+        self.host = urlsplit(endpoint.url).netloc
         headers = {
             "Accept": "text/event-stream",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "User-Agent": f"stream-serve/{__version__}",
         }
-        if provider.key:
-            headers["Authorization"] = f"Bearer {provider.key}"
-        self.head = http.request_head(f"{provider.url}/chat/completions", headers)
+        if endpoint.key:
+            headers["Authorization"] = f"Bearer {endpoint.key}"
+        self.client: http1.HTTPClient = http1.Client(
+            f"{endpoint.url}/chat/completions", headers, connect_timeout=connect_timeout
+        )
 
     def model_for(self, asked: str | None) -> str:
-        """Give the model that was asked for, or the configured one."""
-        return asked or self.provider.model
+        """Return `asked`, the model of the request, or else the configured model."""
+        return asked or self.endpoint.model
 
-    def call(self, request: ChatRequest) -> OpenAICall:
-        """Make a call; nothing is sent yet."""
-        return OpenAICall(self, request)
+    def ask(self, request: ChatRequest) -> OpenAIProducer:
+        """Return the producer of an answer; it sends nothing before `produce`."""
+        return OpenAIProducer(self, request)
 
     async def close(self) -> None:
-        """Close the pooled connections."""
-        await self.pool.close()
+        """Close the idle connections of the pool."""
+        await self.client.close()
 
 
-class OpenAICall:
-    """One POST to `/chat/completions`, and its stream."""
+class OpenAIProducer:
+    """One POST to `/chat/completions` and its stream; see the contract `Producer`."""
 
-    def __init__(self, upstream: OpenAIUpstream, request: ChatRequest) -> None:
-        self._upstream = upstream
-        self._request = request
+    def __init__(self, provider: OpenAIProvider, request: ChatRequest) -> None:
+        self.model = request.model
+        self.patience: Patience | None = provider.patience
+        self._provider = provider
+        self._request: ChatRequest | None = request
+        self._prompt_tokens: int | None = None
         self._sockets: list[socket.socket] = []
-        self._connections: list[http.Connection] = []
-        self._exchange: http.Exchange | None = None
+        self._exchange: http1.HTTPExchange | None = None
         self._reading = Reading()
         self._finished = False
+        self._refused = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The estimated tokens of the prompt."""
+        if self._prompt_tokens is None:
+            self._prompt_tokens = 0 if self._request is None else usage.count(self._request.text)
+        return self._prompt_tokens
 
     @property
     def usage(self) -> Usage | None:
-        """The newest usage that the provider gave."""
+        """The newest usage that the provider has reported; None before that."""
         return self._reading.usage
 
     @property
-    def socket_closed(self) -> bool | None:
-        """Whether every socket of the call is closed; None when there was none.
+    def closed(self) -> bool | None:
+        """Whether every socket of this producer is closed; None if it never had one.
 
-        A socket is closed when its descriptor is gone, whoever closed it.
+        A socket counts as closed when it has no file descriptor any more, whoever closed it.
         """
         if not self._sockets:
             return None
         return all(sock.fileno() == -1 for sock in self._sockets)
 
-    async def stream(self, take: Take) -> Finish:
-        """Ask, and hand on the deltas of each read as it arrives."""
-        exchange = await self._open()
+    async def produce(self, emit: Emit) -> Finish:
+        """Send the request, emit the deltas of each read as it arrives, and return how the answer ended.
+
+        Raises `UpstreamError`. Cancelled, it emits nothing more; `close` then closes the connection.
+        """
+        try:
+            exchange = await self._ask_with_retry()
+        except UpstreamError:
+            self._refused = True
+            raise
         reading = self._reading
-        await self._pour(exchange, take)
+        await self._read(exchange, emit)
         if rest := reading.rest():
-            take(rest)
+            emit(rest)
         finish = self._conclude()
         self._finished = True
         return finish
 
     def _conclude(self) -> Finish:
-        """Say how the answer ended: well only where the provider said so. Raises `UpstreamError`."""
-        reading, provider = self._reading, self._upstream.provider
+        """Return how the provider ended the answer. Raises `UpstreamError` if it did not end properly."""
+        reading, endpoint = self._reading, self._provider.endpoint
         if reading.error is not None:
-            raise self._reported(reading.error.error, reading.error.request_id)
+            raise self._to_error(reading.error.error, reading.error.request_id)
         if reading.broken is not None:
             raise failures.from_ending(
-                reading.broken, key=provider.key, key_setting=provider.key_setting
+                reading.broken, key=endpoint.key, key_setting=endpoint.key_setting
             )
         reason = reading.finish_reason
-        if reason is None and reading.done and not self._upstream.require_finish:
+        if reason is None and reading.done and not self._provider.require_finish:
             reason = "stop"
         if not reading.started:
             raise UpstreamIncomplete("the provider's stream ended without any answer")
         if reason is None:
             raise UpstreamIncomplete(
-                "the provider's stream ended without a finish_reason: the answer may be cut "
-                "(STREAM_SERVE_REQUIRE_FINISH, for a provider that never sends one)"
+                "the provider's stream ended without a finish_reason: the answer may be cut; for a "
+                "provider that never sends one there is a setting",
+                settings=["require_finish"],
             )
-        return Finish(reason, reading.usage, failures.shown(reading.word, provider.key))
+        return Finish(reason, failures.shown(reading.word, endpoint.key))
 
     async def close(self) -> None:
-        """Give the connection back after a finished answer, else close it."""
+        """Give the connection back after a finished answer, else close it; let go of the prompt."""
+        if self.usage is None and not self._refused:
+            _ = self.prompt_tokens  # counted while there is a prompt, for who asks later
+        self._request = None
         exchange, self._exchange = self._exchange, None
-        connections, self._connections = self._connections, []
-        try:
-            if exchange is not None and self._finished and await exchange.finish(_DRAIN_TIMEOUT):
-                exchange.connection.release()
-                self._upstream.pool.keep(exchange.connection)
-                connections.remove(exchange.connection)
-        finally:
-            await http.close(connections)
+        if exchange is not None and self._finished:
+            await exchange.finish(_DRAIN_TIMEOUT)
+        elif exchange is not None:
+            await exchange.close()
 
-    async def _pour(self, exchange: http.Exchange, take: Take) -> None:
+    async def _read(self, exchange: http1.HTTPExchange, emit: Emit) -> None:
         """Read the stream to its end.
 
-        A connection that breaks after the end was said has lost nothing, unless more came after
-        an end before: see `Reading`.
+        If the connection breaks after a finish_reason, nothing is lost, and it is no error, unless
+        text has come after an earlier finish_reason (`Reading.doubtful`).
         """
-        receiver = Receiver(exchange, self._reading, self._upstream.max_event_bytes, take)
+        receiver = Receiver(exchange, self._reading, self._provider.max_event_bytes, emit)
         try:
-            await exchange.pour(receiver.receive)
+            await exchange.read_body(receiver.receive)
         except sse.EventTooLarge as error:
-            raise UpstreamTooLarge(f"{error} (STREAM_SERVE_MAX_EVENT_BYTES)") from None
-        except http.NotHTTP as error:
+            raise UpstreamTooLarge(str(error), settings=["max_event_bytes"]) from None
+        except http1.ProtocolError as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
-        except http.ConnectionBroken as error:
+        except http1.IncompleteResponse as error:
             if not _is_over(self._reading):
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
@@ -182,8 +219,8 @@ class OpenAICall:
         finally:
             receiver.close()
 
-    async def _open(self) -> http.Exchange:
-        """Ask, with one retry after some 0.1 to 0.5 s where nothing of an answer has come yet."""
+    async def _ask_with_retry(self) -> http1.HTTPExchange:
+        """Send the request and wait for its response; retry once after 0.1 to 0.5 s if it fails."""
         try:
             return await self._ask()
         except UpstreamError as error:
@@ -192,8 +229,11 @@ class OpenAICall:
         await asyncio.sleep(random.uniform(*_RETRY_PAUSE))  # noqa: S311 - jitter, not a secret
         return await self._ask()
 
-    async def _ask(self) -> http.Exchange:
-        request, upstream = self._request, self._upstream
+    async def _ask(self) -> http1.HTTPExchange:
+        """Send the request; return the exchange whose response is a stream. Raises `UpstreamError`."""
+        request, provider = self._request, self._provider
+        if request is None:
+            raise RuntimeError("a producer that was closed does not ask")
         body = msgspec.json.encode(
             {
                 **request.options,
@@ -204,134 +244,134 @@ class OpenAICall:
             }
         )
         try:
-            connection = await upstream.pool.connect(self._sockets.append)
-            self._connections.append(connection)
-            exchange = self._exchange = connection.post(http.request(upstream.head, body))
-            await exchange.head()
-        except (http.NotHTTP, http.ConnectionBroken, OSError) as error:
+            exchange = self._exchange = await provider.client.open(body, self._sockets.append)
+            await exchange.read_head()
+        except (http1.ProtocolError, http1.IncompleteResponse, OSError) as error:
             if self._exchange is not None:
-                self._exchange.connection.abort()
-            raise _no_answer(error, upstream.host) from error
+                await self._exchange.close()
+            raise _connection_error(error, provider.host) from error
         kind = exchange.headers.get("content-type")
-        if exchange.status == 200 and (kind is None or _type(kind) == "text/event-stream"):
+        if exchange.status == 200 and (kind is None or _media_type(kind) == "text/event-stream"):
             return exchange
-        raise await self._refusal(exchange, _type(kind or "a body without a type"))
+        raise await self._read_refusal(exchange, _media_type(kind or "a body without a type"))
 
-    async def _refusal(self, exchange: http.Exchange, kind: str) -> UpstreamError:
-        """Read an answer that is not a stream (up to a cap) and give the error that it means."""
+    async def _read_refusal(self, exchange: http1.HTTPExchange, kind: str) -> UpstreamError:
+        """Read at most 64 KiB of a response that is not a stream; return the error that it means."""
         body = bytearray()
 
         def receive(piece: bytes) -> None:
             body.extend(piece)
             if len(body) >= _MAX_REFUSAL:
-                exchange.enough()
+                exchange.discard_rest()
 
-        with contextlib.suppress(TimeoutError, http.ConnectionBroken, http.NotHTTP):
+        with contextlib.suppress(TimeoutError, http1.IncompleteResponse, http1.ProtocolError):
             async with asyncio.timeout(_REFUSAL_TIMEOUT):
-                await exchange.pour(receive)
-        exchange.connection.abort()
-        provider = self._upstream.provider
-        complaint = failures.read_body(
+                await exchange.read_body(receive)
+        await exchange.close()
+        endpoint = self._provider.endpoint
+        details = failures.read_body(
             bytes(body[:_MAX_REFUSAL]),
             request_id=exchange.headers.get("x-request-id"),
-            key=provider.key,
+            key=endpoint.key,
         )
         if exchange.status != 200:
             return failures.from_status(
                 exchange.status,
-                complaint,
+                details,
                 headers=exchange.headers,
-                key=provider.key,
-                key_setting=provider.key_setting,
+                key=endpoint.key,
+                key_setting=endpoint.key_setting,
             )
-        if complaint is not None:
-            return failures.from_error(complaint, key_setting=provider.key_setting)
+        if details is not None:
+            return failures.from_error(details, key_setting=endpoint.key_setting)
         return UpstreamProtocol(
-            f"the provider answered with {kind} instead of a stream (text/event-stream): check "
-            "STREAM_SERVE_UPSTREAM_URL"
+            f"the provider answered with {kind} instead of a stream (text/event-stream): check its URL",
+            settings=["upstream_url"],
         )
 
-    def _reported(self, error: object, request_id: str | None) -> UpstreamError:
-        provider = self._upstream.provider
-        complaint = failures.read(error, request_id=request_id, key=provider.key)
-        return failures.from_error(complaint, key_setting=provider.key_setting)
+    def _to_error(self, error: object, request_id: str | None) -> UpstreamError:
+        endpoint = self._provider.endpoint
+        details = failures.read(error, request_id=request_id, key=endpoint.key)
+        return failures.from_error(details, key_setting=endpoint.key_setting)
 
 
 class Receiver:
-    """Takes the pieces of a stream's body: one small object, since every token touches what it needs.
+    """Receives the pieces of a stream's body and emits their deltas.
 
-    After the finish_reason only usage and [DONE] can come: they are waited for, but not for long. Each
-    further finish_reason moves that time on; its timer, when it fires too early, sets itself again,
-    as that of `Deadline` does. Silence is no end when more text came after the newest finish_reason,
-    or when no text came and the word is "stop".
+    One small object with slots, because it is used for every token. After the finish_reason only usage
+    and [DONE] may follow, and it waits at most two seconds for them. Each further finish_reason starts
+    the two seconds again; the timer is not restarted but checks the time when it fires, as that of
+    `Deadline` does. Silence does not end the answer if text has come after the newest finish_reason, or
+    if there is no text at all and the finish_reason is "stop".
     """
 
     __slots__ = (
+        "_emit",
         "_endings",
         "_exchange",
+        "_has_text",
         "_parser",
         "_reading",
-        "_said",
-        "_take",
         "_timer",
         "_until",
     )
 
     def __init__(
-        self, exchange: http.Exchange, reading: Reading, max_event_bytes: int, take: Take
+        self, exchange: http1.HTTPExchange, reading: Reading, max_event_bytes: int, emit: Emit
     ) -> None:
         self._exchange = exchange
         self._reading = reading
         self._parser = sse.Parser(max_event_bytes)
-        self._take = take
+        self._emit = emit
         self._endings = 0
-        self._said = False
+        self._has_text = False
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def receive(self, piece: bytes) -> None:
-        """Hand on what a piece brings. Raises `EventTooLarge` and `UpstreamProtocol`."""
+        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`, `UpstreamProtocol`."""
         reading = self._reading
         deltas: list[Delta] = []
         try:
             for data in self._parser.data(piece):
-                reading.take(data, deltas)
+                reading.add(data, deltas)
                 if reading.done or reading.error is not None:
-                    self._exchange.enough()
+                    self._exchange.discard_rest()
                     break
         finally:
             if deltas:
-                self._said = True
-                self._take(deltas)
+                self._has_text = True
+                self._emit(deltas)
         if reading.endings != self._endings:
             self._endings = reading.endings
-            self._await_last_words()
+            self._start_done_timer()
 
     def close(self) -> None:
-        """Wait for no last words."""
+        """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _await_last_words(self) -> None:
+    def _start_done_timer(self) -> None:
+        """Wait two more seconds for usage and [DONE]."""
         loop = asyncio.get_running_loop()
-        self._until = loop.time() + _LAST_WORDS_TIMEOUT
+        self._until = loop.time() + _DONE_TIMEOUT
         if self._timer is None:
-            self._timer = loop.call_at(self._until, self._fire)
+            self._timer = loop.call_at(self._until, self._stop_waiting)
 
-    def _fire(self) -> None:
-        """End the wait, unless the time has moved on, or the end was said too early."""
+    def _stop_waiting(self) -> None:
+        """Stop reading when the time is over, unless the finish_reason came too early to be the end."""
         self._timer = None
         reading = self._reading
         loop = asyncio.get_running_loop()
         if loop.time() < self._until:
-            self._timer = loop.call_at(self._until, self._fire)
-        elif reading.settled and (self._said or reading.finish_reason != "stop"):
-            self._exchange.enough()
+            self._timer = loop.call_at(self._until, self._stop_waiting)
+        elif reading.settled and (self._has_text or reading.finish_reason != "stop"):
+            self._exchange.discard_rest()
 
 
 def _is_over(reading: Reading) -> bool:
-    """Whether what came says how the answer ended, so that a broken connection lost nothing."""
+    """Return whether the end of the answer is known, so that a broken connection has lost nothing."""
     return (
         reading.done
         or reading.error is not None
@@ -344,12 +384,12 @@ def _may_retry(error: UpstreamError) -> bool:
     return (
         isinstance(error, UpstreamUnreachable | UpstreamDisconnected | UpstreamFailed)
         and error.retryable
-        and (error.retry_after or 0.0) <= _LONGEST_WAIT
+        and (error.retry_after or 0.0) <= _MAX_RETRY_AFTER
     )
 
 
-def _no_answer(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
-    """Map the errors from before the answer's head."""
+def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
+    """Map an error that came before the head of the response."""
     match error:
         case ssl.SSLError():
             return UpstreamUnreachable(
@@ -360,9 +400,9 @@ def _no_answer(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 -
             return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
         case TimeoutError():
             return UpstreamUnreachable(
-                f"no connection to {host} in time (STREAM_SERVE_CONNECT_TIMEOUT)"
+                f"no connection to {host} in time", settings=["connect_timeout"]
             )
-        case OSError() if error.errno in _NO_FILES:
+        case OSError() if error.errno in _DESCRIPTOR_ERRNOS:
             return UpstreamUnreachable(
                 "this process has no file descriptor left for a connection to the provider: raise "
                 "its limit (ulimit -n)"
@@ -370,11 +410,11 @@ def _no_answer(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 -
         case OSError():
             reason = error.strerror or type(error).__name__
             return UpstreamUnreachable(f"no connection to {host}: {reason}")
-        case http.NotHTTP():
+        case http1.ProtocolError():
             return UpstreamProtocol(f"the provider at {host} does not answer with HTTP")
         case _:
             return UpstreamDisconnected(f"{host} closed the connection before it answered")
 
 
-def _type(content_type: str) -> str:
+def _media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower()

@@ -1,11 +1,11 @@
-"""Finding the error in a JSON object, in whichever shape the server writes it.
+"""Finds the error in a JSON object, in the formats of many servers.
 
-OpenAI's shape is `{"error": {"message", "type", "code"}}`. Seen elsewhere: `{"object": "error",
+OpenAI's format is `{"error": {"message", "type", "code"}}`. Seen elsewhere: `{"object": "error",
 "message", "code"}` (vLLM, SGLang), `{"detail": ...}` with a text or a list (FastAPI, RFC 9457), `{"code",
 "message", "request_id"}` (DashScope), `{"code", "msg", "success": false}` (Zhipu), `{"error_code",
 "error_msg"}` (Baidu), `{"base_resp": {"status_code", "status_msg"}}` (MiniMax), `{"type": "error", ...}`,
-`{"errors": [...]}` (Cloudflare), `{"error": "...", "error_type": "..."}` (TGI). What is found is given as
-OpenAI's error object.
+`{"errors": [...]}` (Cloudflare), `{"error": "...", "error_type": "..."}` (TGI). The result is always
+OpenAI's error object, or a text.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _MAX_DETAILS: Final = 5
 
 
 def find(fields: Fields) -> object:
-    """Return the error that an object carries, as an error object or a text; None where it has none.
+    """Return the error in an object, as an error object or a text; None if there is none.
 
-    For objects without choices, and for what stands beside choices in `error` and `base_resp`.
+    In an object with `choices` only `error` and `base_resp` can mean an error.
     """
     error = fields.get("error")
     if error and error is not True:
-        return _beside(error, fields)
+        return _with_neighbours(error, fields)
     base = fields.get("base_resp")
     if isinstance(base, dict):
         result = cast("Fields", base)
@@ -40,18 +40,18 @@ def find(fields: Fields) -> object:
             return _error(_text(result.get("status_msg")), code, fields)
     if fields.get("choices"):
         return {} if error else None
-    return _bare(fields, failed=bool(error))
+    return _find_without_choices(fields, failed=bool(error))
 
 
-def _bare(fields: Fields, *, failed: bool) -> object:
-    """Find the error in an object that has neither choices nor an `error` with words."""
+def _find_without_choices(fields: Fields, *, failed: bool) -> object:
+    """Return the error in an object without choices and without a text or object in `error`."""
     errors, detail = fields.get("errors"), fields.get("detail")
     if errors and isinstance(errors, list):
         return cast("list[object]", errors)[0] or {}
     message, code = said(fields), _code(fields)
     if detail and isinstance(detail, str | list | dict):
         return _detail(cast("object", detail), message, code, fields)
-    if failed or (message and code) or _says_so(fields, code):
+    if failed or (message and code) or _is_error(fields, code):
         inner = fields.get("data")
         if not message and isinstance(inner, dict):
             data = cast("Fields", inner)
@@ -61,7 +61,7 @@ def _bare(fields: Fields, *, failed: bool) -> object:
 
 
 def said(fields: Fields) -> str:
-    """Return the first text of an object under one of the names for a message."""
+    """Return the message in an object, under any of its usual names; "" if there is none."""
     for name in _MESSAGES:
         value = fields.get(name)
         if isinstance(value, str) and value:
@@ -71,8 +71,8 @@ def said(fields: Fields) -> str:
     return ""
 
 
-def _says_so(fields: Fields, code: str) -> bool:
-    """Whether an object calls itself an error, or has a status or a code that is one."""
+def _is_error(fields: Fields, code: str) -> bool:
+    """Return whether the type, status or code of an object says that it is an error."""
     marks = (fields.get(name) for name in _KINDS)
     return (
         any(isinstance(mark, str) and _BAD.fullmatch(mark) for mark in marks)
@@ -83,8 +83,8 @@ def _says_so(fields: Fields, code: str) -> bool:
     )
 
 
-def _beside(error: object, fields: Fields) -> object:
-    """Add to an error that is only a text what stands beside it."""
+def _with_neighbours(error: object, fields: Fields) -> object:
+    """Add the message and code next to `error` to an error that is only a text."""
     if not isinstance(error, str):
         return error
     message, code = said(fields), _code(fields)
@@ -94,12 +94,12 @@ def _beside(error: object, fields: Fields) -> object:
 
 
 def _detail(detail: object, message: str, code: str, fields: Fields) -> object:
-    """Read FastAPI's `detail`: a text, an error object, or a list with one object for each field."""
+    """Return the error in FastAPI's `detail`: a text, an error object, or a list of field errors."""
     if isinstance(detail, dict):
         inner = cast("Fields", detail)
         error = inner.get("error")
         if error and isinstance(error, str | dict):
-            return _beside(cast("object", error), inner)
+            return _with_neighbours(cast("object", error), inner)
         return _error(said(inner) or message, _code(inner) or code, {**fields, **inner})
     if isinstance(detail, list):
         parts = [_part(part) for part in cast("list[object]", detail)[:_MAX_DETAILS]]
@@ -124,7 +124,7 @@ def _code(fields: Fields) -> str:
 
 
 def _bad_code(value: object) -> str:
-    """Return a code as text; empty for one that says that all is well, as 0, 200 and "ok" do."""
+    """Return a code as text; "" for a code that means success, such as 0, 200 and "ok"."""
     code = _text(value)
     well = code.lower() in _GOOD or (len(code) == 3 and code.startswith("2") and code.isdigit())
     return "" if well else code

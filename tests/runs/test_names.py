@@ -10,15 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from stream_serve.cluster.local import NoPeers
+from stream_serve.cluster.local import LocalPeers
 from stream_serve.errors import RunNotFound
-from stream_serve.eventlog.memory import MemoryStreamLog
-from stream_serve.runs import runid
-from stream_serve.runs.run import Order, Task, name_of, parts_of
+from stream_serve.eventlog.memory import MemoryEventLog
+from stream_serve.quotas.local import LocalQuotas
+from stream_serve.runs import names
+from stream_serve.runs.names import name_of, parts_of
 from stream_serve.runs.service import Runs
+from stream_serve.runs.spec import Plan, RunSpec
+from stream_serve.web.fields import RunId
 from stream_serve.web.routes.chat import ChatBody
 from support.limits import limits
-from support.upstream import REQUEST, StepUpstream
+from support.upstream import StepProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +52,10 @@ BAD = [
 
 @pytest.mark.parametrize("text", GOOD)
 def test_an_id_is_taken_everywhere(text: str) -> None:
-    assert runid.check(text) == text
-    assert TypeAdapter(runid.RunId).validate_python(text) == text
+    assert names.check(text) == text
+    assert TypeAdapter(RunId).validate_python(text) == text
     assert ChatBody.model_validate({"message": "x", "runId": text}).run_id == text
-    assert Order(prepare=prepare, run_id=text).run_id == text
+    assert RunSpec(prepare=prepare, run_id=text).run_id == text
     assert parts_of(name_of(None, text)) == (None, text)
     assert parts_of(name_of("anna", text)) == ("anna", text)
 
@@ -60,8 +63,8 @@ def test_an_id_is_taken_everywhere(text: str) -> None:
 @pytest.mark.parametrize("text", BAD)
 def test_what_is_no_id_is_refused_everywhere_and_not_repeated(text: str) -> None:
     makers: tuple[Callable[[], Any], ...] = (
-        lambda: runid.check(text),
-        lambda: Order(prepare=prepare, run_id=text),
+        lambda: names.check(text),
+        lambda: RunSpec(prepare=prepare, run_id=text),
         lambda: name_of(None, text),
         lambda: name_of("anna", text),
         lambda: parts_of(f"anna//{text}"),
@@ -108,12 +111,12 @@ def test_the_schema_means_the_same_where_a_pattern_is_searched_for() -> None:
 @pytest.mark.parametrize("text", BAD)
 async def test_a_run_that_cannot_be_is_unknown_and_nobody_is_asked(text: str) -> None:
     log = SilentLog()
-    runs = Runs(StepUpstream(), log, NoPeers(), limits())
+    runs = Runs(log, LocalPeers(), LocalQuotas(), limits())
     for owner in (None, "anna"):
         with pytest.raises(RunNotFound):
             runs.get(text, owner=owner)
         with pytest.raises(RunNotFound):
-            await runs.attach(text, owner=owner)
+            await runs.subscribe(text, owner=owner)
         with pytest.raises(RunNotFound):
             await runs.state(text, owner=owner)
         with pytest.raises(RunNotFound):
@@ -122,14 +125,14 @@ async def test_a_run_that_cannot_be_is_unknown_and_nobody_is_asked(text: str) ->
 
 
 async def test_an_owner_that_is_none_is_refused_before_anything_is_made() -> None:
-    runs = Runs(StepUpstream(), SilentLog(), NoPeers(), limits())
+    runs = Runs(SilentLog(), LocalPeers(), LocalQuotas(), limits())
     with pytest.raises(ValueError, match="owner"):
-        await runs.start(Order.of(REQUEST), owner="a/b")
+        await runs.start(RunSpec.of(StepProvider().ask()), owner="a/b")
     assert runs.running == 0
     await runs.close()
 
 
-class SilentLog(MemoryStreamLog):
+class SilentLog(MemoryEventLog):
     """A log that nobody may ask anything."""
 
     async def look(self, name: str) -> Any:
@@ -138,10 +141,10 @@ class SilentLog(MemoryStreamLog):
     async def forbid(self, name: str, seconds: float) -> bool:
         raise AssertionError((name, seconds))
 
-    async def create(self, name: str, about: bytes = b"") -> Any:
-        raise AssertionError((name, about))
+    async def create(self, name: str, fingerprint: bytes = b"") -> Any:
+        raise AssertionError((name, fingerprint))
 
 
-async def prepare(run_id: str) -> Task:
+async def prepare(run_id: str) -> Plan:
     del run_id
-    return Task(REQUEST)
+    return Plan(StepProvider().ask())

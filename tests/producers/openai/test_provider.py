@@ -1,4 +1,4 @@
-"""A call of an OpenAI-compatible provider, over real sockets: how its answer ends."""
+"""A producer that asks an OpenAI-compatible provider, over real sockets: how its answer ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from stream_serve.errors import (
     UpstreamFailed,
     UpstreamIncomplete,
 )
-from stream_serve.producers.base import ChatRequest, Finish
-from stream_serve.producers.openai.provider import OpenAIUpstream
-from stream_serve.settings import Provider
+from stream_serve.producers.base import Finish, Patience
+from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
+from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
 
 if TYPE_CHECKING:
@@ -29,31 +29,35 @@ if TYPE_CHECKING:
 STEADY = settings(derandomize=True, deadline=None, max_examples=150)
 DOCUMENTED = {"stop", "length", "tool_calls", "content_filter"}
 ERRORS = "endmc"
+PATIENCE = Patience(first_token=60, idle=60)
 
 
 async def play(
     server: ScriptedUpstream, steps: str, *, require_finish: bool = True
 ) -> tuple[str, Finish | UpstreamError]:
-    """Ask for the steps; give the text that came, and how it ended."""
-    provider = Provider(server.url, "", "m", "KEY")
-    upstream = OpenAIUpstream(
-        provider, connect_timeout=5, max_event_bytes=100_000, require_finish=require_finish
+    """Ask for the steps; return the text that came, and how it ended."""
+    provider = OpenAIProvider(
+        Endpoint(server.url, "", "m", "upstream_api_key"),
+        patience=PATIENCE,
+        connect_timeout=5,
+        max_event_bytes=100_000,
+        require_finish=require_finish,
     )
     text: list[str] = []
 
-    def take(deltas: Sequence[Delta]) -> None:
+    def emit(deltas: Sequence[Delta]) -> None:
         text.extend(delta.content for delta in deltas)
 
-    call = upstream.call(
+    producer = provider.ask(
         ChatRequest(f"steps?steps={steps}", [{"role": "user", "content": "a"}], {})
     )
     try:
-        end: Finish | UpstreamError = await call.stream(take)
+        end: Finish | UpstreamError = await producer.produce(emit)
     except UpstreamError as error:
         end = error
     finally:
-        await call.close()
-        await upstream.close()
+        await producer.close()
+        await provider.close()
     return "".join(text), end
 
 

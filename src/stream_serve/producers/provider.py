@@ -1,0 +1,51 @@
+"""The contract of a model's provider: for each question, a producer of the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from stream_serve.producers.base import Producer
+
+
+class ChatRequest(Struct, frozen=True):
+    """What is asked of the provider.
+
+    `messages` and `options` are in the provider's own words (OpenAI chat completions) and go out
+    as they are; `options` has only what the caller set.
+    """
+
+    model: str
+    messages: list[dict[str, object]]
+    options: dict[str, object]
+
+    @property
+    def text(self) -> str:
+        """The text of all messages."""
+        return "\n".join(text_of(message.get("content")) for message in self.messages)
+
+
+class Provider(Protocol):
+    """A model's provider."""
+
+    def model_for(self, asked: str | None) -> str:
+        """Return the model that answers when `asked` is asked for, or none."""
+        ...
+
+    def ask(self, request: ChatRequest) -> Producer:
+        """Return the producer of an answer; nothing is sent before its `produce` is awaited."""
+        ...
+
+    async def close(self) -> None:
+        """Close the pooled connections."""
+        ...
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content: a string, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return content
+    parts = cast("list[dict[str, object]]", content) if isinstance(content, list) else []
+    return "\n".join(str(part["text"]) for part in parts if "text" in part)

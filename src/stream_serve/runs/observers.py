@@ -1,0 +1,135 @@
+"""Observers: who is told that a run began, had its first token, and ended; never of a token.
+
+The log line of a run is one of them, and so is whatever else looks at runs without being a part of
+them: what stores answers, counts, or traces.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from stream_serve.runs.view import milliseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from stream_serve.events.transcript import Transcript
+    from stream_serve.events.types import Error
+    from stream_serve.runs.run import Run
+
+_log: Final = structlog.stdlib.get_logger("stream_serve.runs")
+
+
+class Observer:
+    """Told of every run of this process. Its methods do nothing here, and must not wait."""
+
+    def began(self, run: Run) -> None:
+        """Called when the run has its `start` event."""
+
+    def first_token(self, run: Run) -> None:
+        """Called when the first delta has come."""
+
+    def settled(self, run: Run) -> Awaitable[bool] | None:
+        """Called when the run's end is decided, before its readers are told.
+
+        Whoever stores the answer returns what tells, within a bounded time, whether it is stored: the
+        terminal event says so. Others return None, and so do all for a run that is `lost`: another
+        process stores its answer.
+        """
+
+    def done(self, run: Run) -> None:
+        """Called when the run has its terminal event, and the producer's connection is closed."""
+
+    def recovered(
+        self, run_id: str, transcript: Transcript, error: Error
+    ) -> Awaitable[bool] | None:
+        """Called for a run of a process that is gone, before it gets its terminal event `error`.
+
+        Returns as `settled` does. May be called again for the same run.
+        """
+
+
+class Observers:
+    """Several observers. One that fails is logged, and neither the run nor the others notice."""
+
+    def __init__(self, observers: Sequence[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def began(self, run: Run) -> None:
+        """Tell all that a run has begun."""
+        self._tell(lambda observer: observer.began(run))
+
+    def first_token(self, run: Run) -> None:
+        """Tell all that the first delta has come."""
+        self._tell(lambda observer: observer.first_token(run))
+
+    def settled(self, run: Run) -> Awaitable[bool] | None:
+        """Tell all that the end is decided; return what tells whether all that was to be stored is."""
+        return _all(self._tell(lambda observer: observer.settled(run)))
+
+    def done(self, run: Run) -> None:
+        """Tell all that a run is done."""
+        self._tell(lambda observer: observer.done(run))
+
+    def recovered(
+        self, run_id: str, transcript: Transcript, error: Error
+    ) -> Awaitable[bool] | None:
+        """Tell all of a run of a process that is gone; return as `settled`."""
+        return _all(self._tell(lambda observer: observer.recovered(run_id, transcript, error)))
+
+    def _tell(self, call: Callable[[Observer], Awaitable[bool] | None]) -> list[Awaitable[bool]]:
+        """Call each, and return what they want to be waited for."""
+        savings: list[Awaitable[bool]] = []
+        for observer in self._observers:
+            try:
+                saving = call(observer)
+            except Exception:  # noqa: BLE001 - the boundary between a run and who looks at it
+                _log.exception("an observer of runs failed", observer=type(observer).__name__)
+            else:
+                if saving is not None:
+                    savings.append(saving)
+        return savings
+
+
+def _all(savings: Sequence[Awaitable[bool]]) -> Awaitable[bool] | None:
+    """Return what waits for all, if there are any; one that fails has stored nothing."""
+    if not savings:
+        return None
+
+    async def wait() -> bool:
+        results = await asyncio.gather(*savings, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                _log.error("an answer was not stored, by a defect", exc_info=result)
+        return all(result is True for result in results)
+
+    return wait()
+
+
+class RunLog(Observer):
+    """Writes the service's log line of a run: never its text."""
+
+    def done(self, run: Run) -> None:
+        """Write the line."""
+        error, usage = run.error, run.usage
+        _log.info(
+            "run",
+            run_id=run.id,
+            model=run.model,
+            state=run.state.value,
+            finish_reason=run.finish_reason,
+            provider_finish_reason=run.provider_finish_reason,
+            code=error.code if error is not None else None,
+            provider_request_id=error.request_id if error is not None else None,
+            first_token_ms=milliseconds(run.first_token_seconds),
+            duration_ms=milliseconds(run.seconds),
+            events=run.events,
+            prompt_tokens=usage.prompt_tokens if usage is not None else None,
+            completion_tokens=usage.completion_tokens if usage is not None else None,
+            usage_source=usage.source if usage is not None else None,
+            upstream_closed=run.producer.closed,
+            conversation_id=run.ref.conversation_id if run.ref is not None else None,
+        )
