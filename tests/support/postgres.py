@@ -65,11 +65,11 @@ class Postgres:
         self.close()
 
     def url(self, database: str = "postgres") -> str:
-        """Give the URL of a database, with the password."""
+        """Return the URL of a database, with the password."""
         return f"postgresql://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def database(self, template: str = "template0") -> str:
-        """Make a database, empty or a copy of another; give its URL."""
+        """Make a database, empty or a copy of another; return its URL."""
         name = "test_" + secrets.token_hex(8)
         self.sql(f'CREATE DATABASE {name} TEMPLATE "{template}"')
         return self.url(name)
@@ -79,7 +79,7 @@ class Postgres:
         self.sql(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)")
 
     def sql(self, statement: str, database: str = "postgres") -> str:
-        """Run a statement; give what came of it, a row a line, with | between the columns."""
+        """Run a statement; return what came of it, a row a line, with | between the columns."""
         arguments = ("-h", str(self.folder), "-p", str(self.port), "-U", USER, "-d", database)
         return self._command("psql", *arguments, "-X", "-q", "-A", "-t", "-c", statement).strip()
 
@@ -176,7 +176,7 @@ class Postgres:
 
 @cache
 def shared_server() -> Postgres:
-    """Give the one server of this test run, started at its first use; skip, or fail in CI, without."""
+    """Return the one server of this test run, started at its first use; skip, or fail in CI, without."""
     if programs() is None:
         missing = pytest.fail if os.environ.get("CI") else pytest.skip
         missing("PostgreSQL is not installed")

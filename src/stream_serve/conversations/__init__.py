@@ -1,1 +1,1 @@
-"""Conversations: what is kept of them, and what of them a provider is told."""
+"""Conversations: their storage, and the part of their history that goes to a provider."""

@@ -1,18 +1,18 @@
-"""The contract of the conversations: what is kept of them, and who may see it.
+"""The contract for the storage of conversations: what it stores, and who may read it.
 
-How it works: a conversation is a tree of messages. A user message hangs on the answer that it replies
-to (or on nothing), an answer on the user message that it answers. To edit a user message or to ask
-for another answer makes a sibling; nothing is overwritten. The path from a message up to the root is
-what a provider is told.
+How it works: a conversation is a tree of messages. The parent of a user message is the answer that it
+replies to, or nothing at the root; the parent of an answer is the user message that it answers. An
+edited user message or another answer is a new sibling, so that nothing is overwritten. A provider gets
+the path from the root to the newest user message.
 
-An answer is stored twice by statement: when it begins (status `generating`, with a lease) and when it
-ends, with its text and how it ended. Between, `touch` renews the lease and stores the text so far,
-every few seconds and never for a token. A process that dies lets its leases run out: whoever looks
-next finds the answer `interrupted`, with the text that was stored last.
+An answer is always stored twice: when it begins (status `generating`, with a lease), and when it ends,
+with its text and its final status. Between the two, `touch` renews the lease and stores the text so far,
+every few seconds and never for each token. If a process dies, the leases of its answers expire, and
+readers see these answers as `interrupted`, with the text stored last.
 
-Everything belongs to an owner: for another owner it does not exist. All methods raise `HistoryError`
-(`HistoryUnavailable` when the database is slow or away; every call is bounded) and may be cancelled:
-then either the whole change is stored or nothing of it.
+Every conversation belongs to an owner and does not exist for other owners. All methods raise
+`HistoryError`, and its subclass `HistoryUnavailable` when the database is slow or cannot be reached; the
+time of every call is bounded. After a cancelled call either the whole change is stored or nothing of it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
+from stream_serve.events.types import MessageRef
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class Status(Enum):
-    """How a message stands; a user message is always `complete`."""
+    """The status of a message; a user message is always `complete`."""
 
     GENERATING = "generating"
     COMPLETE = "complete"
@@ -39,10 +41,10 @@ class Status(Enum):
 
 
 class Message(Struct, frozen=True, rename="camel", kw_only=True):
-    """One message. Times are epoch seconds, `first_token_ms` milliseconds.
+    """One message. Times are epoch seconds, `first_token_ms` is in milliseconds.
 
-    `content` of a user message is text or a list of content parts, in the provider's own words; of
-    an answer it is text. What follows `created_at` is an answer's only. `error` is the code of the
+    The `content` of a user message is text or a list of content parts in the provider's format; that
+    of an answer is text. Only answers have the fields after `created_at`. `error` is the code of the
     run's `error` event.
     """
 
@@ -63,7 +65,7 @@ class Message(Struct, frozen=True, rename="camel", kw_only=True):
 class Conversation(Struct, frozen=True, rename="camel", kw_only=True):
     """A conversation without its messages. Times are epoch seconds.
 
-    `live_run_id` is the run whose answer is being generated in it, the newest if there are several.
+    `live_run_id` is the newest run that is generating an answer in it; None if there is none.
     """
 
     id: str
@@ -74,27 +76,33 @@ class Conversation(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Page(Struct, frozen=True, rename="camel", kw_only=True):
-    """Some conversations, newest change first; `next_cursor` asks for those that follow."""
+    """Some conversations, last changed first; `next_cursor` is for the next page, None on the last."""
 
     conversations: list[Conversation]
     next_cursor: str | None
 
 
-class Turn(Struct, frozen=True, kw_only=True):
-    """A question and the answer that has begun: their ids, and the path that leads to them.
+class Turn(MessageRef, frozen=True, kw_only=True):
+    """A user message and its new answer: their ids, and the path from the root to the user message.
 
-    `path` is from the root to the user message, that one included; it has no message that is still
-    being generated but what it has of text.
+    `path` includes the user message, but not the new answer. An older answer in it that is still being
+    generated has the text stored so far.
     """
 
-    conversation_id: str
-    user_message_id: str
-    answer_id: str
     path: list[Message]
+
+    @property
+    def ref(self) -> MessageRef:
+        """Only the ids."""
+        return MessageRef(
+            conversation_id=self.conversation_id,
+            user_message_id=self.user_message_id,
+            answer_id=self.answer_id,
+        )
 
 
 class Answer(Struct, frozen=True, kw_only=True):
-    """What is stored of an answer when it ends (or, with `GENERATING`, so far)."""
+    """The stored fields of an answer at its end or, with the status `GENERATING`, so far."""
 
     status: Status
     content: str
@@ -105,13 +113,13 @@ class Answer(Struct, frozen=True, kw_only=True):
 
 
 class History(Protocol):
-    """A place that keeps conversations. `owner` is "" where no keys are set."""
+    """Stores conversations. `owner` is "" if no API keys are set."""
 
     async def open(self) -> None:
-        """Connect, and bring the schema up to date where that is done by itself.
+        """Connect, and migrate the schema if this backend does that automatically.
 
-        Raises `HistorySchemaError` for a schema that is newer, half-migrated, or has to be migrated
-        by hand; the message says what to do.
+        Raises `HistorySchemaError` for a schema that is newer or half-migrated, or that has to be
+        migrated with `stream-serve migrate`; its message says what to do.
         """
         ...
 
@@ -120,33 +128,34 @@ class History(Protocol):
         ...
 
     async def check(self) -> None:
-        """Reach the database. Raises `HistoryUnavailable`."""
+        """Check that the database responds. Raises `HistoryUnavailable`."""
         ...
 
     async def create(self, owner: str, *, title: str = "") -> Conversation:
-        """Make an empty conversation."""
+        """Create an empty conversation and return it."""
         ...
 
     async def list(
         self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
     ) -> Page:
-        """Give a page, newest change first; with `query`, those with that text in the title or in
-        a message (case-insensitive; `%` and `_` are ordinary characters).
+        """Return a page of at most `limit` conversations, last changed first.
 
+        `cursor` is the `next_cursor` of the page before. With `query` the page has only conversations
+        with that text in their title or in a message, ignoring case; `%` and `_` are no wildcards.
         Raises `BadCursor`.
         """
         ...
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
-        """Give one conversation. Raises `ConversationNotFound`."""
+        """Return one conversation. Raises `ConversationNotFound`."""
         ...
 
     async def messages(self, owner: str, conversation_id: str) -> list[Message]:
-        """Give all messages of the tree, oldest first. Raises `ConversationNotFound`."""
+        """Return all messages of the tree, oldest first. Raises `ConversationNotFound`."""
         ...
 
     async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
-        """Change the title. Raises `ConversationNotFound`."""
+        """Change the title, and return the conversation. Raises `ConversationNotFound`."""
         ...
 
     async def delete(self, owner: str, conversation_id: str) -> None:
@@ -164,34 +173,40 @@ class History(Protocol):
         run_id: str,
         model: str,
     ) -> Turn:
-        """Store a user message and the beginning of its answer, in one transaction.
+        """Store a user message and its new, empty answer in one transaction; return both.
 
-        `conversation_id` None makes a conversation, whose title is the beginning of the message. The
-        message hangs on `parent_id`; without one on the newest answer, or, `at_root`, on nothing.
-        Raises `ConversationNotFound`, `MessageNotFound` (no such parent in this conversation).
+        Without a `conversation_id` a conversation is created, and the beginning of the message becomes
+        its title. The parent of the message is `parent_id`, without one the newest answer, and with
+        `at_root` nothing. Raises `ConversationNotFound`, and `MessageNotFound` if there is no such
+        parent in the conversation.
         """
         ...
 
     async def ask_again(
         self, owner: str, conversation_id: str, message_id: str, *, run_id: str, model: str
     ) -> Turn:
-        """Begin another answer to the same question: a sibling of an answer, or a child of a user
-        message, whichever `message_id` names. Raises `ConversationNotFound`, `MessageNotFound`.
+        """Store another new answer to a user message that is already stored; return both.
+
+        `message_id` names the user message or one of its answers. Raises `ConversationNotFound`,
+        `MessageNotFound`.
         """
         ...
 
-    async def touch(self, turn: Turn, answer: Answer) -> None:
-        """Renew the lease of an answer that is being generated, and store its text so far."""
+    async def touch(self, ref: MessageRef, answer: Answer) -> None:
+        """Renew the lease of an answer that is being generated, and store its text so far.
+
+        Does nothing to an answer that has ended or was deleted.
+        """
         ...
 
-    async def finish(self, turn: Turn, answer: Answer) -> bool:
-        """Store an answer as it ended; False when its message is gone, with its conversation.
+    async def finish(self, ref: MessageRef, answer: Answer) -> bool:
+        """Store the end of an answer; return False if it was deleted with its conversation.
 
-        Repeating it is harmless. An answer that had been marked `interrupted` meanwhile gets its true
-        end.
+        A second call changes nothing. The end of an answer that was marked `interrupted` meanwhile
+        replaces that mark.
         """
         ...
 
     async def sweep(self) -> int:
-        """Mark answers whose lease has run out as `interrupted`; give how many."""
+        """Mark answers with an expired lease as `interrupted`; return how many."""
         ...

@@ -1,4 +1,4 @@
-"""Conversations as runs see them: what a turn stores, and what of its history a provider is told."""
+"""Conversations as the routes use them: opens the history, and cuts it for the provider."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from stream_serve.events import usage
-from stream_serve.producers.base import ChatRequest, text_of
-from stream_serve.runs.run import Task
+from stream_serve.producers.provider import ChatRequest, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from stream_serve.conversations.base import History, Message, Turn
 
@@ -18,56 +17,63 @@ Content = str | list[dict[str, object]]
 
 
 class Conversations:
-    """The conversations of a history, which is opened at its first use.
+    """A history that is created and opened at its first use.
 
-    `tokens` is the budget for the history that goes to the provider.
+    `create` is called in a thread, because it may import a large library. `tokens` is the budget for
+    the part of the history that goes to the provider.
     """
 
-    def __init__(self, history: History, *, tokens: int) -> None:
-        self._history = history
+    def __init__(self, create: Callable[[], History], *, tokens: int) -> None:
+        self._create = create
         self._tokens = tokens
-        self._opened = False
+        self._history: History | None = None
+        self._opened: History | None = None
         self._opening = asyncio.Lock()
 
     async def history(self) -> History:
-        """Give the history, opened. Raises `HistoryError`."""
-        if not self._opened:
+        """Return the open history; the first call opens it, and a call after a failure tries again.
+
+        Raises `HistoryError`, `SettingsError`. Cancelled, it leaves the opening to the next call.
+        """
+        if self._opened is None:
             async with self._opening:
-                if not self._opened:
+                if self._opened is None:
+                    if self._history is None:
+                        self._history = await asyncio.to_thread(self._create)
                     await self._history.open()
                     await self._history.sweep()
-                    self._opened = True
-        return self._history
+                    self._opened = self._history
+        return self._opened
 
     async def close(self) -> None:
-        """Close the history if it was opened."""
-        if self._opened:
+        """Close the history if it is open."""
+        if self._history is not None:
             await self._history.close()
 
-    def task(self, turn: Turn, *, system_prompt: str, request: ChatRequest) -> Task:
-        """Give the run's task: the turn's history, cut to the budget, behind the system prompt."""
+    def request(self, turn: Turn, *, system_prompt: str, request: ChatRequest) -> ChatRequest:
+        """Return the provider request for a turn: the system prompt, and its path cut to the budget.
+
+        Model and options are those of `request`.
+        """
         system: list[dict[str, object]] = [{"role": "system", "content": system_prompt}]
-        return Task(
-            ChatRequest(
-                model=request.model,
-                messages=[*system, *trim(told(turn.path), self._tokens)],
-                options=request.options,
-            ),
-            turn,
+        return ChatRequest(
+            model=request.model,
+            messages=[*system, *trim(provider_messages(turn.path), self._tokens)],
+            options=request.options,
         )
 
 
-def told(path: Sequence[Message]) -> list[dict[str, object]]:
-    """Put the messages of a path in the provider's words; answers without text are left out."""
+def provider_messages(path: Sequence[Message]) -> list[dict[str, object]]:
+    """Return the messages of a path in OpenAI's format, without those that have no content."""
     return [
         {"role": message.role, "content": message.content} for message in path if message.content
     ]
 
 
 def trim(messages: list[dict[str, object]], tokens: int) -> list[dict[str, object]]:
-    """Drop whole messages, oldest first, until the estimate is within the budget.
+    """Return the newest messages whose estimated tokens fit into `tokens`.
 
-    The last message always stays, however long it is.
+    Messages are never cut, and the last one always stays, however long it is.
     """
     kept = len(messages) - 1
     left = tokens - _cost(messages[kept]) if messages else 0

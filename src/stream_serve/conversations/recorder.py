@@ -1,9 +1,9 @@
-"""Storing the answers of runs that belong to a conversation, without ever holding up a stream.
+"""Stores the answers of runs that belong to a conversation, without delaying any stream.
 
-How it works: an answer that is being generated is touched every few seconds (its lease renewed, its
-text so far stored), by one task for the whole process. When it ends it is stored, with a bound on the
-time; if that fails the stream says `saved: false`, and storing is tried again in the background, with
-growing pauses, until it succeeds or the time for it is over.
+How it works: the recorder observes runs. While answers are generated, one task for the whole process
+touches them every few seconds, which renews their leases and stores their text so far. When a run is
+settled, its answer is stored; the time for that is bounded. If it fails, the stream's last event has
+`saved: false`, and the recorder tries again in the background with growing pauses for up to ten minutes.
 """
 
 from __future__ import annotations
@@ -14,57 +14,89 @@ from typing import TYPE_CHECKING, Final
 import stamina
 import structlog
 
-from stream_serve.errors import HistoryError
+from stream_serve.conversations.base import Answer, Status
+from stream_serve.errors import HistoryError, RunInterrupted
+from stream_serve.runs.lifecycle import State
+from stream_serve.runs.observers import Observer
+from stream_serve.runs.view import milliseconds
 
 if TYPE_CHECKING:
-    from stream_serve.conversations.base import Answer, History, Turn
+    from collections.abc import Awaitable
+
+    from stream_serve.conversations.context import Conversations
+    from stream_serve.events.transcript import Transcript
+    from stream_serve.events.types import Error, MessageRef
     from stream_serve.runs.run import Run
 
-_log = structlog.stdlib.get_logger("stream_serve.recorder")
+_log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 _RETRY_SECONDS: Final = 600.0
 _CLOSE_SECONDS: Final = 5.0
+_STATUSES: Final = {
+    State.COMPLETED: Status.COMPLETE,
+    State.STOPPED: Status.STOPPED,
+    State.FAILED: Status.FAILED,
+}
 
 
-class Recorder:
-    """Stores answers in a history. `interval` is the time between two touches, in seconds."""
+class Recorder(Observer):
+    """Stores the answers of conversations. `interval` is the seconds between two touches."""
 
-    def __init__(self, history: History, *, interval: float) -> None:
-        self._history = history
+    def __init__(self, conversations: Conversations, *, interval: float) -> None:
+        self._conversations = conversations
         self._interval = interval
-        self._live: dict[Run, Turn] = {}
+        self._live: dict[Run, MessageRef] = {}
         self._toucher: asyncio.Task[None] | None = None
         self._retries: set[asyncio.Task[None]] = set()
 
-    def begin(self, run: Run, turn: Turn) -> None:
-        """Look after a run's answer until `finish`."""
-        self._live[run] = turn
-        if self._toucher is None:
-            self._toucher = asyncio.create_task(self._touch(), name="touch answers")
+    def began(self, run: Run) -> None:
+        """Touch the answer of this run from now on, if it belongs to a conversation."""
+        if run.ref is not None:
+            self._live[run] = run.ref
+            if self._toucher is None:
+                self._toucher = asyncio.create_task(self._touch(), name="touch answers")
 
-    async def finish(self, run: Run, turn: Turn) -> bool:
-        """Store a settled run's answer; False when it could not be stored (yet)."""
-        self._live.pop(run, None)
-        return await self.store(run.id, turn, run.answer())
+    def settled(self, run: Run) -> Awaitable[bool] | None:
+        """Return the storing of the answer; it is True when the answer is stored.
 
-    def abandon(self, run: Run) -> None:
-        """Look after a run's answer no more: another process stores it."""
-        self._live.pop(run, None)
+        None if the run has no conversation, or if another process has recovered it and stores it.
+        """
+        ref = self._live.pop(run, None)
+        if ref is None or run.lost:
+            return None
+        return self._store(run.id, ref, answer_of(run))
 
-    async def store(self, run_id: str, turn: Turn, answer: Answer) -> bool:
-        """Store an answer as it ended; False when it could not be stored (yet), or never will be:
-        its conversation was deleted."""
+    def recovered(
+        self, run_id: str, transcript: Transcript, error: Error
+    ) -> Awaitable[bool] | None:
+        """Return the storing of a recovered run's answer as interrupted, with its text so far."""
+        start = transcript.start
+        if start is None or start.ref is None:
+            return None
+        answer = Answer(
+            status=Status.INTERRUPTED,
+            content=transcript.text,
+            reasoning=transcript.reasoning or None,
+            error=error.code,
+        )
+        return self._store(run_id, start.ref, answer)
+
+    async def _store(self, run_id: str, ref: MessageRef, answer: Answer) -> bool:
+        """Store the end of an answer; return False if that failed, or if it was deleted meanwhile.
+
+        After a failure it is tried again in the background.
+        """
         try:
-            return await self._history.finish(turn, answer)
+            return await (await self._conversations.history()).finish(ref, answer)
         except HistoryError as error:
             _log.warning("an answer is not stored yet", run_id=run_id, error=str(error))
-            retry = asyncio.create_task(self._retry(run_id, turn, answer))
+            retry = asyncio.create_task(self._retry(run_id, ref, answer))
             self._retries.add(retry)
             retry.add_done_callback(self._retries.discard)
             return False
 
     async def close(self) -> None:
-        """Give what is not stored yet a last chance, and end."""
+        """Stop touching, wait up to five seconds for answers that are not stored yet, and stop."""
         if self._toucher is not None:
             self._toucher.cancel()
             await asyncio.wait([self._toucher])
@@ -76,17 +108,20 @@ class Recorder:
             await asyncio.wait(self._retries)
 
     async def _touch(self) -> None:
+        """Touch all live answers again and again, until it is cancelled."""
         while True:
             await asyncio.sleep(self._interval)
-            for run, turn in list(self._live.items()):
+            for run, ref in list(self._live.items()):
                 if run.state.terminal:
                     continue
                 try:
-                    await self._history.touch(turn, run.answer())
+                    history = await self._conversations.history()
+                    await history.touch(ref, answer_of(run))
                 except HistoryError as error:
                     _log.warning("an answer cannot be touched", run_id=run.id, error=str(error))
 
-    async def _retry(self, run_id: str, turn: Turn, answer: Answer) -> None:
+    async def _retry(self, run_id: str, ref: MessageRef, answer: Answer) -> None:
+        """Store the end of an answer, with pauses of 0.5 to 15 s between the attempts."""
         stored = False
         try:
             async for attempt in stamina.retry_context(
@@ -97,9 +132,30 @@ class Recorder:
                 wait_max=15.0,
             ):
                 with attempt:
-                    stored = await self._history.finish(turn, answer)
+                    history = await self._conversations.history()
+                    stored = await history.finish(ref, answer)
         except HistoryError as error:
             _log.error("an answer could not be stored", run_id=run_id, error=str(error))
         else:
             if stored:
                 _log.info("an answer is stored after all", run_id=run_id)
+
+
+def answer_of(run: Run) -> Answer:
+    """Return the fields to store for the answer of a run in its present state."""
+    error = run.error
+    if not run.state.terminal:
+        status = Status.GENERATING
+    elif error is not None and error.code == RunInterrupted.code:
+        status = Status.INTERRUPTED
+    else:
+        status = _STATUSES[run.state]
+    transcript = run.transcript
+    return Answer(
+        status=status,
+        content=transcript.text,
+        reasoning=transcript.reasoning or None,
+        usage=run.usage,
+        first_token_ms=milliseconds(run.first_token_seconds),
+        error=error.code if error is not None else None,
+    )

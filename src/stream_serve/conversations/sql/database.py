@@ -1,16 +1,17 @@
-"""One database, reached in transactions that are bounded, whole, and mapped to our errors.
+"""A database connection with transactions that are bounded in time and atomic, and raise our errors.
 
-How it works: every transaction runs in a task of its own. Its caller waits for that task for at most
-`timeout` seconds; then the task is cancelled, its connection thrown away, and the caller told. When
-the caller is cancelled, that does not reach the driver, which might lose its connection or leave a
-thread behind: the task goes on to its commit, finds that nobody wants it any more, and rolls back. A
-caller that writes waits for that, so that what it changed is settled when it is gone.
+How it works: every transaction runs in a task of its own, and the caller waits for it for at most
+`timeout` seconds. After that the task is cancelled, its connection is discarded, and the caller gets
+`HistoryUnavailable`. When the caller is cancelled, the task is not, because cancelling the driver might
+lose a connection or leave a thread behind. The task runs on to its commit, sees that its caller is gone,
+and rolls back. A cancelled caller that writes waits for that, so that it never leaves a change in
+progress.
 
-SQLite has one writer at a time: within the process writers queue fairly for a lock, between
-processes SQLite waits for four fifths of the timeout. PostgreSQL's connections are tried before they
-are used, so that a restarted server is met by new ones.
+SQLite allows one writer at a time. Writers of one process queue for a lock in their order; between
+processes SQLite itself waits, for four fifths of the timeout. PostgreSQL's connections are tested before
+use, so that a restarted server gets new ones.
 
-The clock is the database's where several processes share one (PostgreSQL), and else the process's.
+Times come from the database if several processes share it (PostgreSQL), otherwise from this process.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CONNECTIONS: Final = 8
-"""As many transactions go on at once; the next ones wait."""
+"""The number of transactions at a time; further ones wait."""
 
 RETRY: Final = 0.02
 """Seconds between two attempts to change a SQLite file's journal."""
 
 DEFECTS: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
-"""What a database says when a statement of ours is wrong, and not the database away."""
+"""Errors that mean a defect in one of our statements rather than an unavailable database."""
 
 
 class Database:
-    """A SQLite file or a PostgreSQL database, by its URL."""
+    """A SQLite file or a PostgreSQL database. `timeout` is the limit of one transaction in seconds."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
         address = database_url(url)
@@ -81,11 +82,11 @@ class Database:
         event.listen(self._engine.sync_engine, "begin", self._begun)
 
     async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
-        """Do some work in one transaction, and give what it gives.
+        """Run `work` in one transaction and return its result.
 
-        Raises what `work` raises of our errors, `HistoryUnavailable` when it took too long or the
-        database is away, and `HistoryError` for a defect. After `HistoryUnavailable` the whole
-        change may be stored, or nothing of it.
+        Raises our own errors from `work`, `HistoryUnavailable` if it takes too long or the database
+        cannot be reached, and `HistoryError` for a defect. After `HistoryUnavailable` or a cancellation
+        either the whole change is stored or nothing of it.
         """
         end = time.monotonic() + self._timeout
         task = asyncio.create_task(self._transact(work, write=write))
@@ -105,7 +106,10 @@ class Database:
         return task.result()
 
     async def prepare(self) -> None:
-        """Make a SQLite file and its folder, for nobody else to read, with a write-ahead log."""
+        """Create a SQLite file and its folder, readable only for this user, with a write-ahead log.
+
+        Does nothing for PostgreSQL. Raises `HistoryError`.
+        """
         if self.path is None:
             return
         try:
@@ -114,7 +118,7 @@ class Database:
             raise _mapped(error) from None
 
     async def close(self) -> None:
-        """Wait for the transactions that go on, which are bounded, and close the connections."""
+        """Wait for running transactions, at most `timeout` seconds, and close the connections."""
         try:
             async with asyncio.timeout(self._timeout):
                 while self._tasks:
@@ -127,16 +131,17 @@ class Database:
                 driver.terminate()
 
     def now(self) -> ColumnElement[float]:
-        """Give the time as a part of a statement: epoch seconds.
+        """Return an expression for the present time in epoch seconds, as a part of a statement.
 
-        On PostgreSQL it is when the statement arrived: one that waits for a row has to lock it first.
+        On PostgreSQL it is the time at which the statement arrived. So a transaction has to lock its row
+        in an earlier statement, or a wait for the lock makes the time too early.
         """
         if self.path is None:
             return cast(extract("epoch", func.statement_timestamp()), Double)
         return literal(time.time(), Double)
 
     def found(self, column: ColumnElement[str], words: str) -> ColumnElement[bool]:
-        """Give the condition that a column has a text, every character of it an ordinary one."""
+        """Return the condition that a column contains `words`, without any wildcards."""
         find = func.strpos if self.path is None else func.instr
         return find(column, literal(words, Words)) > 0
 
@@ -176,7 +181,7 @@ class Database:
         cursor.close()
 
     def _begun(self, connection: Connection) -> None:
-        """Begin for writing at once: a SQLite reader that turns writer may be refused."""
+        """Lock SQLite for writing at the beginning: a reader that writes later may get SQLITE_BUSY."""
         if self.path is not None:
             write = connection.get_execution_options().get("write", False)
             connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -184,7 +189,7 @@ class Database:
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # a caller that went away asks for it no more
+            task.exception()  # retrieved here, because a cancelled caller never does
 
 
 def _make_file(path: Path, timeout: float) -> None:
@@ -204,7 +209,7 @@ def _make_file(path: Path, timeout: float) -> None:
 
 
 def _mapped(error: Exception) -> HistoryError:
-    """Say what went wrong without a statement, a value, or a password."""
+    """Return our error for one of the database; it contains no statement, value or password."""
     cause = error.orig if isinstance(error, StatementError) else error
     while isinstance(cause, BaseException) and isinstance(cause.__cause__, Exception):
         cause = cause.__cause__

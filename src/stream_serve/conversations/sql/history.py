@@ -1,13 +1,12 @@
-"""Conversations in SQLite or PostgreSQL, by one schema.
+"""`SQLHistory`: conversations in SQLite or PostgreSQL, with one schema.
 
-How it works: `database.py` runs transactions, `schema.py` has the tables. Every change of a
-conversation locks its row first, so that two questions to one conversation, or a question and a
-deletion, come one after the other and never in each other's way. Messages are in the order of `seq`,
-which counts up as they are written, whatever the clocks say.
+How it works: `database.py` runs transactions, `schema.py` defines the tables. Every change locks the row
+of its conversation first. So two questions in one conversation, or a question and a deletion, run one
+after the other. Messages are ordered by `seq`, which does not depend on a clock.
 
-An answer is `generating` as long as it has a lease that has not run out. One whose lease has run out
-reads as `interrupted` at once; `sweep` makes that its status. Until it has been swept, a `touch` of
-the process that makes it (which may only have been slow) takes the lease up again.
+An answer is `generating` while it has a lease that has not expired. After that it is read as
+`interrupted` at once, and `sweep` stores that status. Until the sweep, a `touch` by its process, which
+may only have been slow, renews the lease.
 """
 
 from __future__ import annotations
@@ -35,11 +34,11 @@ from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.rows import (
     columns_of,
     conversation_of,
-    cursor_at,
+    cursor_after,
     message_of,
-    place_of,
+    position_of,
     title_of,
-    words_of,
+    visible_text,
 )
 from stream_serve.conversations.sql.schema import Words, conversations, messages
 from stream_serve.errors import ConversationNotFound, HistoryError, MessageNotFound
@@ -49,6 +48,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from stream_serve.events.types import MessageRef
 
 USER: Final = "user"
 ASSISTANT: Final = "assistant"
@@ -60,11 +61,11 @@ m = messages.c
 
 
 class SQLHistory:
-    """Conversations in the database that `url` names.
+    """Conversations in the database at `url`, in one of the forms for `database_url`.
 
-    `url` is what `database_url` takes. `lease` is for how many seconds an answer counts as being
-    generated after its beginning and after each `touch`; `timeout` bounds every call, a cancelled
-    one too.
+    `lease` is how many seconds an answer counts as being generated after its beginning and after each
+    `touch`. `timeout` is the limit of every call in seconds, also of a cancelled one. Methods raise
+    as the contract `History` says.
     """
 
     def __init__(self, url: str, *, lease: float = 15.0, timeout: float = 5.0) -> None:
@@ -72,9 +73,9 @@ class SQLHistory:
         self._lease = lease
 
     async def open(self) -> None:
-        """See that the schema is right; on SQLite make the file, and bring the schema up to date.
+        """Check the schema; on SQLite create the file and migrate the schema.
 
-        Where that fails or is cancelled, no connection stays open.
+        If that fails or is cancelled, no connection stays open.
         """
         try:
             await self._database.prepare()
@@ -87,11 +88,11 @@ class SQLHistory:
             raise
 
     async def close(self) -> None:
-        """Wait for what goes on (bounded), and close the connections."""
+        """Wait for running transactions, at most `timeout` seconds, and close the connections."""
         await self._database.close()
 
     async def check(self) -> None:
-        """Reach the database."""
+        """Check that the database responds."""
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(select(literal(1)))
@@ -99,7 +100,7 @@ class SQLHistory:
         await self._database.run(work, write=False)
 
     async def create(self, owner: str, *, title: str = "") -> Conversation:
-        """Make an empty conversation."""
+        """Create an empty conversation and return it."""
 
         async def work(connection: AsyncConnection) -> Conversation:
             made = await self._make(connection, owner, title)
@@ -110,10 +111,10 @@ class SQLHistory:
     async def list(
         self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
     ) -> Page:
-        """Give a page; a conversation that changes meanwhile moves to the front, and no other does."""
+        """Return a page; only conversations that change between two pages can be missed."""
         statement = self._conversations().where(c.owner == owner)
         if cursor is not None:
-            updated_at, seq = place_of(cursor)
+            updated_at, seq = position_of(cursor)
             statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
         if query:
             statement = statement.where(self._mentions(query.casefold()))
@@ -125,7 +126,7 @@ class SQLHistory:
             rows = rows[:limit]
             return Page(
                 conversations=[conversation_of(row) for row in rows],
-                next_cursor=cursor_at(rows[-1]["updated_at"], rows[-1]["seq"])
+                next_cursor=cursor_after(rows[-1]["updated_at"], rows[-1]["seq"])
                 if more and rows
                 else None,
             )
@@ -133,23 +134,23 @@ class SQLHistory:
         return await self._database.run(work, write=False)
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
-        """Give one conversation."""
+        """Return one conversation."""
 
         async def work(connection: AsyncConnection) -> Conversation:
             statement = self._conversations().where(_owned(owner, conversation_id))
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
-                raise _unknown()
+                raise _not_found()
             return conversation_of(row)
 
         return await self._database.run(work, write=False)
 
     async def messages(self, owner: str, conversation_id: str) -> Messages:
-        """Give all messages of the tree, oldest first."""
+        """Return all messages of the tree, oldest first."""
 
         async def work(connection: AsyncConnection) -> Messages:
             if await connection.scalar(select(c.seq).where(_owned(owner, conversation_id))) is None:
-                raise _unknown()
+                raise _not_found()
             statement = self._messages().where(m.conversation_id == conversation_id)
             rows = (await connection.execute(statement.order_by(m.seq))).mappings()
             return [message_of(row) for row in rows]
@@ -157,7 +158,7 @@ class SQLHistory:
         return await self._database.run(work, write=False)
 
     async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
-        """Change the title."""
+        """Change the title, and return the conversation."""
 
         async def work(connection: AsyncConnection) -> Conversation:
             await self._lock(connection, owner, conversation_id)
@@ -176,7 +177,7 @@ class SQLHistory:
         async def work(connection: AsyncConnection) -> None:
             statement = delete(conversations).where(_owned(owner, conversation_id))
             if (await connection.execute(statement)).rowcount == 0:
-                raise _unknown()
+                raise _not_found()
 
         await self._database.run(work, write=True)
 
@@ -191,18 +192,19 @@ class SQLHistory:
         run_id: str,
         model: str,
     ) -> Turn:
-        """Store a user message and the beginning of its answer.
+        """Store a user message and its new, empty answer; return both.
 
-        The parent has to be an answer. The first message of an untitled conversation titles it.
+        The parent has to be an answer. The first message of a conversation without a title becomes
+        its title.
         """
-        words = words_of(content)
+        words = visible_text(content)
 
         async def work(connection: AsyncConnection) -> Turn:
             if conversation_id is None:
                 conversation = await self._make(connection, owner, title_of(words))
             else:
                 conversation = await self._lock(connection, owner, conversation_id)
-                await self._entitle(connection, conversation, title_of(words))
+                await self._set_title(connection, conversation, title_of(words))
             parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
             question = secrets.token_urlsafe(16)
             await connection.execute(
@@ -224,7 +226,7 @@ class SQLHistory:
     async def ask_again(
         self, owner: str, conversation_id: str, message_id: str, *, run_id: str, model: str
     ) -> Turn:
-        """Begin another answer to the same question."""
+        """Store another new answer to the same user message; return both."""
 
         async def work(connection: AsyncConnection) -> Turn:
             await self._lock(connection, owner, conversation_id)
@@ -239,52 +241,52 @@ class SQLHistory:
 
         return await self._database.run(work, write=True)
 
-    async def touch(self, turn: Turn, answer: Answer) -> None:
-        """Renew the lease of an answer and store its text so far; nothing if it has ended."""
+    async def touch(self, ref: MessageRef, answer: Answer) -> None:
+        """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
 
         async def work(connection: AsyncConnection) -> None:
             await connection.execute(
                 update(messages)
-                .where(m.id == turn.answer_id, m.status == Status.GENERATING.value)
+                .where(m.id == ref.answer_id, m.status == Status.GENERATING.value)
                 .values(**columns_of(answer), lease_until=self._database.now() + self._lease)
             )
 
         await self._database.run(work, write=True)
 
-    async def finish(self, turn: Turn, answer: Answer) -> bool:
-        """Store an answer as it ended; the first true end stays. False when there is no such message.
+    async def finish(self, ref: MessageRef, answer: Answer) -> bool:
+        """Store the end of an answer, unless one is stored; return False if there is no such message.
 
-        Raises `ValueError` for an end that is none (`GENERATING`).
+        Raises `ValueError` for the status `GENERATING`, which is no end.
         """
         if answer.status is Status.GENERATING:
             raise ValueError("an answer cannot end as one that is being generated")
         statement = (
             update(messages)
             .where(
-                m.id == turn.answer_id,
+                m.id == ref.answer_id,
                 m.status.in_([Status.GENERATING.value, Status.INTERRUPTED.value]),
             )
             .values(**columns_of(answer), status=answer.status.value, lease_until=None)
         )
 
         async def work(connection: AsyncConnection) -> bool:
-            row = select(c.seq).where(c.id == turn.conversation_id).with_for_update(key_share=True)
+            row = select(c.seq).where(c.id == ref.conversation_id).with_for_update(key_share=True)
             if await connection.scalar(row) is None:
                 return False
             if (await connection.execute(statement)).rowcount:
-                await self._changed(connection, turn.conversation_id)
+                await self._set_updated(connection, ref.conversation_id)
                 return True
-            return await connection.scalar(select(m.seq).where(m.id == turn.answer_id)) is not None
+            return await connection.scalar(select(m.seq).where(m.id == ref.answer_id)) is not None
 
         return await self._database.run(work, write=True)
 
     async def sweep(self) -> int:
-        """Mark answers whose lease has run out as `interrupted`; give how many.
+        """Mark answers with an expired lease as `interrupted`; return how many.
 
-        An answer that is being written in this moment is left to the next sweep.
+        A row that another transaction has locked is left to the next sweep.
         """
-        them = messages.alias()
-        stale = select(them.c.seq).where(them.c.lease_until <= self._database.now())
+        candidates = messages.alias()
+        stale = select(candidates.c.seq).where(candidates.c.lease_until <= self._database.now())
         statement = (
             update(messages)
             .where(m.seq.in_(stale.with_for_update(skip_locked=True)))
@@ -338,15 +340,20 @@ class SQLHistory:
         return conversation_of((await connection.execute(statement)).mappings().one())
 
     async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
-        """Keep everybody else from changing a conversation until the end of the transaction."""
+        """Lock a conversation until the end of the transaction, and return its id.
+
+        Raises `ConversationNotFound`.
+        """
         statement = select(c.id).where(_owned(owner, conversation_id))
         found = await connection.scalar(statement.with_for_update(key_share=True))
         if found is None:
-            raise _unknown()
+            raise _not_found()
         return found
 
-    async def _entitle(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
-        """Give a conversation that has neither a title nor a message a title."""
+    async def _set_title(
+        self, connection: AsyncConnection, conversation_id: str, title: str
+    ) -> None:
+        """Set the title of a conversation that has neither a title nor a message."""
         empty = ~exists().where(m.conversation_id == conversation_id)
         await connection.execute(
             update(conversations)
@@ -362,7 +369,7 @@ class SQLHistory:
         *,
         at_root: bool,
     ) -> str | None:
-        """Find the answer on which a new question hangs."""
+        """Return the id of the answer that is the parent of a new user message; None for the root."""
         answers = select(m.id).where(m.conversation_id == conversation_id, m.role == ASSISTANT)
         if parent_id is not None:
             found = await connection.scalar(answers.where(m.id == parent_id))
@@ -381,7 +388,7 @@ class SQLHistory:
         run_id: str,
         model: str,
     ) -> Turn:
-        """Store the beginning of an answer, and find the path to its question."""
+        """Store a new, empty answer, and return it with the path to its question."""
         answer = secrets.token_urlsafe(16)
         now = self._database.now()
         await connection.execute(
@@ -399,7 +406,7 @@ class SQLHistory:
                 run_id=run_id,
             )
         )
-        await self._changed(connection, conversation_id)
+        await self._set_updated(connection, conversation_id)
         return Turn(
             conversation_id=conversation_id,
             user_message_id=question,
@@ -410,10 +417,11 @@ class SQLHistory:
     async def _path(
         self, connection: AsyncConnection, conversation_id: str, question: str
     ) -> Messages:
-        """Give the messages from the root to a question, in one walk: parents are always older.
+        """Return the messages from the root to a question.
 
-        A recursive query would do it in the database, and PostgreSQL, which cannot guess how deep it
-        goes, reads the whole table for each step.
+        One pass over the conversation, newest first, is enough, because parents are always older.
+        PostgreSQL would read the whole table for each step of a recursive query: it cannot estimate
+        the depth.
         """
         statement = self._messages().where(m.conversation_id == conversation_id)
         path: Messages = []
@@ -424,7 +432,7 @@ class SQLHistory:
                 wanted = row["parent_id"]
         return path[::-1]
 
-    async def _changed(self, connection: AsyncConnection, conversation_id: str) -> None:
+    async def _set_updated(self, connection: AsyncConnection, conversation_id: str) -> None:
         await connection.execute(
             update(conversations)
             .where(c.id == conversation_id)
@@ -436,5 +444,5 @@ def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
     return and_(c.owner == owner, c.id == conversation_id)
 
 
-def _unknown() -> ConversationNotFound:
+def _not_found() -> ConversationNotFound:
     return ConversationNotFound("there is no such conversation")

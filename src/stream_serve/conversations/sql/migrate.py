@@ -1,10 +1,9 @@
-"""Bring the schema up to date, and refuse one that cannot be used.
+"""Migrates the schema of the database, and rejects one that cannot be used.
 
-How it works: alembic notes the version in a table. A database without that table and without ours is
-new; one with our tables alone, or with the note alone, was left half-migrated; a version that this
-code does not know was made by a newer one. All steps and the note are one transaction on both
-databases, and whoever comes second waits for the first: on SQLite for the file's write lock, on
-PostgreSQL for an advisory lock.
+How it works: alembic stores the version in a table. A database with neither that table nor ours is new.
+One with only a part of them is half-migrated. An unknown version was made by a newer stream-serve. All
+steps and the new version are one transaction on both databases. Of two migrations at once, the second
+waits for the first: on SQLite for the file's write lock, on PostgreSQL for an advisory lock.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ if TYPE_CHECKING:
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 ADVISORY_LOCK: Final = 0x73747265616D0001
-"""The number of the lock that PostgreSQL gives to one migration at a time."""
+"""The key of PostgreSQL's advisory lock, which one migration holds at a time."""
 
 _alembic = threading.Lock()
-"""Alembic keeps what it works on in globals: one migration at a time in the process."""
+"""Alembic keeps its state in globals, so that only one migration may run in a process."""
 
 
-class Standing(Enum):
-    """How a database's schema stands to this code's."""
+class SchemaState(Enum):
+    """The schema of a database in comparison with this code."""
 
     NEW = "new"
     CURRENT = "current"
@@ -46,10 +45,11 @@ class Standing(Enum):
 
 
 async def migrate(url: str, *, timeout: float = 60.0) -> str:
-    """Bring a database's schema up to date; give the version that it has now.
+    """Migrate the schema of the database at `url`; return its version.
 
-    Raises `HistorySchemaError` for a schema that is newer or half-migrated, `HistoryUnavailable`
-    when that took longer than `timeout` seconds or the database is away, `SettingsError`.
+    Raises `HistorySchemaError` for a schema that is newer or half-migrated, `HistoryUnavailable` if the
+    database cannot be reached or it takes longer than `timeout` seconds, and `SettingsError` for a
+    wrong `url`. Cancelled, it leaves either the whole migration or nothing of it.
     """
     database = Database(url, timeout=timeout)
     try:
@@ -61,29 +61,32 @@ async def migrate(url: str, *, timeout: float = 60.0) -> str:
 
 
 async def upgrade(database: Database) -> None:
-    """Bring the schema of an open database up to date. Raises as `migrate` does."""
-    if database.path is not None and await database.run(_standing, write=False) is Standing.CURRENT:
+    """Migrate the schema of an open database. Raises as `migrate` does."""
+    if (
+        database.path is not None
+        and await database.run(_schema_state, write=False) is SchemaState.CURRENT
+    ):
         return
 
     async def work(connection: AsyncConnection) -> None:
         if database.path is None:
             await connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-        if await _standing(connection) is not Standing.CURRENT:
-            await _run(connection)
+        if await _schema_state(connection) is not SchemaState.CURRENT:
+            await _migrate(connection)
 
     await database.run(work, write=True)
 
 
 async def require(database: Database) -> None:
-    """See that the schema is this code's. Raises `HistorySchemaError`, which says what to do."""
-    standing = await database.run(_standing, write=False)
-    if standing is not Standing.CURRENT:
-        state = "has no tables yet" if standing is Standing.NEW else "has an older schema"
-        raise HistorySchemaError(f"the database {state}: run `stream-serve migrate`")
+    """Check that the schema is the current one. Raises `HistorySchemaError`, which says what to do."""
+    state = await database.run(_schema_state, write=False)
+    if state is not SchemaState.CURRENT:
+        what = "has no tables yet" if state is SchemaState.NEW else "has an older schema"
+        raise HistorySchemaError(f"the database {what}: run `stream-serve migrate`")
 
 
-async def _run(connection: AsyncConnection) -> None:
-    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 - it is other loops' lock, too
+async def _migrate(connection: AsyncConnection) -> None:
+    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 - a lock between threads
         await asyncio.sleep(0.01)
     try:
         await connection.run_sync(_steps)
@@ -97,20 +100,20 @@ def _steps(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def _standing(connection: AsyncConnection) -> Standing:
+async def _schema_state(connection: AsyncConnection) -> SchemaState:
     return await connection.run_sync(_compare)
 
 
-def _compare(connection: Connection) -> Standing:
-    """Find how the schema stands. Raises `HistorySchemaError` where nothing can be done by itself."""
+def _compare(connection: Connection) -> SchemaState:
+    """Return the state of the schema. Raises `HistorySchemaError` for one that cannot be migrated."""
     there = set(inspect(connection).get_table_names())
     ours = set(metadata.tables)
     versions: list[str] = []
     if VERSION_TABLE in there:
-        noted = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
-        versions = list(connection.scalars(noted))
+        statement = select(column("version_num", Text)).select_from(table(VERSION_TABLE))
+        versions = list(connection.scalars(statement))
     if not versions and not ours & there:
-        return Standing.NEW
+        return SchemaState.NEW
     scripts = ScriptDirectory.from_config(_config())
     known = {script.revision for script in scripts.walk_revisions()}
     if set(versions) - known:
@@ -124,7 +127,7 @@ def _compare(connection: Connection) -> Standing:
             f"({', '.join(sorted(there & (ours | {VERSION_TABLE})))}) and not all, or no record of "
             "their version; restore a backup, or move these tables away"
         )
-    return Standing.CURRENT if versions == scripts.get_heads() else Standing.OLDER
+    return SchemaState.CURRENT if versions == scripts.get_heads() else SchemaState.OLDER
 
 
 def _head() -> str:

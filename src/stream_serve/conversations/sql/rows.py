@@ -1,4 +1,4 @@
-"""What a row of the conversations' tables means, and what becomes one; where a page ends."""
+"""Rows of the tables as our structs, our structs as rows, and the cursors of pages."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
 TITLE: Final = 80
-"""Characters of a first message that become the title."""
+"""The maximum length of a title that is made from the first message, in characters."""
 
 Content = str | list[dict[str, object]]
 
 
-def words_of(content: str | Sequence[dict[str, object]]) -> str:
-    """Give what a person reads in a message: no images, no files."""
+def visible_text(content: str | Sequence[dict[str, object]]) -> str:
+    """Return the text parts of a message's content, without images and files."""
     if isinstance(content, str):
         return content
     texts = (part.get("text") for part in content if part.get("type") == "text")
@@ -32,13 +32,13 @@ def words_of(content: str | Sequence[dict[str, object]]) -> str:
 
 
 def title_of(words: str) -> str:
-    """Give the beginning of a text, on one line."""
+    """Return the beginning of a text on one line, at most `TITLE` characters."""
     line = " ".join(words[: TITLE * 20].split())
     return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
 
 
 def columns_of(answer: Answer) -> dict[str, object]:
-    """Give the columns of an answer but for its status and lease."""
+    """Return the columns of an answer, except its status and lease."""
     return {
         "content": answer.content,
         "search": answer.content.casefold(),
@@ -50,7 +50,7 @@ def columns_of(answer: Answer) -> dict[str, object]:
 
 
 def conversation_of(row: RowMapping) -> Conversation:
-    """Read a conversation, with `live_run_id` beside its columns."""
+    """Return the conversation in a row, which has `live_run_id` besides the table's columns."""
     return Conversation(
         id=row["id"],
         title=row["title"],
@@ -61,7 +61,7 @@ def conversation_of(row: RowMapping) -> Conversation:
 
 
 def message_of(row: RowMapping) -> Message:
-    """Read a message, with `shown`, the status that it has now, beside its columns."""
+    """Return the message in a row, which has `shown`, its status now, besides the table's columns."""
     usage = row["usage"]
     return Message(
         id=row["id"],
@@ -79,19 +79,19 @@ def message_of(row: RowMapping) -> Message:
     )
 
 
-def cursor_at(updated_at: float, seq: int) -> str:
-    """Give the cursor of what follows a conversation."""
+def cursor_after(updated_at: float, seq: int) -> str:
+    """Return the cursor for the page after the conversation with these values."""
     place = msgspec.json.encode((updated_at, seq))
     return urlsafe_b64encode(place).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> tuple[float, int]:
-    """Read a cursor. Raises `BadCursor`."""
+def position_of(cursor: str) -> tuple[float, int]:
+    """Return the `updated_at` and `seq` in a cursor. Raises `BadCursor`."""
     try:
         text = urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4))
         updated_at, seq = msgspec.json.decode(text, type=tuple[float, int])
     except (UnicodeError, binascii.Error, msgspec.MsgspecError):
         raise BadCursor("the cursor is not one that a page gave") from None
-    if cursor_at(updated_at, seq) != cursor or not 0 <= seq < 2**63:
+    if cursor_after(updated_at, seq) != cursor or not 0 <= seq < 2**63:
         raise BadCursor("the cursor is not one that a page gave")
     return updated_at, seq

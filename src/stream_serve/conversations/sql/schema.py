@@ -1,18 +1,18 @@
-"""The tables of the conversations, and the types that keep any text in any database.
+"""The tables of the conversations, and column types that can store any text in any database.
 
-How it works: PostgreSQL takes no NUL in a text, and no database takes half of a surrogate pair, but
-a provider or a user may send both. `Words` writes such a character as the control character U+001A
-and one character of the private use area, and U+001A itself likewise; everything else stays as it
-is, so that a person with `psql` or `sqlite3` reads what was said. Reading undoes it exactly.
+How it works: PostgreSQL does not accept NUL in a text, and no database accepts a lone surrogate, but
+users and providers may send both. `Words` writes such a character as the control character U+001A and
+one character of the private use area, and U+001A itself in the same way. All other characters stay, so
+that texts are readable with `psql` or `sqlite3`. Reading restores the text exactly.
 
     U+0000           ⇄  U+001A U+E800
     U+001A           ⇄  U+001A U+E801
     U+D800 … U+DFFF  ⇄  U+001A U+E000 … U+E7FF
 
-`seq` counts rows up in the order in which they were written: the total order of messages, and what
-decides between conversations that changed in the same instant. Clocks only say when. `search` is the
-text that a search looks at, without case; of a message's parts it has the words and no images. An
-answer has `lease_until` exactly as long as it is being generated.
+`seq` numbers rows in the order in which they were written. It orders messages, and conversations that
+changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
+folding and without the images of a message. `lease_until` is set exactly while an answer is being
+generated.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ MARKED: Final = re.compile("\x1a([\ue000-\ue801])")
 
 
 def pack(text: str) -> str:
-    """Give a text that every database takes."""
+    """Return a text that every database can store."""
     return UNSAFE.sub(_pack, text)
 
 
 def unpack(text: str) -> str:
-    """Give the text that was packed."""
+    """Return the original of a packed text."""
     return MARKED.sub(_unpack, text) if MARK in text else text
 
 
@@ -64,42 +64,42 @@ def _unpack(match: re.Match[str]) -> str:
 
 
 class Words(TypeDecorator[str]):
-    """Any text, packed."""
+    """A column for any text, packed."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Pack."""
+        """Pack a text for the database."""
         return None if value is None else pack(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Unpack."""
+        """Unpack a text from the database."""
         return None if value is None else unpack(value)
 
 
 class Json(TypeDecorator[Any]):
-    """Any JSON value as text that stays readable, packed."""
+    """A column for any JSON value, as readable packed text."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: object, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Encode; `ValueError` for what JSON has no word for, such as NaN."""
+        """Encode a value for the database. Raises `ValueError` for NaN and infinity (RFC 8259, 6)."""
         if value is None:
             return None
         return pack(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> object:  # noqa: ARG002
-        """Decode."""
+        """Decode a value from the database."""
         return None if value is None else json.loads(unpack(value))
 
 
 Count: Final = BigInteger().with_variant(Integer, "sqlite")
-"""SQLite counts a primary key up only when it is called INTEGER, which has 64 bits there."""
+"""A 64-bit key. SQLite increments a primary key only if its type is INTEGER, which has 64 bits there."""
 
 VERSION_TABLE: Final = "stream_serve_schema"
-"""Where alembic notes the version; a name of our own, since the database may have other tenants."""
+"""Alembic's version table, under our own name, because other programs may use the same database."""
 
 metadata = MetaData(
     naming_convention={
@@ -135,7 +135,7 @@ messages = Table(
         ForeignKey(conversations.c.id, ondelete="CASCADE"),
         nullable=False,
     ),
-    # No cascade from parent to child: SQLite bounds how deep one may go, and a chain may be longer.
+    # No cascade from parent to child: SQLite limits its depth, and a conversation may be deeper.
     Column("parent_id", Words, ForeignKey("messages.id"), index=True),
     Column("role", Words, nullable=False),
     Column("status", Words, nullable=False),

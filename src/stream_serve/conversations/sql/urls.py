@@ -1,4 +1,4 @@
-"""Where the conversations are kept, as people write it: a file's path, or a database's URL."""
+"""The address of the database as users write it: a file's path, or a URL."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DRIVERS: Final = {
 }
 
 PARAMETERS: Final = {"host": "host", "port": "port", "ssl": "ssl", "sslmode": "ssl"}
-"""The parameters of a PostgreSQL URL that mean something here, and asyncpg's names for them."""
+"""The supported parameters of a PostgreSQL URL, and asyncpg's names for them."""
 
 
 def database_url(text: str) -> URL:
-    """Give the URL for SQLAlchemy of `postgres://…`, `postgresql://…`, `sqlite:///…` or a path.
+    """Return SQLAlchemy's URL for `postgres://…`, `postgresql://…`, `sqlite:///…` or a file's path.
 
-    Raises `SettingsError`, which never repeats what the text has: a password may be in it.
+    Raises `SettingsError`, which never repeats the text, because it may contain a password.
     """
     if "\x00" in text or not text.strip():
         raise SettingsError("the database's address is empty, or has a NUL in it")

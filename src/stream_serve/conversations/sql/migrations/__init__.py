@@ -1,1 +1,1 @@
-"""The versions of the schema, for alembic."""
+"""The migrations of the schema, for alembic."""

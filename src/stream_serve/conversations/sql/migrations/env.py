@@ -1,4 +1,4 @@
-"""Run the steps on the connection that was given, in the transaction that is under way."""
+"""Alembic's environment: runs the migrations on a given connection, in its open transaction."""
 
 from __future__ import annotations
 

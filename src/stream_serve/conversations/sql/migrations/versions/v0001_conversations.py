@@ -12,7 +12,7 @@ Count = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 def upgrade() -> None:
-    """Go to this version."""
+    """Create the tables."""
     op.create_table(
         "conversations",
         sa.Column("seq", Count, primary_key=True, autoincrement=True),
