@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_serve.errors import SettingsError
+from stream_serve.errors import LogUnavailable, SettingsError, TooManyRuns, UpstreamAuth
 from stream_serve.settings import (
     DASHSCOPE_MODEL,
     DASHSCOPE_URL,
     PLACEHOLDER_KEY,
-    Provider,
+    ProviderSettings,
     Settings,
     environment,
+    explain,
     is_loopback,
 )
 
@@ -46,7 +47,7 @@ def secret(key: SecretStr | None) -> str | None:
     return None if key is None else key.get_secret_value()
 
 
-def provider(**settings: Any) -> Provider:
+def provider(**settings: Any) -> ProviderSettings:
     found = Settings.load(**settings).provider()
     assert found is not None
     return found
@@ -190,15 +191,17 @@ def test_a_misspelt_setting_is_named(env: Callable[..., None]) -> None:
 
 def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY=" sk-dash ")
-    assert provider() == Provider(DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "DASHSCOPE_API_KEY")
+    assert provider() == ProviderSettings(
+        DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "dashscope_api_key"
+    )
     env(STREAM_SERVE_MODEL="qwen-max")
     assert provider().model == "qwen-max"
 
 
 def test_the_url_wins_over_the_dashscope_key_and_never_gets_it(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY="sk-dash")
-    assert provider(upstream_url="http://localhost:8000/v1", model="m") == Provider(
-        "http://localhost:8000/v1", "", "m", "STREAM_SERVE_UPSTREAM_API_KEY"
+    assert provider(upstream_url="http://localhost:8000/v1", model="m") == ProviderSettings(
+        "http://localhost:8000/v1", "", "m", "upstream_api_key"
     )
 
 
@@ -206,7 +209,7 @@ def test_a_url_has_its_own_key_also_when_it_is_dashscopes(env: Callable[..., Non
     env(DASHSCOPE_API_KEY="sk-dash")
     for url in ("https://api.example/v1", INTERNATIONAL):
         found = provider(upstream_url=url, upstream_api_key=" sk-own ", model="m")
-        assert found == Provider(url, "sk-own", "m", "STREAM_SERVE_UPSTREAM_API_KEY")
+        assert found == ProviderSettings(url, "sk-own", "m", "upstream_api_key")
 
 
 @pytest.mark.parametrize(
@@ -225,9 +228,10 @@ def test_another_host_of_dashscopes_gets_the_dashscope_key_and_model(url: str) -
 
 def test_the_setting_to_look_at_is_the_one_that_the_key_came_from() -> None:
     found = provider(upstream_url=INTERNATIONAL, dashscope_api_key="sk-dash")
-    assert found.key_setting == "DASHSCOPE_API_KEY"
+    assert found.key_setting == "dashscope_api_key"
     found = provider(upstream_url=INTERNATIONAL, upstream_api_key="sk-own")
-    assert found.key_setting == "STREAM_SERVE_UPSTREAM_API_KEY"
+    assert found.key_setting == "upstream_api_key"
+    assert {"dashscope_api_key", "upstream_api_key"} <= set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -389,6 +393,40 @@ def test_no_key_is_ever_shown() -> None:
     shown = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
     shown += [str(settings.model_dump()), repr(found), str(found), f"{found}"]
     assert not [text for text in shown if CANARY in text]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ([], "what to do"),
+        (["upstream_api_key"], "what to do (STREAM_SERVE_UPSTREAM_API_KEY)"),
+        (["dashscope_api_key"], "what to do (DASHSCOPE_API_KEY)"),
+        (
+            ["max_run_bytes", "max_run_events"],
+            "what to do (STREAM_SERVE_MAX_RUN_BYTES, STREAM_SERVE_MAX_RUN_EVENTS)",
+        ),
+    ],
+)
+def test_an_error_is_explained_with_the_settings_that_it_is_about_as_they_are_written(
+    settings: list[str], said: str
+) -> None:
+    for kind in (SettingsError, TooManyRuns, UpstreamAuth, LogUnavailable):
+        assert explain(kind("what to do", settings=settings)) == said
+
+
+@pytest.mark.parametrize("field", Settings.model_fields)
+def test_each_setting_is_written_in_an_explanation_as_it_is_read(
+    env: Callable[..., None], field: str
+) -> None:
+    name = explain(SettingsError("x", settings=[field])).removeprefix("x (").removesuffix(")")
+    env(**{name: "[not a value\x01"})
+    changed = ""
+    try:
+        if getattr(Settings.load(), field) != Settings.model_fields[field].default:
+            changed = name
+    except SettingsError as error:
+        changed = str(error)
+    assert name in changed
 
 
 def test_settings_cannot_be_changed_once_they_are_loaded() -> None:

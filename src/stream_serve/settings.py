@@ -1,7 +1,7 @@
-"""The settings, and the only place that reads the environment.
+"""The settings; only this module reads environment variables.
 
-A setting `name` is the environment variable `STREAM_SERVE_NAME`, or a line of the file `.env` in the
-current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
+A setting `name` is read from the environment variable `STREAM_SERVE_NAME`, or from that line of the file
+`.env` in the current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from stream_serve.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from stream_serve.errors import StreamServeError
+
 PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
-"""The article's example of a key. It counts as no key."""
+"""The article's example key, which counts as no key."""
 
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 DASHSCOPE_MODEL: Final = "qwen-plus"
@@ -34,10 +36,10 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
-class Provider(Struct, frozen=True):
+class ProviderSettings(Struct, frozen=True):
     """The OpenAI-compatible server that answers: its base URL, key and default model.
 
-    `key` is empty for a server that wants none; `key_setting` names the setting to look at.
+    `key` is empty for a server that needs none; `key_setting` is the name of the setting with the key.
     """
 
     url: str
@@ -46,7 +48,7 @@ class Provider(Struct, frozen=True):
     key_setting: str
 
     def __repr__(self) -> str:
-        return f"Provider(url={self.url!r}, model={self.model!r})"
+        return f"ProviderSettings(url={self.url!r}, model={self.model!r})"
 
 
 class Settings(BaseSettings):
@@ -199,7 +201,7 @@ class Settings(BaseSettings):
             parts = urlsplit(url.strip())
             _ = parts.port
         except ValueError:
-            raise ValueError(wrong) from None  # its own text would repeat the address
+            raise ValueError(wrong) from None  # its message would repeat the address
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(wrong)
         if parts.username or parts.password or parts.query or parts.fragment:
@@ -210,9 +212,9 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
-        """Read the environment and `.env`; `overrides` that are not None win.
+        """Return the settings from the environment and `.env`; `overrides` win unless they are None.
 
-        Raises `SettingsError` that names each wrong variable and never its value.
+        Raises `SettingsError`, which names each wrong variable and never its value.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
@@ -227,7 +229,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def unknown(cls) -> list[str]:
-        """Name the variables that look like settings and are none: misspelt, most likely."""
+        """Return the names of variables that look like settings but are none, probably misspelt ones."""
         known = {f"STREAM_SERVE_{name.upper()}" for name in cls.model_fields}
         given = {**dotenv_values(".env"), **os.environ}
         return sorted(
@@ -236,16 +238,16 @@ class Settings(BaseSettings):
 
     @property
     def placeholder_key(self) -> bool:
-        """True when a key is set to the article's placeholder, which counts as no key."""
+        """Whether a key is set to the article's placeholder, which counts as no key."""
         keys = (self.dashscope_api_key, self.upstream_api_key)
         return any(key is not None and key.get_secret_value() == PLACEHOLDER_KEY for key in keys)
 
-    def provider(self) -> Provider | None:
-        """Say who answers; None is the built-in demo model.
+    def provider(self) -> ProviderSettings | None:
+        """Return the configured provider; None means the built-in demo model.
 
         `STREAM_SERVE_UPSTREAM_URL` wins over `DASHSCOPE_API_KEY`. The DashScope key goes only to
-        DashScope's own hosts, and only encrypted. Raises `SettingsError` when a URL is set and no
-        model is known.
+        DashScope's own hosts, and only over HTTPS. Raises `SettingsError` if a URL is set without a
+        model.
         """
         dashscope_key = _secret(self.dashscope_api_key)
         if self.upstream_url is not None:
@@ -258,15 +260,17 @@ class Settings(BaseSettings):
                 )
             key = _secret(self.upstream_api_key)
             if not key and dashscope and dashscope_key:
-                return Provider(self.upstream_url, dashscope_key, model, "DASHSCOPE_API_KEY")
-            return Provider(self.upstream_url, key, model, "STREAM_SERVE_UPSTREAM_API_KEY")
+                return ProviderSettings(
+                    self.upstream_url, dashscope_key, model, "dashscope_api_key"
+                )
+            return ProviderSettings(self.upstream_url, key, model, "upstream_api_key")
         if dashscope_key:
             model = self.model or DASHSCOPE_MODEL
-            return Provider(DASHSCOPE_URL, dashscope_key, model, "DASHSCOPE_API_KEY")
+            return ProviderSettings(DASHSCOPE_URL, dashscope_key, model, "dashscope_api_key")
         return None
 
     def check_exposure(self) -> None:
-        """Refuse to serve other machines without keys. Raises `SettingsError`."""
+        """Raise `SettingsError` if other machines could use the service without API keys."""
         if self.api_keys or self.allow_anonymous or is_loopback(self.host):
             return
         raise SettingsError(
@@ -276,8 +280,14 @@ class Settings(BaseSettings):
         )
 
 
+def explain(error: StreamServeError) -> str:
+    """Return the message of an error, followed by the names of the settings that it is about."""
+    names = ", ".join(_variable((name,)) for name in error.settings)
+    return f"{error} ({names})" if names else str(error)
+
+
 def is_loopback(host: str) -> bool:
-    """True for an address or name that only this machine can reach."""
+    """Return whether only this machine can reach an address or host name."""
     if host == "localhost":
         return True
     try:
@@ -287,7 +297,10 @@ def is_loopback(host: str) -> bool:
 
 
 def environment(**overrides: object) -> Mapping[str, str]:
-    """Give overrides as environment variables, for a server process that reads them again."""
+    """Return overrides as environment variables, for child processes, which load their own settings.
+
+    Overrides that are None or False are left out.
+    """
     return {
         f"STREAM_SERVE_{name.upper()}": str(value).lower() if value is True else str(value)
         for name, value in overrides.items()
@@ -309,4 +322,6 @@ def _variable(loc: tuple[int | str, ...]) -> str:
     name = str(loc[0]) if loc else "settings"
     if name.isupper():
         return name
+    if name == "dashscope_api_key":
+        return "DASHSCOPE_API_KEY"
     return f"STREAM_SERVE_{name.upper()}"

@@ -6,6 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from stream_serve.app import create_app
 from stream_serve.settings import Settings
 from stream_serve.web.openapi import describe
@@ -105,6 +107,7 @@ async def test_what_is_sent_has_only_described_fields(
                 assert set(schema["required"]) <= set(event)
 
 
+@pytest.mark.slow
 async def test_the_docs_page_shows_the_api_without_any_other_host(service: Service) -> None:
     async with browser() as open_page:
         page = await open_page()

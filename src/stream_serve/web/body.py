@@ -1,9 +1,9 @@
-"""JSON bodies: read within a cap, and turned into a model or a clear error.
+"""JSON bodies: read up to a limit, and validated into a model or a clear error.
 
-A body is small, but each of its values can be wrong, and an error costs a hundred times what the value
-does. So the number of errors is bounded before they are made: of the unknown fields of an object only
-some are looked at, a list has `max_length` and `fail_fast`, and free JSON has a number of values
-that one body may have (`check_values`).
+A body is small, but each of its values can be wrong, and an error costs a hundred times as much as a
+value. So the number of errors is bounded before they are made: only some of the unknown fields of an
+object are validated, lists have `max_length` and `fail_fast`, and the values of free-form JSON in a body
+are counted (`check_values`).
 """
 
 from __future__ import annotations
@@ -28,10 +28,9 @@ _MAX_BITS: Final = 64
 
 
 class Body(BaseModel):
-    """A JSON body: names in camel case, nothing unknown, every field of its own type.
+    """A JSON body: names in camel case, no unknown fields, no conversion between types.
 
-    The parser would keep the short texts of thousands of requests, to share them with later ones; it
-    may keep names only.
+    `cache_strings` keeps the parser from caching short texts of requests; it caches only names.
     """
 
     model_config = ConfigDict(
@@ -45,7 +44,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _leave_out_unknown(cls, data: object) -> object:
-        """Leave out all but some of the unknown fields: each becomes an error, and one would do."""
+        """Drop all but ten of the unknown fields, because each one costs an error."""
         if not isinstance(data, dict) or len(cast("dict[str, object]", data)) <= _MAX_UNKNOWN:
             return cast("object", data)
         fields = cast("dict[str, object]", data)
@@ -54,19 +53,20 @@ class Body(BaseModel):
         return {name: value for name, value in fields.items() if name in known or name in unknown}
 
 
-class Room:
-    """How many values of free JSON a body may still have, in all its parts together."""
+class ValueBudget:
+    """The number of values of free-form JSON that all parts of a body may still have together."""
 
     def __init__(self) -> None:
         self.left = _MAX_VALUES
 
 
-def check_values(value: object, room: object) -> None:
-    """Check free JSON: its numbers are finite and of a usual size, and there is room for its values.
+def check_values(value: object, context: object) -> None:
+    """Check free-form JSON: the range of its numbers, and the number of its values.
 
-    `room` is the validation's context: the `Room` of the whole body. Raises `ValueError`.
+    `context` is the context of the validation, which is the `ValueBudget` of the whole body. Raises
+    `ValueError`.
     """
-    space = room if isinstance(room, Room) else Room()
+    budget = context if isinstance(context, ValueBudget) else ValueBudget()
     waiting = [value]
     while waiting:
         inner = waiting.pop()
@@ -76,8 +76,8 @@ def check_values(value: object, room: object) -> None:
             raise ValueError(f"should have only integers of at most {_MAX_BITS} bits")
         if isinstance(inner, dict | list):
             parts = cast("dict[str, object] | list[object]", inner)
-            space.left -= len(parts)
-            if space.left < 0:
+            budget.left -= len(parts)
+            if budget.left < 0:
                 raise ValueError(f"a body may have at most {_MAX_VALUES} values in its contents")
             waiting.extend(parts.values() if isinstance(parts, dict) else parts)
 
@@ -86,33 +86,33 @@ _Body = TypeVar("_Body", bound=Body)
 
 
 async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> _Body:
-    """Read a request's body as `model`.
+    """Read the body of a request and return it as `model`.
 
-    Raises `NotJSON`, `BodyTooLarge` (before more than the cap is in memory), `BadRequest` for what
-    is not JSON, `InvalidFields` with the path of each wrong field, and Starlette's
-    `ClientDisconnect` when the client goes away meanwhile.
+    Raises `NotJSON` for another media type, `BodyTooLarge` before more than `max_bytes` are in memory,
+    `BadRequest` for a body that is not JSON, `InvalidFields` with the path of each wrong field, and
+    Starlette's `ClientDisconnect` if the client disconnects meanwhile.
     """
     _check_type(request)
     raw = await _read(request, max_bytes)
     try:
-        return model.model_validate_json(raw, context=Room())
+        return model.model_validate_json(raw, context=ValueBudget())
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False, include_input=False)
     if details[0]["type"] == "json_invalid":
         raise BadRequest(f"the body is not valid JSON: {details[0]['msg']}")
     raise InvalidFields(
         "; ".join(f"{field_name(detail['loc'])}: {detail['msg']}" for detail in details[:3]),
-        errors=tuple((field_name(d["loc"]), d["msg"]) for d in details[:_MAX_ERRORS]),
+        fields=tuple((field_name(d["loc"]), d["msg"]) for d in details[:_MAX_ERRORS]),
     )
 
 
 def invalid(name: str, message: str) -> InvalidFields:
-    """Give the error for one field (or header, or parameter of the query)."""
-    return InvalidFields(f"{name}: {message}", errors=((name, message),))
+    """Return the error for one field, header or query parameter."""
+    return InvalidFields(f"{name}: {message}", fields=((name, message),))
 
 
 def field_name(loc: tuple[int | str, ...]) -> str:
-    """Write the path of a field as JavaScript would: messages[2].content."""
+    """Return the path of a field in JavaScript's notation, such as `messages[2].content`."""
     name = ""
     for part in loc:
         name += f"[{part}]" if isinstance(part, int) else f".{part}" if name else part
@@ -128,8 +128,9 @@ def _check_type(request: Request) -> None:
 
 
 async def _read(request: Request, max_bytes: int) -> bytes:
-    # The connection stays: what comes after the answer is thrown away. Closing it while the client
-    # still sends would reset it, and take the answer from whoever reads only afterwards (a proxy).
+    # The server keeps the connection open and discards the rest of the body. Closing it while the
+    # client is still sending would reset it, and a client that reads only afterwards (such as a proxy)
+    # would lose the response (RFC 9112, 9.6).
     too_large = BodyTooLarge(
         f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)"
     )

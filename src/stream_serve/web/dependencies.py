@@ -1,6 +1,7 @@
-"""What the routes need from the application, given by FastAPI's dependency injection.
+"""The objects of the application that routes need, for FastAPI's dependency injection.
 
-They are coroutine functions, which have nothing to wait for: FastAPI calls others in a thread.
+These functions are coroutines although they wait for nothing, because FastAPI calls plain functions in
+a thread.
 """
 
 from __future__ import annotations
@@ -11,20 +12,26 @@ from fastapi import Request
 
 if TYPE_CHECKING:
     from stream_serve.conversations.context import Conversations
+    from stream_serve.producers.provider import Provider
     from stream_serve.runs.service import Runs
     from stream_serve.settings import Settings
 
 
 async def runs_of(request: Request) -> Runs:
-    """Give the runs of the process; they live as long as the application's lifespan."""
+    """Return the runs of this process."""
     return cast("Runs", request.state.runs)
 
 
+async def provider_of(request: Request) -> Provider:
+    """Return the provider of this process."""
+    return cast("Provider", request.state.provider)
+
+
 async def conversations_of(request: Request) -> Conversations:
-    """Give the conversations; they live as long as the application's lifespan."""
+    """Return the conversations of this process."""
     return cast("Conversations", request.state.conversations)
 
 
 async def settings_of(request: Request) -> Settings:
-    """Give the settings that the application was made with."""
+    """Return the settings that the application was created with."""
     return cast("Settings", request.app.state.settings)

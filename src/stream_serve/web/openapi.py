@@ -1,4 +1,4 @@
-"""The description of the API, with what FastAPI cannot know: our own bodies and the SSE events."""
+"""The OpenAPI document: FastAPI's own, with the bodies, responses and SSE events added to it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Struct
 from pydantic.json_schema import models_json_schema
 
-from stream_serve.events import sse
-from stream_serve.events.types import Chunk, End, Error, Reasoning, Start, Usage, encode
-from stream_serve.runs.view import Receipt, RunState
+from stream_serve.events import codec
+from stream_serve.events.codec import Error
+from stream_serve.events.types import Chunk, End, Reasoning, Start, Usage
+from stream_serve.runs.view import Receipt
 from stream_serve.web import problems
 from stream_serve.web.routes.chat import ChatBody
 from stream_serve.web.routes.conversations import (
@@ -20,6 +21,7 @@ from stream_serve.web.routes.conversations import (
     NewBody,
     TitleBody,
 )
+from stream_serve.web.routes.runs import RunState
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 _REF: Final = "#/components/schemas/{}"
 _REQUEST: Final = {"message": "你好", "systemPrompt": "你是一个专业的编程助手"}
 _STREAM: Final = b"".join(
-    sse.frame(number, encode(event))
+    codec.frame(number, event)
     for number, event in enumerate(
         (
             Start("0mYyV0xnHV5wQ3yX6c3t9A", "qwen-plus"),
@@ -42,9 +44,9 @@ _EVENTS: Final = (Start, Chunk, Reasoning, End, Error)
 
 
 class _Operation(Struct, frozen=True):
-    """The schemas of an operation's answer and body, and the statuses of its problems."""
+    """The schemas of an operation's response and body, and the statuses of its problems."""
 
-    answer: str | None
+    response: str | None
     body: str | None
     problems: tuple[int, ...]
     success: int = 200
@@ -75,7 +77,7 @@ Json = dict[str, Any]
 
 
 def describe(app: FastAPI) -> Json:
-    """Give the whole description of `app`, as FastAPI's own with ours put in."""
+    """Return the OpenAPI document of `app`, complete with our schemas."""
     document = app.openapi()
     _, components = msgspec.json.schema_components(
         [
@@ -118,14 +120,14 @@ def _ref(name: str) -> Json:
 
 
 def _fill(target: Json, operation: _Operation) -> None:
-    """Say what an operation takes and answers."""
+    """Add the body and the responses of an operation to its description."""
     if operation.body is not None:
         content: Json = {"schema": _ref(operation.body)}
         if operation.body == "ChatBody":
             content["example"] = _REQUEST
         target["requestBody"] = {"required": True, "content": {"application/json": content}}
     target["security"] = [{"key": []}, {}]
-    target["responses"] = {str(operation.success): _success(operation.answer)}
+    target["responses"] = {str(operation.success): _success(operation.response)}
     if target["operationId"].startswith("follow_run"):
         target["responses"]["204"] = {"description": "Finished, and read to its end"}
     for status in sorted((*_COMMON, *operation.problems)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -12,13 +13,31 @@ from starlette.responses import Response
 
 from stream_serve.errors import (
     BadCursor,
+    BadRequest,
+    BodyTooLarge,
     ConversationNotFound,
+    CursorBeyondLog,
+    Draining,
+    ForeignHost,
+    ForeignOrigin,
+    Full,
+    HeadTooLarge,
     HistoryError,
     HistorySchemaError,
     HistoryUnavailable,
+    InvalidFields,
+    LogUnavailable,
     MessageNotFound,
-    RequestError,
+    NotJSON,
+    RunConflict,
+    RunNotFound,
+    RunUnreachable,
+    StoppedEarly,
+    StreamServeError,
+    TooManyRuns,
+    Unauthorized,
 )
+from stream_serve.settings import explain
 from stream_serve.web.security import cors_headers
 
 if TYPE_CHECKING:
@@ -30,14 +49,14 @@ MEDIA_TYPE: Final = "application/problem+json"
 
 
 class FieldProblem(Struct, frozen=True):
-    """One field of the body, by its path ("messages[2].content"), and what is wrong with it."""
+    """The path of a wrong field ("messages[2].content"), and what is wrong with it."""
 
     field: str
     message: str
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
-    """The body of every error answer. `code` is a stable name for programs."""
+    """The body of every error response (RFC 9457, 3.1). `code` is a stable name for programs."""
 
     title: str
     status: int
@@ -48,7 +67,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
 
 
 def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
-    """Give a problem as a response."""
+    """Return the response for a problem, with its status; caches must not store it."""
     return Response(
         msgspec.json.encode(problem),
         status_code=problem.status,
@@ -57,23 +76,67 @@ def respond(problem: Problem, headers: Mapping[str, str] | None = None) -> Respo
     )
 
 
-def from_error(error: RequestError | HTTPException) -> Response:
-    """Return an error as a response, without CORS headers."""
+def _kind(error: StreamServeError) -> tuple[int, str] | None:
+    return next((_KINDS[kind] for kind in type(error).mro() if kind in _KINDS), None)
+
+
+def from_error(error: StreamServeError | HTTPException) -> Response:
+    """Return the response for an error of ours or the framework's, without CORS headers.
+
+    It has Retry-After (RFC 9110, 10.2.3) if the error has one, and WWW-Authenticate with status 401 (RFC
+    9110, 11.6.1).
+    """
     if isinstance(error, HTTPException):
         return _from_framework(error)
+    status, title = _kind(error) or _DEFECT
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    fields = error.fields if isinstance(error, InvalidFields) else ()
     problem = Problem(
-        title=error.title,
-        status=error.status,
-        detail=str(error),
+        title=title or HTTPStatus(status).phrase,
+        status=status,
+        detail=explain(error),
         code=error.code,
-        errors=[FieldProblem(field, message) for field, message in error.errors] or None,
+        errors=[FieldProblem(field, message) for field, message in fields] or None,
     )
-    return respond(problem, dict(error.headers))
+    return respond(problem, headers)
 
 
-async def on_request_error(request: Request, error: Exception) -> Response:
-    """Answer one of our own errors."""
-    if not isinstance(error, RequestError):
+_KINDS: Final[dict[type, tuple[int, str]]] = {
+    BadRequest: (400, "The request cannot be understood"),
+    Unauthorized: (401, "An API key is needed"),
+    ForeignOrigin: (403, "This page's origin is not allowed here"),
+    RunNotFound: (404, "No such run"),
+    RunConflict: (409, "This run id was used for another request"),
+    StoppedEarly: (409, "This run was stopped before it started"),
+    CursorBeyondLog: (409, "The cursor is ahead of the run"),
+    BodyTooLarge: (413, "The request body is too large"),
+    NotJSON: (415, "The request body must be JSON"),
+    ForeignHost: (421, "This service does not answer for that host"),
+    InvalidFields: (422, "Some fields are missing or wrong"),
+    TooManyRuns: (429, "Too many runs at once"),
+    HeadTooLarge: (431, "The request head is too large"),
+    Full: (503, "The service is full"),
+    Draining: (503, "The service is shutting down"),
+    RunUnreachable: (503, "The process that has this run does not answer"),
+    LogUnavailable: (503, "The service cannot do this now"),
+    ConversationNotFound: (404, ""),
+    MessageNotFound: (404, ""),
+    BadCursor: (400, ""),
+    HistoryUnavailable: (503, ""),
+    HistorySchemaError: (503, ""),
+    HistoryError: (500, ""),
+}
+"""The status and the title of each error; with an empty title the status's phrase is used."""
+_DEFECT: Final = (500, "")
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Respond to one of our own errors; one that should not have come this far is a defect."""
+    if not isinstance(error, StreamServeError) or _kind(error) is None:
         raise error
     response = from_error(error)
     response.headers.update(cors_headers(request.scope))
@@ -96,38 +159,10 @@ _DETAILS: Final = {
     404: "there is nothing at this path; /docs describes what there is",
     405: "this path does not take this method; /docs describes what there is",
 }
-_HISTORY: Final[dict[type[HistoryError], tuple[int, str]]] = {
-    ConversationNotFound: (404, "conversation_not_found"),
-    MessageNotFound: (404, "message_not_found"),
-    BadCursor: (400, "bad_cursor"),
-    HistoryUnavailable: (503, "history_unavailable"),
-    HistorySchemaError: (503, "history_schema"),
-}
-
-
-async def on_history_error(request: Request, error: Exception) -> Response:
-    """Answer what the conversations refuse, or a database that is away."""
-    status, code = next(
-        (answer for kind, answer in _HISTORY.items() if isinstance(error, kind)), (500, "history")
-    )
-    problem = Problem(title=HTTPStatus(status).phrase, status=status, detail=str(error), code=code)
-    retry = {"Retry-After": "5"} if status == 503 else {}
-    return respond(problem, {**retry, **cors_headers(request.scope)})
-
-
-async def on_log_error(request: Request, error: Exception) -> Response:
-    """Answer that what joins the processes is away."""
-    problem = Problem(
-        title="The service cannot do this now",
-        status=503,
-        detail=str(error),
-        code="log_unavailable",
-    )
-    return respond(problem, {"Retry-After": "2", **cors_headers(request.scope)})
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Answer what the framework refuses: unknown paths, wrong methods."""
+    """Return the response for an error of the framework: an unknown path, a wrong method."""
     if not isinstance(error, HTTPException):
         raise error
     response = _from_framework(error)
@@ -136,13 +171,13 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 async def on_gone(request: Request, error: Exception) -> Response:
-    """Answer nobody: the client left while it sent its body."""
+    """Return a response that nobody reads: the client has disconnected while it sent its body."""
     del request, error
     return Response(status_code=400)
 
 
 async def on_defect(request: Request, error: Exception) -> Response:
-    """Answer a defect of ours; the server logs the traceback."""
+    """Return the response for a defect of the service; the server logs the traceback."""
     del error
     problem = Problem(
         title="The service failed",

@@ -1,4 +1,4 @@
-"""JSON answers from our own structs."""
+"""JSON responses from our own structs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 
-def answer(request: Request, value: Struct, *, status: int = 200) -> Response:
-    """Give a struct as JSON that nobody keeps."""
+def json_response(request: Request, value: Struct, *, status: int = 200) -> Response:
+    """Return a response with `value` as JSON and the CORS headers; caches must not store it."""
     return Response(
         msgspec.json.encode(value),
         status_code=status,

@@ -1,17 +1,18 @@
-"""Who may call a route: the policy that hangs on it, and the guard that applies it.
+"""Access to the routes: a policy for each endpoint, and the middleware that enforces it.
 
-How it works: every endpoint carries a `Policy`, put there by the decorator `guarded`. The guard is a
-plain ASGI middleware. It finds the route of a request by asking the routes themselves, as the router does
-after it, so that both see the same path wherever the application is served (below a root path, in a
-`Mount`). It decides on the head of the request, before any body is read, and never wraps `receive` or
-`send`. A route without a policy is refused, and so is a path without a route. The routes find in the
-request's state whose request it is, and the CORS headers of the response.
+How it works: the decorator `guarded` attaches a `Policy` to an endpoint. `Guard` is a plain ASGI
+middleware. It finds the route of a request with the routes' own `matches`, as the router does afterwards,
+so that both see the same path, also below a root path or in a `Mount`. It decides from the head of the
+request, before any body is read, and never wraps `receive` or `send`. It rejects a path without a route,
+and a route without a policy. It stores the request's owner and the CORS headers in the request's state.
 
-- Without keys, the Host header must name this service (a page of another site whose name was rebound
-  to this address would otherwise talk to it as its own): 421.
-- With keys, an endpoint whose policy wants one takes `Authorization: Bearer`: 401.
-- A page of another origin may call what the policy and `STREAM_SERVE_CORS_ORIGINS` allow: 403.
-- A key in the URL is refused, since URLs end up in logs: 400.
+- Without API keys, the Host header must name this service; otherwise 421. That protects from DNS
+  rebinding, where a page of another site reaches this address under its own name.
+- With API keys, an endpoint whose policy requires one needs `Authorization: Bearer` (RFC 6750, 2.1);
+  otherwise 401.
+- Pages of other origins may call the endpoints that the policy and `STREAM_SERVE_CORS_ORIGINS` allow;
+  otherwise 403. The CORS headers follow the WHATWG Fetch standard, section "CORS protocol".
+- A key in the URL is rejected with 400, because URLs are logged.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ Endpoint = TypeVar("Endpoint")
 
 
 class Origins(Enum):
-    """Whose pages may call an endpoint.
+    """The origins whose pages may call an endpoint.
 
-    `UNCHECKED`: it shows what everybody may see, and allows no page of another origin to read it. `OWN`:
-    the service's own pages, and those that the setting names. `ASKING`: with keys, every page, since a
-    key protects the endpoint; without keys, also the pages of this machine (a front end under
-    development, on any port).
+    - `UNCHECKED`: the endpoint is public, and its responses have no CORS headers.
+    - `OWN`: the service's own pages, and the origins in `STREAM_SERVE_CORS_ORIGINS`.
+    - `ASKING`: like `OWN`. With API keys and without that setting also every origin, because the key
+      protects the endpoint; without API keys also pages that this machine serves on any port, such as a
+      front end under development.
     """
 
     UNCHECKED = "unchecked"
@@ -72,7 +74,10 @@ class Origins(Enum):
 
 
 class Policy(Struct, frozen=True):
-    """Who may call an endpoint: whether it wants a key, where keys are set, and whose pages may."""
+    """The rules for the callers of an endpoint: whether they need an API key, and their origins.
+
+    A key is needed only if keys are set at all.
+    """
 
     key: bool
     origins: Origins
@@ -85,36 +90,37 @@ ASK: Final = Policy(key=True, origins=Origins.ASKING)
 
 
 def guarded(policy: Policy) -> Callable[[Endpoint], Endpoint]:
-    """Put a policy on an endpoint (a function, or a mounted application): it may be called by it."""
+    """Return a decorator that attaches `policy` to an endpoint (a function or a mounted application)."""
 
-    def put(endpoint: Endpoint) -> Endpoint:
+    def attach(endpoint: Endpoint) -> Endpoint:
         setattr(endpoint, _POLICY, policy)
         return endpoint
 
-    return put
+    return attach
 
 
 def policy_of(route: BaseRoute) -> Policy | None:
-    """Return the policy of a route, or of the application that is mounted there; None without one."""
+    """Return the policy of a route or of the application mounted there; None if it has none."""
     target = getattr(route, "endpoint", None) or getattr(route, "app", None)
     found = getattr(target, _POLICY, None)
     return found if isinstance(found, Policy) else None
 
 
 def owner_of(connection: HTTPConnection) -> str | None:
-    """Return the owner that the guard found: a digest of the key, None where no keys are set."""
+    """Return the owner of a request, a digest of its API key; None if no key was required."""
     return cast("str | None", connection.state.owner)
 
 
 def cors_headers(scope: Scope) -> dict[str, str]:
-    """Return the CORS headers that the response to this request should have."""
+    """Return the CORS headers for the response to this request."""
     return cast("dict[str, str]", scope.get("state", {}).get("cors", {}))
 
 
 def check_origin_trusted(connection: HTTPConnection) -> None:
-    """Refuse what only the service's own pages, and those that the setting names, may ask for.
+    """Check that the request comes from a trusted origin, for options that only those may use.
 
-    Raises `ForeignOrigin`. A request that no page has made passes.
+    Trusted are the service's own pages, the origins in `STREAM_SERVE_CORS_ORIGINS`, and requests without
+    an Origin header. Raises `ForeignOrigin`.
     """
     if connection.state.foreign:
         raise ForeignOrigin(
@@ -124,9 +130,9 @@ def check_origin_trusted(connection: HTTPConnection) -> None:
 
 
 class Guard:
-    """Passes a request on to `app`, or responds with `refuse(error)`.
+    """The middleware that passes a request on to `app`, or responds with `refuse(error)`.
 
-    `routes` is the application's own list of routes, which may grow.
+    `routes` is the application's own list of routes, to which more may be added later.
     """
 
     def __init__(
@@ -149,7 +155,7 @@ class Guard:
         self._any_address = not is_loopback(settings.host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Decide, and pass on. What is neither HTTP nor the lifespan is refused."""
+        """Pass the request on or reject it; WebSockets are closed with 1008 (RFC 6455, 7.4.1)."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] != "http":
@@ -159,7 +165,7 @@ class Guard:
             await (self._app if response is None else response)(scope, receive, send)
 
     def _respond(self, scope: Scope) -> Response | None:
-        """Return the response to a preflight, or the refusal; None for what may pass."""
+        """Return the response to a preflight or the rejection; None for a request that may pass."""
         state: dict[str, object] = scope.setdefault("state", {})
         state["owner"] = None
         state["cors"] = {}
@@ -185,7 +191,7 @@ class Guard:
         return None
 
     def _policy(self, scope: Scope, method: str | None) -> Policy:
-        """Return the policy of the route that takes this request, or this method of a preflight.
+        """Return the policy of the route for this request, or for the `method` that a preflight names.
 
         Raises `HTTPException`: 404 for a path without a route, 403 for a route without a policy.
         """
@@ -240,7 +246,7 @@ class Guard:
     def _check_origin(
         self, policy: Policy, headers: Headers, state: dict[str, object]
     ) -> dict[str, str]:
-        """Return the CORS headers for the request's origin, and note whether it is a foreign one.
+        """Return the CORS headers for the request's origin, and record in `state` if it is foreign.
 
         Raises `ForeignOrigin`.
         """
@@ -250,7 +256,7 @@ class Guard:
         )
         origin = headers.get("origin")
         if origin is None:
-            # The article's header does no harm where no page of another origin is asking.
+            # The article sends this header always; without an Origin it does no harm.
             return (
                 {"Access-Control-Allow-Origin": _ANY, **_EXPOSED} if open_to_all or asking else {}
             )
@@ -268,7 +274,10 @@ class Guard:
         )
 
     def _check_key(self, headers: Headers) -> str:
-        """Return the owner that the key stands for. Raises `Unauthorized`."""
+        """Return the owner that belongs to the API key of the request. Raises `Unauthorized`.
+
+        All keys are compared in constant time.
+        """
         scheme, _, credential = headers.get("authorization", "").partition(" ")
         given = _digest(credential.strip().encode("latin-1"))
         found = False
@@ -280,8 +289,7 @@ class Guard:
             )
             raise Unauthorized(
                 f"{what}: send one of the keys of STREAM_SERVE_API_KEYS as "
-                "'Authorization: Bearer <key>'",
-                headers=(("WWW-Authenticate", "Bearer"),),
+                "'Authorization: Bearer <key>'"
             )
         return given.hex()
 
@@ -295,13 +303,13 @@ def _is_preflight(scope: Scope, headers: Headers) -> bool:
 
 
 def _is_own(origin: str, host: str) -> bool:
-    """Return whether an origin is this service itself, by the name that the request gives it."""
+    """Return whether an origin is this service, under the name in the Host header."""
     scheme, _, name = origin.lower().partition("://")
     return scheme in _WEB and name == host.lower() != ""
 
 
 def _is_local(origin: str) -> bool:
-    """Return whether an origin is a page that this machine serves, on any port."""
+    """Return whether an origin is on this machine, on any port."""
     try:
         parts = urlsplit(origin)
     except ValueError:

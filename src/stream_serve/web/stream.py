@@ -1,19 +1,21 @@
 """`EventStream`: a run's event log as an SSE response.
 
-How it works: the response only reads. It takes what the log has, sends it in one piece, and waits for
-more; one task watches for the client's going away, one timer for silence. When the client is gone, or
-the response ends for another reason, it lets go of the run; what that means is for `runs` to say.
+How it works: the response only reads. It sends all events that the log has in one piece and waits for
+more. One task watches for the client's disconnect, one timer for silence. When the client disconnects,
+or the response ends for another reason, the subscription is closed; `runs` decides what that does to
+the run.
 
-The route gives an `EventStream` back like any response. Below `Streaming`, the outermost layer of our
-own server, it is streamed there: what the framework keeps for a request, twenty calls deep, is gone
-while the stream runs.
+A route returns an `EventStream` like any response. Below `Streaming`, the outermost ASGI layer of our own
+server, the stream is sent from there, after the application has returned. So the framework's objects
+for the request, twenty calls deep, are freed while the stream runs.
 
-Where the server offers it (`WRITE`), what comes while the response waits is written at once, in the
-very call that appended it to the log: no task is switched to for a token. With any other server, and
-for a client that reads too slowly, it goes out by `send`.
+If the server has the extension `WRITE`, an event that comes while the response waits is written in the
+same call that appends it to the log, without switching to a task. With any other server, and for a
+client that reads too slowly, events are sent with ASGI's `send`.
 
-Two endings are not the run's. A reader that has to go on at another process gets a `retry:` field, and
-reconnects with its cursor. One whose events are gone gets an `error` without an `id:`.
+Two ends of a stream are not the end of its run. A reader that has to continue at another process gets a
+`retry:` field and reconnects with its cursor. A reader whose events are lost gets an `error` without an
+`id:`.
 """
 
 from __future__ import annotations
@@ -24,23 +26,23 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 
 from stream_serve.errors import EventsLost, LogLost
-from stream_serve.events import sse
-from stream_serve.events.types import Error, encode
+from stream_serve.events import codec, sse
+from stream_serve.events.types import Error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from stream_serve.runs.subscription import Attachment
+    from stream_serve.runs.subscription import Subscription
 
-_MOVE: Final = b"retry: 1000\n\n"
-_LOST: Final = encode(
-    Error.of(EventsLost("events of this run are gone: what came so far is not the whole of it"))
-)
+_REDIRECT: Final = b"retry: 1000\n\n"
+_FAILURE: Final = EventsLost("events of this run are gone: what came so far is not the whole of it")
+_LOST: Final = codec.encode(Error.of(_FAILURE, str(_FAILURE)))
 WRITE: Final = "stream_serve.write"
-"""The ASGI extension of a server that can write without a task: `scope["extensions"][WRITE]()`, after
-the response's start, gives a function that takes a piece of the body, or says False; or None."""
+"""The ASGI extension of a server that can write without a task. After the start of the response,
+`scope["extensions"][WRITE]()` returns a function `write(data: bytes) -> bool`, or None if the body cannot
+be written directly. `write` returns False, and writes nothing, when the client cannot take more."""
 
 _QUARTERS: Final = 4
 _STREAMS: Final = "stream_serve.streams"
@@ -52,33 +54,33 @@ _HEADERS: Final = {
 
 
 class EventStream(Response):
-    """Streams an attachment's events; `heartbeat` is the longest silence before a comment goes out.
+    """Streams a subscription's events; `heartbeat` is the longest silence before a comment goes out.
 
-    From its making on it owns the attachment: one that cannot be made, or is never streamed, lets
-    go of it.
+    It owns the subscription: it closes it at the end of the stream, and also if the constructor fails.
+    If the stream is never sent, `close` does it.
     """
 
     def __init__(
-        self, attachment: Attachment, *, heartbeat: float, headers: Mapping[str, str]
+        self, subscription: Subscription, *, heartbeat: float, headers: Mapping[str, str]
     ) -> None:
-        self._attachment = attachment
+        self._subscription = subscription
         try:
             self.status_code = 200
             self.background = None
-            self.init_headers({**_HEADERS, "X-Run-Id": attachment.run_id, **headers})
+            self.init_headers({**_HEADERS, "X-Run-Id": subscription.run_id, **headers})
             self._quarter = heartbeat / _QUARTERS
             self._quiet = 0
             self._cursor = -1
         except BaseException:
-            attachment.close()
+            subscription.close()
             raise
 
     def close(self) -> None:
-        """Let go of the run. Twice is fine."""
-        self._attachment.close()
+        """Close the subscription; a second call does nothing."""
+        self._subscription.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream, or leave it to `Streaming`."""
+        """Stream now, or leave it to `Streaming` if that layer is above."""
         streams: list[EventStream] | None = scope.get(_STREAMS)
         if streams is None:
             await self.stream(scope, receive, send)
@@ -86,9 +88,12 @@ class EventStream(Response):
             streams.append(self)
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until the run ends or the client goes away."""
+        """Send the events until the run ends or the client goes away.
+
+        Cancelled, or failed, it lets go of the run.
+        """
         loop = asyncio.get_running_loop()
-        reader = self._attachment.reader
+        reader = self._subscription.reader
         self._timer: asyncio.TimerHandle = loop.call_later(self._quarter, self._beat)
         watcher = loop.create_task(self._watch(receive))
         try:
@@ -105,29 +110,27 @@ class EventStream(Response):
                             "more_body": True,
                         }
                     )
-                last = _MOVE if self._attachment.moved else b""
+                last = _REDIRECT if self._subscription.redirected else b""
             except LogLost:
                 last = b"data: " + _LOST + b"\n\n"
             await send({"type": "http.response.body", "body": last})
-        except asyncio.CancelledError:
-            # The server ends and has waited long enough for a client that does not read.
-            return
         finally:
             self._timer.cancel()
             watcher.cancel()
-            self._attachment.close()
+            self._subscription.close()
 
     async def _watch(self, receive: Receive) -> None:
+        """Close the subscription when the client disconnects."""
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._attachment.close()
+        self._subscription.close()
 
     def _beat(self) -> None:
-        """Wake the reader before the silence has lasted for too long.
+        """Wake the reader for a heartbeat before the silence has lasted too long.
 
-        Looking every quarter of the time whether something was read costs nothing for a token.
+        The timer compares cursors every quarter of the time, so that a token does not have to set one.
         """
-        reader = self._attachment.reader
+        reader = self._subscription.reader
         cursor, self._cursor = self._cursor, reader.cursor
         self._quiet = self._quiet + 1 if cursor == self._cursor else 0
         if self._quiet == _QUARTERS - 1:
@@ -137,23 +140,29 @@ class EventStream(Response):
 
 
 class Streaming:
-    """An ASGI layer around an application: streams what that has answered with an `EventStream`."""
+    """An ASGI layer around an application, which sends each `EventStream` that a route has returned.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `on_request` is called at the beginning of each HTTP request.
+    """
+
+    def __init__(self, app: ASGIApp, *, on_request: Callable[[], None] = lambda: None) -> None:
         self._app = app
+        self._on_request = on_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application answer, and then stream, when nothing else of it is left."""
+        """Call the application, and send the stream after the application has returned."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         streams: list[EventStream] = []
-        # Who asks waits for no token of somebody else's.
-        scope["state"]["runs"].coalescer.hurry()
+        self._on_request()
         try:
             await self._app({**scope, _STREAMS: streams}, receive, send)
             for stream in streams:
                 await stream.stream(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends, and has waited long enough for a client that does not read.
+            return
         finally:
             for stream in streams:
                 stream.close()

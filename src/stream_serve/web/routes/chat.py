@@ -11,14 +11,14 @@ from pydantic import Field, JsonValue, PlainValidator, ValidationInfo
 from pydantic.json_schema import WithJsonSchema
 
 from stream_serve.conversations.context import Conversations
-from stream_serve.producers.base import ChatRequest
-from stream_serve.runs import runid
-from stream_serve.runs.run import OnDisconnect, Order, Task
-from stream_serve.runs.runid import RunId
+from stream_serve.producers.provider import ChatRequest, Provider
+from stream_serve.runs import names
 from stream_serve.runs.service import Runs
+from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
 from stream_serve.settings import Settings
 from stream_serve.web.body import Body, check_values, invalid, read_json
-from stream_serve.web.dependencies import conversations_of, runs_of, settings_of
+from stream_serve.web.dependencies import conversations_of, provider_of, runs_of, settings_of
+from stream_serve.web.fields import RunId
 from stream_serve.web.security import ASK, check_origin_trusted, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
 
@@ -57,7 +57,7 @@ def _stop(value: object) -> object:
 
 
 def _listed(value: object, kind: type, wrong: str, most: int) -> list[object]:
-    """Return a list of one kind of items. Raises `ValueError`."""
+    """Return `value` if it is a list of at most `most` items of `kind`. Raises `ValueError`."""
     found = cast("list[object]", value) if isinstance(value, list) else None
     if found is None or not all(isinstance(item, kind) for item in islice(found, most)):
         raise ValueError(wrong)
@@ -67,7 +67,7 @@ def _listed(value: object, kind: type, wrong: str, most: int) -> list[object]:
 
 
 class ChatMessage(Body):
-    """One message of a conversation; `content` goes to the provider as it is."""
+    """One message of a conversation; `content` goes to the provider unchanged."""
 
     role: Literal["system", "user", "assistant", "developer"]
     content: Annotated[
@@ -85,9 +85,9 @@ class ChatMessage(Body):
 
 
 class ChatBody(Body):
-    """What to ask: `message`, `messages` or `regenerate`; everything else is optional.
+    """A chat request: one of `message`, `messages` and `regenerate`; all other fields are optional.
 
-    What is not given is not sent to the provider.
+    Options that are absent are not sent to the provider.
     """
 
     message: str | None = Field(None, min_length=1, description="the user's message")
@@ -143,7 +143,7 @@ class ChatBody(Body):
     )
 
     def check(self) -> None:
-        """Check what belongs together. Raises `InvalidFields`."""
+        """Check the fields that depend on each other. Raises `InvalidFields`."""
         asked = [self.message, self.messages, self.regenerate]
         if sum(one is not None for one in asked) != 1:
             raise invalid("message", "give one of message, messages and regenerate")
@@ -157,11 +157,11 @@ class ChatBody(Body):
 
     @property
     def prompt(self) -> str | None:
-        """The system prompt that the caller gave."""
+        """The caller's system prompt; None if it is absent or empty."""
         return self.system_prompt or None
 
     def request(self, *, model: str, system_prompt: str) -> ChatRequest:
-        """Put it in the provider's words; the arguments stand in for what was not given."""
+        """Return the request in OpenAI's format; `system_prompt` is used if the caller has none."""
         messages: list[dict[str, object]] = []
         if self.messages is None:
             messages.append({"role": "system", "content": self.prompt or system_prompt})
@@ -174,7 +174,7 @@ class ChatBody(Body):
         return ChatRequest(model=model, messages=messages, options=options)
 
     def fingerprint(self) -> bytes:
-        """Give what tells this request from another one under the same run id."""
+        """Return a digest that differs for two different requests with the same run id."""
         text = self.model_dump_json(exclude={"run_id"}, exclude_unset=True)
         return hashlib.sha256(text.encode()).digest()
 
@@ -184,14 +184,15 @@ class ChatBody(Body):
 async def stream_chat(
     request: Request,
     runs: Annotated[Runs, Depends(runs_of)],
+    provider: Annotated[Provider, Depends(provider_of)],
     conversations: Annotated[Conversations, Depends(conversations_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> EventStream:
     """Ask the model and stream its answer.
 
-    The answer is an event stream: one `start`, any number of `chunk` and `reasoning`, and one `end`
-    or `error`, each with its number as `id:`. The header `X-Run-Id` names the run. Closing the
-    connection stops the run and closes the connection to the provider, unless `onDisconnect` says
+    The response is an event stream: one `start`, any number of `chunk` and `reasoning`, and one `end`
+    or `error`, each with its number as `id:`. The header `X-Run-Id` has the id of the run. Closing the
+    connection stops the run and closes the connection to the provider, unless `onDisconnect` is
     `continue`.
     """
     body = await read_json(request, ChatBody, max_bytes=settings.max_body_bytes)
@@ -200,29 +201,31 @@ async def stream_chat(
         check_origin_trusted(request)
     owner = owner_of(request)
 
-    async def prepare(run_id: str) -> Task:
-        asked = body.request(model=runs.model_for(body.model), system_prompt=settings.system_prompt)
+    async def prepare(run_id: str) -> Plan:
+        model = provider.model_for(body.model)
+        asked = body.request(model=model, system_prompt=settings.system_prompt)
         if body.conversation_id is None:
-            return Task(asked)
-        turn = await _turn(body, await conversations.history(), owner, run_id, asked.model)
+            return Plan(provider.ask(asked))
+        turn = await _turn(body, await conversations.history(), owner, run_id, model)
         prompt = body.prompt or settings.system_prompt
-        return conversations.task(turn, system_prompt=prompt, request=asked)
+        asked = conversations.request(turn, system_prompt=prompt, request=asked)
+        return Plan(provider.ask(asked), turn.ref)
 
-    order = Order(
+    spec = RunSpec(
         prepare=prepare,
         run_id=_run_id(request, body),
         fingerprint=body.fingerprint(),
         on_disconnect=OnDisconnect(body.on_disconnect),
     )
     headers = cors_headers(request.scope)
-    attachment = await runs.start(order, owner=owner)
-    return EventStream(attachment, heartbeat=settings.heartbeat_interval, headers=headers)
+    subscription = await runs.start(spec, owner=owner)
+    return EventStream(subscription, heartbeat=settings.heartbeat_interval, headers=headers)
 
 
 async def _turn(
     body: ChatBody, history: History, owner: str | None, run_id: str, model: str
 ) -> Turn:
-    """Store the question and the beginning of its answer."""
+    """Store the user message and its new answer, or another answer to an old message."""
     conversation_id = body.conversation_id if body.conversation_id != NEW else None
     if body.regenerate is not None and conversation_id is not None:
         return await history.ask_again(
@@ -240,12 +243,12 @@ async def _turn(
 
 
 def _run_id(request: Request, body: ChatBody) -> str | None:
-    """Give the id that the caller chose, in the body or in the header."""
+    """Return the caller's run id from the body or the header Idempotency-Key. Raises `InvalidFields`."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return body.run_id
     try:
-        runid.check(key)
+        names.check(key)
     except ValueError as error:
         raise invalid("Idempotency-Key", str(error)) from None
     if body.run_id not in {None, key}:

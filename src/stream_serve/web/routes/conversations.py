@@ -1,4 +1,4 @@
-"""The endpoints of conversations: list and search, make, show, rename, delete, export."""
+"""The endpoints of conversations: list and search, create, show, rename, delete, export."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from stream_serve.events.types import Usage
 from stream_serve.settings import Settings
 from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, settings_of
-from stream_serve.web.response import answer
+from stream_serve.web.response import json_response
 from stream_serve.web.security import API, cors_headers, guarded, owner_of
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class NewBody(TitleBody):
 
 
 class ConversationView(Struct, frozen=True, rename="camel"):
-    """A conversation; times are ISO 8601. `liveRunId` is the run that goes on in it."""
+    """A conversation; times are ISO 8601. `liveRunId` is the run that is generating an answer in it."""
 
     id: str
     title: str
@@ -54,7 +54,7 @@ class ConversationView(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, conversation: Conversation) -> ConversationView:
-        """Show a conversation."""
+        """Return the view of a conversation."""
         return cls(
             conversation.id,
             conversation.title,
@@ -65,14 +65,14 @@ class ConversationView(Struct, frozen=True, rename="camel"):
 
 
 class ConversationPage(Struct, frozen=True, rename="camel"):
-    """Some conversations, newest change first; `nextCursor` asks for those that follow."""
+    """Some conversations, last changed first; `nextCursor` is for the next page, null on the last."""
 
     conversations: list[ConversationView]
     next_cursor: str | None
 
 
 class MessageView(Struct, frozen=True, rename="camel"):
-    """A message of the tree. What follows `status` is null for a user's message."""
+    """A message of the tree. For a user message all fields after `status` are null."""
 
     id: str
     parent_id: str | None
@@ -89,7 +89,7 @@ class MessageView(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, message: Message) -> MessageView:
-        """Show a message."""
+        """Return the view of a message."""
         return cls(
             message.id,
             message.parent_id,
@@ -122,7 +122,7 @@ async def list_conversations(
     cursor: str | None = None,
     q: str | None = None,
 ) -> Response:
-    """List conversations, newest change first; `q` searches titles and messages."""
+    """List conversations, last changed first; `q` searches titles and messages."""
     if not 1 <= limit <= _MAX_PAGE:
         raise invalid("limit", f"should be from 1 to {_MAX_PAGE}")
     if q is not None and len(q) > _MAX_QUERY:
@@ -130,17 +130,17 @@ async def list_conversations(
     history = await conversations.history()
     page = await history.list(_owner(request), limit=limit, cursor=cursor, query=q or None)
     views = [ConversationView.of(conversation) for conversation in page.conversations]
-    return answer(request, ConversationPage(views, page.next_cursor))
+    return json_response(request, ConversationPage(views, page.next_cursor))
 
 
 @router.post("/ai/conversations", response_class=Response, status_code=201)
 @guarded(API)
 async def make_conversation(request: Request, conversations: Stored, settings: Set) -> Response:
-    """Make an empty conversation."""
+    """Create an empty conversation."""
     body = await read_json(request, NewBody, max_bytes=settings.max_body_bytes)
     history = await conversations.history()
     made = await history.create(_owner(request), title=body.title)
-    return answer(request, ConversationView.of(made), status=201)
+    return json_response(request, ConversationView.of(made), status=201)
 
 
 @router.get("/ai/conversations/{conversation_id}", response_class=Response)
@@ -148,8 +148,8 @@ async def make_conversation(request: Request, conversations: Stored, settings: S
 async def show_conversation(
     request: Request, conversation_id: str, conversations: Stored
 ) -> Response:
-    """Show a conversation with all its messages, and the run that goes on in it."""
-    return answer(request, await _detail(request, conversation_id, conversations))
+    """Show a conversation with all its messages, and the run that is generating an answer in it."""
+    return json_response(request, await _detail(request, conversation_id, conversations))
 
 
 @router.patch("/ai/conversations/{conversation_id}", response_class=Response)
@@ -157,11 +157,11 @@ async def show_conversation(
 async def rename_conversation(
     request: Request, conversation_id: str, conversations: Stored, settings: Set
 ) -> Response:
-    """Change the title."""
+    """Change the title of a conversation."""
     body = await read_json(request, TitleBody, max_bytes=settings.max_body_bytes)
     history = await conversations.history()
     renamed = await history.rename(_owner(request), conversation_id, body.title)
-    return answer(request, ConversationView.of(renamed))
+    return json_response(request, ConversationView.of(renamed))
 
 
 @router.delete("/ai/conversations/{conversation_id}", response_class=Response, status_code=204)
@@ -169,7 +169,7 @@ async def rename_conversation(
 async def delete_conversation(
     request: Request, conversation_id: str, conversations: Stored
 ) -> Response:
-    """Delete a conversation with its messages. A run that goes on in it is not stopped."""
+    """Delete a conversation with its messages. A run that is generating in it is not stopped."""
     history = await conversations.history()
     await history.delete(_owner(request), conversation_id)
     return Response(status_code=204, headers=cors_headers(request.scope))
@@ -183,10 +183,10 @@ async def export_conversation(
     conversations: Stored,
     format: Literal["json", "markdown"] = "json",  # noqa: A002 - the query's own name
 ) -> Response:
-    """Download a conversation as JSON, or as Markdown."""
+    """Download a conversation as JSON or Markdown."""
     detail = await _detail(request, conversation_id, conversations)
     if format == "json":
-        response = answer(request, detail)
+        response = json_response(request, detail)
         name = "conversation.json"
     else:
         response = Response(
@@ -201,7 +201,7 @@ async def export_conversation(
 
 
 def markdown(title: str, messages: Sequence[MessageView]) -> str:
-    """Write messages as Markdown, in the order of time, with a note on how each answer ended."""
+    """Return messages as Markdown in their order; answers that are not complete show their status."""
     parts = [f"# {' '.join(title.split()) or 'Conversation'}\n"]
     for message in messages:
         who = message.role if message.model is None else f"{message.role} ({message.model})"

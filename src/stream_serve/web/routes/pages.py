@@ -1,4 +1,4 @@
-"""The pages, `/health…` and `/ai/info`: what a person or a machine looks at from outside."""
+"""The debug page, the API documentation, the health checks, and `/ai/info`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from starlette.staticfiles import StaticFiles
 
 import stream_serve
 from stream_serve import __version__
+from stream_serve.producers.provider import Provider
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings
-from stream_serve.web.dependencies import runs_of, settings_of
+from stream_serve.web.dependencies import provider_of, runs_of, settings_of
 from stream_serve.web.security import INFO, PAGE, guarded
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ def _headers(style: str) -> dict[str, str]:
 
 _STRICT: Final = _headers("'self'")
 _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
-"""Swagger UI sets style attributes; scripts stay strict."""
+"""Swagger UI needs inline styles; scripts stay strict."""
 _UNKEPT: Final = {"Cache-Control": "no-store"}
 
 
 @guarded(PAGE)
 class Assets(StaticFiles):
-    """The debug page's own files, with its strict Content-Security-Policy."""
+    """The static files of the debug page, with its strict Content-Security-Policy."""
 
     def __init__(self) -> None:
         super().__init__(directory=_PAGES / "test-stream")
@@ -74,7 +75,7 @@ class Assets(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """Give a file with the pages' headers."""
+        """Return the response for a file, with the headers of the page."""
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers.update(_STRICT)
         return response
@@ -90,7 +91,7 @@ class Health(BaseModel):
 
 
 class Readiness(BaseModel):
-    """`status` is `ready`, `draining` or `unavailable`; `detail` says what is missing."""
+    """`status` is `ready`, `draining` or `unavailable`; `detail` says why it is unavailable."""
 
     status: str
     detail: str | None = None
@@ -103,7 +104,7 @@ class Liveness(BaseModel):
 
 
 class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
-    """What a page needs to know before it asks: who answers, and whether a key is wanted."""
+    """The facts that a page needs before its first request, such as whether a key is required."""
 
     name: str
     version: str
@@ -116,7 +117,7 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
 @router.get("/health", tags=["service"])
 @guarded(PAGE)
 async def show_health() -> Health:
-    """Say that the service is up."""
+    """Show that the service is up, its version and its uptime."""
     return Health(
         status="ok",
         version=__version__,
@@ -129,7 +130,7 @@ async def show_health() -> Health:
 @router.get("/health/live", tags=["service"])
 @guarded(PAGE)
 async def show_live(response: Response) -> Liveness:
-    """Say that the process answers; also while it drains, so that nobody restarts it for that."""
+    """Show that the process responds, also while it drains, so that a supervisor does not restart it."""
     response.headers.update(_UNKEPT)
     return Liveness(status="ok")
 
@@ -143,7 +144,7 @@ async def show_live(response: Response) -> Liveness:
 )
 @guarded(PAGE)
 async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response) -> Readiness:
-    """Say whether runs can be started here: what a load balancer asks."""
+    """Show whether this process accepts new runs, for a load balancer."""
     response.headers.update(_UNKEPT)
     if not runs.draining and runs.ready:
         return Readiness(status="ready")
@@ -157,22 +158,23 @@ async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response
 @router.get("/ai/info", tags=["service"])
 @guarded(INFO)
 async def show_info(
-    runs: Annotated[Runs, Depends(runs_of)], settings: Annotated[Settings, Depends(settings_of)]
+    provider: Annotated[Provider, Depends(provider_of)],
+    settings: Annotated[Settings, Depends(settings_of)],
 ) -> Info:
-    """Say which model answers, and whether a key is wanted. Needs no key."""
+    """Show which model answers, and whether a key is required. Needs no key."""
     return Info(
         name="stream-serve",
         version=__version__,
         demo=settings.provider() is None,
         auth_required=bool(settings.api_keys),
-        model=runs.model_for(None),
+        model=provider.model_for(None),
     )
 
 
 @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 @guarded(PAGE)
-async def lead() -> Response:
-    """Lead to the debug page."""
+async def redirect_to_page() -> Response:
+    """Redirect to the debug page."""
     return RedirectResponse("/test-stream.html", status_code=307)
 
 
@@ -186,14 +188,14 @@ async def show_page() -> Response:
 @router.get("/docs", include_in_schema=False)
 @guarded(PAGE)
 async def show_docs() -> Response:
-    """Show Swagger UI, served from here."""
+    """Show Swagger UI, whose files this service serves itself."""
     return FileResponse(_PAGES / "docs" / "index.html", headers=_SWAGGER_HEADERS)
 
 
 @router.get("/docs/{name}", include_in_schema=False)
 @guarded(PAGE)
 async def show_docs_file(name: str) -> Response:
-    """Give Swagger UI's own files."""
+    """Return a file of Swagger UI, or 404."""
     path = _DOCS_FILES.get(name)
     if path is None:
         raise HTTPException(404)

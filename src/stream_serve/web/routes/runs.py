@@ -1,18 +1,21 @@
-"""The endpoints of a run: its state, and its stop."""
+"""The endpoints of a run: its state, its events, and its stop."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from stream_serve.runs.runid import RunIdInPath
+from stream_serve.events import codec
+from stream_serve.runs import view
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings
 from stream_serve.web.body import invalid
 from stream_serve.web.dependencies import runs_of, settings_of
-from stream_serve.web.response import answer
+from stream_serve.web.fields import RunIdInPath
+from stream_serve.web.response import json_response
 from stream_serve.web.security import API, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
 
@@ -21,13 +24,32 @@ _MAX_DIGITS: Final = 16
 router = APIRouter(tags=["runs"])
 
 
+class RunState(view.RunState, frozen=True, rename="camel", kw_only=True):
+    """The response of `GET /ai/runs/{runId}`. Durations are in milliseconds.
+
+    `state` is starting, waiting (for the first token), streaming, completed, stopped or failed;
+    `events` is the number of the newest event. A value that is not known (yet) is null.
+    """
+
+    error: codec.Error | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @classmethod
+    def of(cls, state: view.RunState) -> RunState:
+        """Return the response for a state, with its error in the article's format."""
+        known: dict[str, Any] = msgspec.structs.asdict(state)
+        if state.error is not None:
+            known["error"] = codec.Error.of(state.error)
+        return cls(**known)
+
+
 @router.get("/ai/runs/{run_id}", response_class=Response)
 @guarded(API)
 async def show_run(
     request: Request, run_id: RunIdInPath, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
-    """Show the state of a run, until it is forgotten some minutes after its end."""
-    return answer(request, await runs.state(run_id, owner=owner_of(request)))
+    """Show the state of a run; it is kept for some minutes after the end of the run."""
+    state = await runs.state(run_id, owner=owner_of(request))
+    return json_response(request, RunState.of(state))
 
 
 @router.get("/ai/runs/{run_id}/events", response_class=EventStream, status_code=200)
@@ -38,17 +60,18 @@ async def follow_run(
     runs: Annotated[Runs, Depends(runs_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> Response:
-    """Stream a run's events after a cursor, and go on live.
+    """Stream the events of a run after a cursor: first the stored ones, then the live ones.
 
-    The cursor is the number of the last event that was seen: the header `Last-Event-ID`, or the
-    query's `after`; without one the stream begins with event 1. A finished run that was read to its
-    end gets 204, which tells a browser's `EventSource` to stop reconnecting.
+    The cursor is the number of the last event that the client has, in the header `Last-Event-ID` or the
+    query parameter `after`; without it the stream begins with event 1. If the run has ended and the
+    client has all its events, the response is 204, which makes a browser's `EventSource` stop
+    reconnecting (WHATWG HTML, "Server-sent events").
     """
     headers = cors_headers(request.scope)
-    attachment = await runs.attach(run_id, owner=owner_of(request), after=_cursor(request))
-    if attachment is None:
+    subscription = await runs.subscribe(run_id, owner=owner_of(request), after=_cursor(request))
+    if subscription is None:
         return Response(status_code=204, headers=headers)
-    return EventStream(attachment, heartbeat=settings.heartbeat_interval, headers=headers)
+    return EventStream(subscription, heartbeat=settings.heartbeat_interval, headers=headers)
 
 
 @router.post("/ai/runs/{run_id}/stop", response_class=Response)
@@ -56,19 +79,18 @@ async def follow_run(
 async def stop_run(
     request: Request, run_id: RunIdInPath, runs: Annotated[Runs, Depends(runs_of)]
 ) -> Response:
-    """Stop a run, from anywhere, and say what that did. Repeating it is harmless.
+    """Stop a run in whichever process it is, and show the result. A second stop changes nothing.
 
-    The receipt comes when the connection to the provider is closed. Whoever still reads the run gets
-    `end` with `finishReason: "stopped"`. The stop of an unknown run is kept for a minute: a start
-    under that id is then refused. 202 says that the process which has the run did not answer: the
-    stop waits for it.
+    The response comes after the connection to the provider is closed. Readers of the run get `end` with
+    `finishReason: "stopped"`. The stop of an unknown run is kept for a minute, in which a start with that
+    id is rejected. 202 means that the process of the run did not respond; it gets the stop later.
     """
     receipt = await runs.stop(run_id, owner=owner_of(request))
-    return answer(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
+    return json_response(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
 
 
 def _cursor(request: Request) -> int:
-    """Give the number of the last event that the client has, 0 for none."""
+    """Return the number of the last event that the client has, or 0. Raises `InvalidFields`."""
     for name, text in (
         ("Last-Event-ID", request.headers.get("last-event-id")),
         ("after", request.query_params.get("after")),

@@ -1,0 +1,18 @@
+"""Types of fields that several bodies and paths share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from stream_serve.runs import names
+
+_RUN_ID: Final = {"type": "string", "pattern": f"^{names.PATTERN}$"}
+# A JSON Schema pattern matches anywhere in a text, so that it needs both anchors.
+
+RunId = Annotated[str, AfterValidator(names.check), WithJsonSchema(_RUN_ID)]
+"""The id of a run in a body."""
+
+RunIdInPath = Annotated[str, WithJsonSchema(_RUN_ID)]
+"""The id of a run in a path. It is not checked here: for an invalid id there is just no run."""

@@ -1,0 +1,223 @@
+"""Errors as problems: the status and the title of each, and what else a response says of it."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+
+from stream_serve import errors
+from stream_serve.errors import (
+    BadRequest,
+    BodyTooLarge,
+    Draining,
+    HistoryError,
+    InvalidFields,
+    LogUnavailable,
+    RequestError,
+    RunNotFound,
+    StreamServeError,
+    TooManyRuns,
+    Unauthorized,
+)
+from stream_serve.web import problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.responses import Response
+
+REQUEST = Request({"type": "http", "state": {}})
+STATUSES = {
+    "BadRequest": (400, "The request cannot be understood"),
+    "Unauthorized": (401, "An API key is needed"),
+    "ForeignOrigin": (403, "This page's origin is not allowed here"),
+    "RunNotFound": (404, "No such run"),
+    "RunConflict": (409, "This run id was used for another request"),
+    "StoppedEarly": (409, "This run was stopped before it started"),
+    "CursorBeyondLog": (409, "The cursor is ahead of the run"),
+    "BodyTooLarge": (413, "The request body is too large"),
+    "NotJSON": (415, "The request body must be JSON"),
+    "ForeignHost": (421, "This service does not answer for that host"),
+    "InvalidFields": (422, "Some fields are missing or wrong"),
+    "TooManyRuns": (429, "Too many runs at once"),
+    "HeadTooLarge": (431, "The request head is too large"),
+    "Full": (503, "The service is full"),
+    "Draining": (503, "The service is shutting down"),
+    "RunUnreachable": (503, "The process that has this run does not answer"),
+    "LogUnavailable": (503, "The service cannot do this now"),
+    "ConversationNotFound": (404, "Not Found"),
+    "MessageNotFound": (404, "Not Found"),
+    "BadCursor": (400, "Bad Request"),
+    "HistoryUnavailable": (503, "Service Unavailable"),
+    "HistorySchemaError": (503, "Service Unavailable"),
+}
+WAITS = {
+    "TooManyRuns": "2",
+    "Full": "2",
+    "Draining": "5",
+    "RunUnreachable": "2",
+    "LogUnavailable": "2",
+    "HistoryUnavailable": "5",
+    "HistorySchemaError": "5",
+}
+
+
+def kind(name: str) -> type[StreamServeError]:
+    return getattr(errors, name)
+
+
+def problem(response: Response) -> dict[str, Any]:
+    """Return the body of a problem, which says the status of its response."""
+    assert response.headers["content-type"] == problems.MEDIA_TYPE == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    body: dict[str, Any] = json.loads(bytes(response.body))
+    assert body["status"] == response.status_code
+    return body
+
+
+def leaves(base: type[StreamServeError]) -> Iterator[str]:
+    """Name the classes below `base` that have none below them."""
+    for child in base.__subclasses__():
+        if child.__subclasses__():
+            yield from leaves(child)
+        else:
+            yield child.__name__
+
+
+def test_every_refusal_has_a_status_of_its_own() -> None:
+    assert {*leaves(RequestError), *leaves(HistoryError), "LogUnavailable"} == set(STATUSES)
+    kinds: dict[type[StreamServeError], tuple[int, str]] = vars(problems)["_KINDS"]
+    assert {one.__name__ for one in kinds} == {*STATUSES, "HistoryError"}
+
+
+@pytest.mark.parametrize("name", STATUSES)
+async def test_every_refusal_becomes_a_problem_with_its_own_status_code_and_title(
+    name: str,
+) -> None:
+    for response in (
+        problems.from_error(kind(name)("because")),
+        await problems.on_error(REQUEST, kind(name)("because")),
+    ):
+        status, title = STATUSES[name]
+        assert problem(response) == {
+            "title": title,
+            "status": status,
+            "detail": "because",
+            "code": kind(name).code,
+        }
+
+
+def test_no_two_refused_requests_share_a_title() -> None:
+    titles = [STATUSES[name][1] for name in leaves(RequestError)]
+    assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize("name", STATUSES)
+def test_a_problem_says_when_to_try_again_where_that_is_known(name: str) -> None:
+    error = kind(name)(message="because")
+    assert problems.from_error(error).headers.get("retry-after") == WAITS.get(name)
+    assert (error.retry_after is not None) is (STATUSES[name][0] in {429, 503})
+
+
+@pytest.mark.parametrize(("seconds", "header"), [(0.0, "0"), (0.1, "1"), (3.0, "3"), (3.2, "4")])
+def test_the_time_to_wait_is_in_whole_seconds_and_never_too_short(
+    seconds: float, header: str
+) -> None:
+    assert (
+        problems.from_error(TooManyRuns("", retry_after=seconds)).headers["retry-after"] == header
+    )
+
+
+def test_a_problem_is_this_json_and_says_so() -> None:
+    response = problems.from_error(BadRequest("no JSON at all"))
+    assert response.status_code == 400
+    assert response.headers["content-type"] == "application/problem+json"
+    assert response.headers["cache-control"] == "no-store"
+    assert json.loads(bytes(response.body)) == {
+        "title": "The request cannot be understood",
+        "status": 400,
+        "detail": "no JSON at all",
+        "code": "bad_request",
+    }
+
+
+def test_a_problem_names_the_fields_that_are_wrong() -> None:
+    error = InvalidFields("two", fields=(("messages[2].content", "missing"), ("topP", "too big")))
+    assert problem(problems.from_error(error))["errors"] == [
+        {"field": "messages[2].content", "message": "missing"},
+        {"field": "topP", "message": "too big"},
+    ]
+
+
+def test_a_problem_names_the_settings_that_it_is_about_as_they_are_written() -> None:
+    error = BodyTooLarge("too many bytes", settings=["max_body_bytes", "dashscope_api_key"])
+    assert problem(problems.from_error(error))["detail"] == (
+        "too many bytes (STREAM_SERVE_MAX_BODY_BYTES, DASHSCOPE_API_KEY)"
+    )
+
+
+def test_a_problem_brings_the_headers_of_its_error() -> None:
+    response = problems.from_error(Unauthorized("no key"))
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("name", sorted(set(STATUSES) - {"Unauthorized"}))
+def test_only_who_has_no_key_is_asked_for_one(name: str) -> None:
+    assert "www-authenticate" not in problems.from_error(kind(name)("no")).headers
+
+
+def test_a_problem_is_one_line_of_json_whatever_its_words_are() -> None:
+    response = problems.from_error(Draining('</script>\r\n\0"\u2028'))
+    assert b"\n" not in response.body
+    assert json.loads(bytes(response.body))["detail"] == '</script>\r\n\0"\u2028'
+
+
+def test_an_error_below_a_known_one_has_its_status() -> None:
+    class Special(RunNotFound):
+        """A kind of its own."""
+
+    assert problems.from_error(Special("no")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(403, "forbidden"), (404, "not_found"), (405, "method_not_allowed"), (418, "i'm_a_teapot")],
+)
+async def test_what_the_framework_refuses_is_a_problem_too(status: int, code: str) -> None:
+    error = HTTPException(status, headers={"Allow": "GET"})
+    for response in (problems.from_error(error), await problems.on_http_error(REQUEST, error)):
+        body = problem(response)
+        assert (body["status"], body["code"]) == (status, code)
+        assert body["title"] == HTTPStatus(status).phrase
+        assert response.headers["allow"] == "GET"
+
+
+async def test_a_defect_says_nothing_of_itself() -> None:
+    response = await problems.on_defect(REQUEST, ValueError("a secret"))
+    assert problem(response)["code"] == "internal_error"
+    assert response.status_code == 500
+    assert b"secret" not in response.body
+
+
+async def test_a_client_that_is_gone_gets_nothing() -> None:
+    assert (await problems.on_gone(REQUEST, ClientDisconnect())).body == b""
+
+
+async def test_what_is_somebody_elses_error_is_raised_on() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await problems.on_error(REQUEST, ZeroDivisionError())
+    with pytest.raises(LogUnavailable):
+        await problems.on_http_error(REQUEST, LogUnavailable("no"))
+
+
+@pytest.mark.parametrize("name", ["LogLost", "PeerUnreachable", "InternalError", "SettingsError"])
+async def test_an_error_that_no_caller_should_see_is_a_defect(name: str) -> None:
+    error = kind(name)("inner words")
+    with pytest.raises(kind(name)):
+        await problems.on_error(REQUEST, error)
