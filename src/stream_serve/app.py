@@ -1,96 +1,92 @@
-"""The composition root: `create_app(settings)` puts the parts together, and names the backends."""
+"""The composition root: `create_app(settings)` puts the parts together, and names the backends.
+
+What not every process needs is imported where it is needed: the databases' library, what Redis takes,
+the web. So a command starts quickly, and an extra that is not installed is asked for by name.
+"""
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
-from pathlib import Path
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse
 
-from stream_serve import __version__
-from stream_serve.cluster.local import NoPeers
-from stream_serve.cluster.redis.client import Link
-from stream_serve.cluster.redis.lease import Lease
-from stream_serve.cluster.redis.listener import Listener
-from stream_serve.cluster.redis.peers import RedisPeers
-from stream_serve.conversations.context import Conversations
-from stream_serve.conversations.recorder import Recorder
-from stream_serve.conversations.sql import migrate as migrations
-from stream_serve.conversations.sql.history import SQLHistory
-from stream_serve.conversations.sql.urls import database_url
-from stream_serve.errors import HistoryError, HistoryUnavailable, LogUnavailable, RequestError
-from stream_serve.eventlog.memory import MemoryStreamLog
-from stream_serve.eventlog.redis.log import RedisStreamLog
-from stream_serve.producers.demo import DemoUpstream
-from stream_serve.producers.openai.provider import OpenAIUpstream
-from stream_serve.runs.run import Bounds, Limits
+from stream_serve.cluster.local import LocalPeers
+from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
+from stream_serve.eventlog.memory import MemoryEventLog
+from stream_serve.producers.base import Patience
+from stream_serve.producers.demo import Advice, DemoProvider
+from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
+from stream_serve.quotas.local import LocalQuotas
+from stream_serve.runs.observers import RunLog
 from stream_serve.runs.service import Runs
-from stream_serve.settings import Settings
-from stream_serve.web import problems
-from stream_serve.web.openapi import describe
-from stream_serve.web.routes import chat, pages
-from stream_serve.web.routes import conversations as web_conversations
-from stream_serve.web.routes import runs as web_runs
-from stream_serve.web.security import PAGE, Guard, guarded
+from stream_serve.runs.spec import Bounds, Limits
+from stream_serve.settings import Settings, explain
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+    from fastapi import FastAPI
+    from starlette.responses import Response
 
     from stream_serve.cluster.base import Peers
-    from stream_serve.eventlog.base import StreamLog
-    from stream_serve.producers.base import Upstream
+    from stream_serve.conversations.base import History
+    from stream_serve.conversations.context import Conversations
+    from stream_serve.eventlog.base import EventLog
+    from stream_serve.producers.provider import Provider
+    from stream_serve.quotas.base import Quotas
+
+    Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
 
 
 _MARGIN: Final = 60.0
+_ADVICE: Final = Advice(
+    chinese="要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），"
+    "或设置 `STREAM_SERVE_UPSTREAM_URL` 和 `STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），"
+    "然后重新启动。",
+    english="To connect a real model, set `DASHSCOPE_API_KEY` (Alibaba Cloud Bailian) in `.env`, or "
+    "set `STREAM_SERVE_UPSTREAM_URL` and `STREAM_SERVE_MODEL` (any OpenAI-compatible server), and "
+    "start again.",
+)
 _log = structlog.stdlib.get_logger("stream_serve.app")
 
 
 def create_app(
-    settings: Settings | None = None, *, on_start: Callable[[Runs], None] | None = None
+    settings: Settings | None = None,
+    *,
+    on_start: Callable[[Runs], None] | None = None,
+    on_piece: Callable[[], None] = lambda: None,
 ) -> FastAPI:
-    """Give the whole service as an ASGI application.
+    """Return the whole service as an ASGI application.
 
-    `settings` default to the environment's. `on_start` is called with the runs when the
-    application has started, before the first request. Raises `SettingsError`.
+    `settings` default to the environment's. `on_start` is called with the runs when the application
+    has started, before the first request; `on_piece` for each piece that a provider brings. Raises
+    `SettingsError`.
     """
+    from fastapi import FastAPI
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+
+    from stream_serve import __version__
+    from stream_serve.web import problems
+    from stream_serve.web.routes import chat, conversations, pages, runs
+    from stream_serve.web.security import PAGE, Guard, guarded
+
     settings = settings or Settings.load()
     settings.provider()
-    url = database_url(settings.database_url)
-    new = url.get_backend_name() == "sqlite" and not Path(url.database or "").exists()
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
-        del app
-        history = SQLHistory(settings.database_url, lease=settings.lease)
-        conversations = Conversations(history, tokens=settings.history_tokens)
-        # An answer's lease is renewed with its text, so that has to happen often enough for both.
-        interval = min(settings.save_interval, settings.lease / 3)
-        recorder = Recorder(history, interval=interval)
-        runs = create_runs(settings, recorder, shared=True)
-
-        try:
-            await runs.open()
-            if not new:
-                await _look(conversations)
-            if on_start is not None:
-                on_start(runs)
-            yield {"runs": runs, "conversations": conversations}
-        finally:
-            await runs.close()
-            await recorder.close()
-            await conversations.close()
-
+    _check_extras(settings)
     app = FastAPI(
         title="stream-serve",
         version=__version__,
         summary="AI streaming chat over Server-Sent Events, with a stop that really stops",
-        lifespan=lifespan,
+        lifespan=_lifespan(settings, on_start, on_piece),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -99,13 +95,11 @@ def create_app(
     app.add_middleware(
         Guard, settings=settings, routes=app.router.routes, refuse=problems.from_error
     )
-    app.add_exception_handler(RequestError, problems.on_request_error)
+    app.add_exception_handler(StreamServeError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
-    app.add_exception_handler(HistoryError, problems.on_history_error)
-    app.add_exception_handler(LogUnavailable, problems.on_log_error)
-    for router in (chat.router, web_runs.router, web_conversations.router, pages.router):
+    for router in (chat.router, runs.router, conversations.router, pages.router):
         # As they are: the guard asks each route itself.
         app.router.routes.extend(router.routes)
     show_description = guarded(PAGE)(partial(_show_description, app))
@@ -114,29 +108,88 @@ def create_app(
     return app
 
 
-def create_upstream(settings: Settings) -> Upstream:
-    """Give the configured provider, or the demo model. Needs a running event loop."""
-    provider = settings.provider()
-    if provider is None:
-        return DemoUpstream()
-    return OpenAIUpstream(
-        provider,
+def _lifespan(
+    settings: Settings,
+    on_start: Callable[[Runs], None] | None,
+    on_piece: Callable[[], None],
+) -> Lifespan:
+    """Return what the application lives by: it makes the runs, and ends them."""
+    from stream_serve.conversations.context import Conversations
+    from stream_serve.conversations.recorder import Recorder
+    from stream_serve.conversations.sql.files import plain_file
+
+    file = plain_file(settings.database_url)
+    new = file is not None and not file.exists()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
+        del app
+        conversations = Conversations(
+            partial(create_history, settings), tokens=settings.history_tokens
+        )
+        # An answer's lease is renewed with its text, so that has to happen often enough for both.
+        interval = min(settings.save_interval, settings.lease / 3)
+        recorder = Recorder(conversations, interval=interval)
+        provider = create_provider(settings)
+        log, peers, quotas = create_log(settings)
+        runs = Runs(
+            log,
+            peers,
+            quotas,
+            limits_of(settings),
+            observers=[recorder, RunLog()],
+            explain=explain,
+            on_piece=on_piece,
+        )
+        async with AsyncExitStack() as last:
+            # The last one first: runs end before what they need.
+            for one in (conversations, recorder, provider, runs):
+                last.push_async_callback(one.close)
+            await runs.open()
+            if not new:
+                await _look(conversations)
+            if on_start is not None:
+                on_start(runs)
+            yield {"runs": runs, "provider": provider, "conversations": conversations}
+
+    return lifespan
+
+
+def create_provider(settings: Settings) -> Provider:
+    """Return the configured provider, or the demo model. Needs a running event loop."""
+    given = settings.provider()
+    if given is None:
+        return DemoProvider(_ADVICE)
+    return OpenAIProvider(
+        Endpoint(given.url, given.key, given.model, given.key_setting),
+        patience=Patience(settings.first_token_timeout, settings.idle_timeout),
         connect_timeout=settings.connect_timeout,
         max_event_bytes=settings.max_event_bytes,
         require_finish=settings.require_finish,
     )
 
 
-def create_runs(
-    settings: Settings, recorder: Recorder | None = None, *, shared: bool = False
-) -> Runs:
-    """Give the runs of a process. Needs a running event loop; `Runs.close` ends them.
+@asynccontextmanager
+async def local_runs(settings: Settings) -> AsyncGenerator[tuple[Runs, Provider]]:
+    """Open runs of this process alone, and the provider; they end with the block."""
+    provider = create_provider(settings)
+    runs = Runs(
+        MemoryEventLog(),
+        LocalPeers(),
+        LocalQuotas(),
+        limits_of(settings),
+        observers=[RunLog()],
+        explain=explain,
+    )
+    async with AsyncExitStack() as last:
+        last.push_async_callback(provider.close)
+        last.push_async_callback(runs.close)
+        yield runs, provider
 
-    `shared` joins them to those of other processes, where the settings name a Redis.
-    """
-    limits = Limits(
-        first_token=settings.first_token_timeout,
-        idle=settings.idle_timeout,
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the limits of runs."""
+    return Limits(
         run=settings.run_timeout,
         retention=settings.run_retention,
         detached=settings.detached_timeout,
@@ -145,37 +198,83 @@ def create_runs(
         each=settings.max_runs_per_key,
         kept=settings.max_kept_runs,
         kept_bytes=settings.max_kept_bytes,
-        coalesce=settings.coalesce_interval,
     )
-    log, peers = create_log(settings) if shared else (MemoryStreamLog(), NoPeers())
-    return Runs(create_upstream(settings), log, peers, limits, recorder)
 
 
-def create_log(settings: Settings) -> tuple[StreamLog, Peers]:
-    """Give the event log, and the way to the other processes: in Redis, where one is set."""
+def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas]:
+    """Return the event log, the peers and the quotas: in Redis if the settings name one.
+
+    Raises `SettingsError` for a URL that is none.
+    """
     if settings.redis_url is None:
-        return MemoryStreamLog(), NoPeers()
-    link = Link(settings.redis_url.get_secret_value(), settings.redis_timeout)
-    listener = Listener(link)
-    lease = Lease(link, settings.lease)
+        return MemoryEventLog(), LocalPeers(), LocalQuotas()
+    from stream_serve.cluster.redis.client import RedisClient
+    from stream_serve.cluster.redis.lease import Lease
+    from stream_serve.cluster.redis.listener import Listener
+    from stream_serve.cluster.redis.peers import RedisPeers
+    from stream_serve.eventlog.redis.log import RedisEventLog
+    from stream_serve.quotas.redis import RedisQuotas
+
+    client = RedisClient(settings.redis_url.get_secret_value(), settings.redis_timeout)
+    listener = Listener(client)
+    lease = Lease(client, settings.lease)
     longest = settings.run_timeout + _MARGIN
-    log = RedisStreamLog(
-        link,
+    log = RedisEventLog(
+        client,
         listener,
         lease,
         flush_interval=settings.flush_interval,
         live_ttl=longest + settings.run_retention,
         retention=settings.run_retention,
     )
-    return log, RedisPeers(link, listener, lease, ttl=longest)
+    return log, RedisPeers(client, listener, lease), RedisQuotas(client, lease, ttl=longest)
+
+
+def create_history(settings: Settings) -> History:
+    """Return the place that keeps conversations, not opened yet. Raises `SettingsError`."""
+    from stream_serve.conversations.sql.history import SQLHistory
+
+    return SQLHistory(settings.database_url, lease=settings.lease)
 
 
 async def migrate(settings: Settings) -> str:
-    """Bring the schema of the conversations' database up to date; give its version.
+    """Bring the schema of the conversations' database up to date; return its version.
 
-    Raises `HistorySchemaError`, `HistoryUnavailable`.
+    Raises `HistorySchemaError`, `HistoryUnavailable`, `SettingsError`.
     """
-    return await migrations.migrate(settings.database_url)
+    from stream_serve.conversations.sql.migrate import migrate as bring
+
+    _check_extras(settings)
+    return await bring(settings.database_url)
+
+
+def _check_extras(settings: Settings) -> None:
+    """Refuse now what could not be opened later: an address of a database that cannot be understood,
+    and libraries that are not installed. Raises `SettingsError`."""
+    from stream_serve.conversations.sql.files import plain_file
+
+    if plain_file(settings.database_url) is None:
+        from stream_serve.conversations.sql.urls import POSTGRESQL, database_url
+
+        if database_url(settings.database_url).drivername == POSTGRESQL:
+            with _needs("postgres", "database_url"):
+                import_module("asyncpg")
+    if settings.redis_url is not None:
+        with _needs("redis", "redis_url"):
+            import_module("stream_serve.eventlog.redis.log")
+
+
+@contextmanager
+def _needs(extra: str, setting: str) -> Generator[None]:
+    """Raise `SettingsError` for a library that comes with an extra and is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"this needs the library {error.name}, which comes with the extra {extra}: install "
+            f"stream-serve[{extra}], or do without the setting",
+            settings=[setting],
+        ) from None
 
 
 async def _look(conversations: Conversations) -> None:
@@ -186,9 +285,13 @@ async def _look(conversations: Conversations) -> None:
     try:
         await conversations.history()
     except HistoryUnavailable as error:
-        _log.warning("the conversations cannot be reached yet", error=str(error))
+        _log.warning("the conversations cannot be reached yet", error=explain(error))
 
 
-async def _show_description(app: FastAPI, request: object) -> JSONResponse:
+async def _show_description(app: FastAPI, request: object) -> Response:
+    from starlette.responses import JSONResponse
+
+    from stream_serve.web.openapi import describe
+
     del request
     return JSONResponse(describe(app))

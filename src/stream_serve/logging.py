@@ -1,6 +1,6 @@
-"""Logs: structlog for our lines and for those of the libraries, JSON on a server, colours on a terminal.
+"""Logging: structlog for our lines and those of libraries, as JSON or with colours on a terminal.
 
-Tracebacks never show local variables: a message's text or a key could be among them.
+Tracebacks never show local variables, because these may contain keys or the text of messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
-    """Set up logging for this process; lines go to standard error."""
+    """Set up logging for this process, to standard error.
+
+    `level` is the lowest level that is logged. With the style "auto" a terminal gets colours, everything
+    else JSON.
+    """
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -61,7 +65,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
 def _escape_control(
     logger: object, name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:
-    """Show control characters instead of sending them to the terminal: values come from requests."""
+    """Escape control characters in values, which may come from requests, before a terminal gets them."""
     del logger, name
     for key, value in event.items():
         if isinstance(value, str):

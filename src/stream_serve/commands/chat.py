@@ -1,8 +1,8 @@
-"""`stream-serve chat`: one question, streamed to the terminal, in this process.
+"""`stream-serve chat`: asks one question in this process and streams the answer to the terminal.
 
 The answer goes to standard output, everything else (thinking, usage, errors) to standard error. Ctrl+C
-stops the generation, not only the display. Control characters in the model's text are not sent to a
-terminal: they could move the cursor, change the title, or worse.
+stops the generation, not only the display. Control characters in the model's text never reach a terminal,
+where they could move the cursor, change the title, or worse.
 """
 
 from __future__ import annotations
@@ -14,64 +14,50 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
-import msgspec
 from rich.console import Console
 
-from stream_serve.events import sse
-from stream_serve.events.types import Chunk, End, Error, Event, Reasoning
-from stream_serve.runs.run import Order
+from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.runs.spec import RunSpec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from stream_serve.producers.base import ChatRequest
+    from stream_serve.producers.base import Producer
     from stream_serve.runs.service import Runs
-    from stream_serve.runs.subscription import Attachment
+    from stream_serve.runs.subscription import Subscription
     from stream_serve.runs.view import Receipt
 
 EXIT_FAILED: Final = 1
 EXIT_STOPPED: Final = 130
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_MAX_FRAME: Final = 1 << 30
-_decode: Final = msgspec.json.Decoder(Event).decode
 
 
-async def read_events(attachment: Attachment) -> AsyncIterator[Event]:
-    """Give the events of a run as they come, to its end."""
-    parser = sse.Parser(_MAX_FRAME)
-    while (data := await attachment.reader.read()) is not None:
-        for event in parser.feed(data):
-            yield _decode(event.data)
+async def chat(runs: Runs, producer: Producer) -> int:
+    """Run `producer` and print its answer; return 0, `EXIT_FAILED`, or `EXIT_STOPPED` after Ctrl+C.
 
-
-async def chat(runs: Runs, request: ChatRequest) -> int:
-    """Ask and print; give the exit code: 0, `EXIT_FAILED`, or `EXIT_STOPPED` after Ctrl+C.
-
-    Cancelling it stops the run.
+    A closed standard output counts as a stop. Cancelled, it stops the run.
     """
     notes = Console(stderr=True, highlight=False, markup=False)
-    attachment = await runs.start(Order.of(request), owner=None)
+    subscription = await runs.start(RunSpec.of(producer), owner=None)
     stopping: list[asyncio.Task[Receipt]] = []
 
     def stop() -> None:
-        stopping.append(asyncio.create_task(runs.stop(attachment.run_id, owner=None)))
+        stopping.append(asyncio.create_task(runs.stop(subscription.run_id, owner=None)))
 
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stop)
     try:
-        code = await _show(attachment, notes)
+        code = await _show(subscription, notes)
         for receipt in await asyncio.gather(*stopping):
             notes.print(_receipt_line(receipt), style="dim")
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-        attachment.close()
+        subscription.close()
     return code
 
 
-async def _show(attachment: Attachment, notes: Console) -> int:
+async def _show(subscription: Subscription, notes: Console) -> int:
     thinking = False
-    async for event in read_events(attachment):
+    async for event in subscription.events():
         match event:
             case Reasoning(content):
                 thinking = True

@@ -1,29 +1,18 @@
-"""The command `stream-serve`: serve (the default), chat, doctor."""
+"""The command `stream-serve`: serve (the default), chat, doctor, migrate.
+
+Each command imports its own modules, so that `--version` is quick and only `serve` loads the web room.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from stream_serve import __version__
-from stream_serve import logging as logs
-from stream_serve.app import create_runs, migrate
-from stream_serve.commands import chat as terminal
-from stream_serve.commands import doctor
 from stream_serve.errors import HistoryError, SettingsError
-from stream_serve.producers.base import ChatRequest
-from stream_serve.server import lifetime as server
-from stream_serve.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from stream_serve.runs.service import Runs
 
 app = typer.Typer(
     help="AI streaming chat over Server-Sent Events, with a stop that really stops.",
@@ -31,19 +20,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+_VERSION = f"stream-serve {__version__}"
 _OWN_OPTIONS = {"--version", "--help"}
 
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
 
 
 def main() -> None:
-    """Run the command; options without a command are those of `serve`."""
+    """Run the command; options without a command belong to `serve`.
+
+    Exits with code 2 for wrong settings, and for a database that cannot be used.
+    """
+    if sys.argv[1:] == ["--version"]:  # typer would take three times as long
+        typer.echo(_VERSION)
+        return
     if len(sys.argv) > 1 and sys.argv[1].startswith("-") and sys.argv[1] not in _OWN_OPTIONS:
         sys.argv.insert(1, "serve")
     try:
         app()
     except (SettingsError, HistoryError) as error:
-        _refuse(str(error))
+        from stream_serve.settings import explain
+
+        _refuse(explain(error))
 
 
 @app.callback(invoke_without_command=True)
@@ -53,10 +51,10 @@ def start(
 ) -> None:
     """Serve, unless another command is named."""
     if version:
-        typer.echo(f"stream-serve {__version__}")
+        typer.echo(_VERSION)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        server.serve(Settings.load())
+        serve()
 
 
 @app.command()
@@ -73,6 +71,9 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the API and the debug page."""
+    from stream_serve.server import lifetime
+    from stream_serve.settings import Settings
+
     settings = Settings.load(
         host=host,
         port=port,
@@ -81,9 +82,9 @@ def serve(
         allow_anonymous=allow_anonymous or None,
     )
     if reload:
-        server.serve_reloading(settings)
+        lifetime.serve_reloading(settings)
     else:
-        server.serve(settings)
+        lifetime.serve(settings)
 
 
 @app.command()
@@ -94,36 +95,47 @@ def chat(
     system: Annotated[str | None, typer.Option(help="System prompt.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask.")] = None,
     thinking: Annotated[
-        bool | None, typer.Option(help="Let a thinking model think first, or not.")
+        bool | None, typer.Option(help="Turn the thinking of a model on or off.")
     ] = None,
 ) -> None:
     """Ask one question and stream the answer; Ctrl+C stops the generation."""
+    from stream_serve import logging
+    from stream_serve.app import local_runs
+    from stream_serve.commands.chat import chat as show
+    from stream_serve.producers.provider import ChatRequest
+    from stream_serve.settings import Settings
+
     settings = Settings.load()
     message = prompt if prompt is not None else _read_input()
-    if not message.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in message):
-        _refuse("the prompt is not UTF-8")
+    for name, text in (("prompt", message), ("system prompt", system), ("model", model)):
+        if text is not None and any("\ud800" <= letter <= "\udfff" for letter in text):
+            _refuse(f"the {name} is not UTF-8")
     if not message.strip():
         _refuse('nothing to ask: give a prompt, as in: stream-serve chat "Hello"')
     options: dict[str, object] = {} if thinking is None else {"enable_thinking": thinking}
+    logging.configure("error", settings.log_format)
 
     async def ask() -> int:
-        async with _runs(settings) as runs:
+        async with local_runs(settings) as (runs, provider):
             request = ChatRequest(
-                model=runs.model_for(model),
+                model=provider.model_for(model),
                 messages=[
                     {"role": "system", "content": system or settings.system_prompt},
                     {"role": "user", "content": message},
                 ],
                 options=options,
             )
-            return await terminal.chat(runs, request)
+            return await show(runs, provider.ask(request))
 
     raise typer.Exit(asyncio.run(ask()))
 
 
 @app.command(name="migrate")
 def bring_up_to_date() -> None:
-    """Bring the schema of the conversations' database up to date."""
+    """Migrate the schema of the conversations' database."""
+    from stream_serve.app import migrate
+    from stream_serve.settings import Settings
+
     settings = Settings.load()
     asyncio.run(migrate(settings))
     typer.echo("the schema is up to date")
@@ -131,25 +143,23 @@ def bring_up_to_date() -> None:
 
 @app.command(name="doctor")
 def examine() -> None:
-    """Say what is configured, reach the provider, stream one short answer."""
+    """Show the configuration, reach the provider and stream one short answer."""
+    from rich.console import Console
+
+    from stream_serve import logging
+    from stream_serve.app import local_runs
+    from stream_serve.commands import doctor
+    from stream_serve.settings import Settings
+
     settings = Settings.load()
+    logging.configure("error", settings.log_format)
 
     async def ask() -> bool:
-        async with _runs(settings) as runs:
-            return await doctor.examine(runs, settings, Console(highlight=False, markup=False))
+        async with local_runs(settings) as (runs, provider):
+            console = Console(highlight=False, markup=False)
+            return await doctor.examine(runs, provider, settings, console)
 
     raise typer.Exit(0 if asyncio.run(ask()) else 1)
-
-
-@asynccontextmanager
-async def _runs(settings: Settings) -> AsyncGenerator[Runs]:
-    """Give the runs of a command; only defects are logged."""
-    logs.configure("error", settings.log_format)
-    runs = create_runs(settings)
-    try:
-        yield runs
-    finally:
-        await runs.close()
 
 
 def _read_input() -> str:

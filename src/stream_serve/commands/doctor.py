@@ -1,4 +1,4 @@
-"""`stream-serve doctor`: what is configured, whether the provider answers, and what to change."""
+"""`stream-serve doctor`: shows the configuration, tests the provider, and says what to change."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_serve import __version__
-from stream_serve.commands.chat import read_events
 from stream_serve.events.types import Chunk, End, Error
-from stream_serve.producers.base import ChatRequest
-from stream_serve.runs.run import Order
+from stream_serve.producers.provider import ChatRequest
+from stream_serve.runs.spec import RunSpec
 from stream_serve.settings import PLACEHOLDER_KEY
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stream_serve.producers.provider import Provider
     from stream_serve.runs.run import Run
     from stream_serve.runs.service import Runs
-    from stream_serve.runs.subscription import Attachment
+    from stream_serve.runs.subscription import Subscription
     from stream_serve.settings import Settings
 
 QUESTION: Final = "Answer with the one word: ready"
@@ -45,8 +45,11 @@ ADVICE: Final = {
 }
 
 
-async def examine(runs: Runs, settings: Settings, console: Console) -> bool:
-    """Print what is configured, ask one short question, print what came; True when all is well."""
+async def examine(runs: Runs, provider: Provider, settings: Settings, console: Console) -> bool:
+    """Print the configuration and the answer to one short question; return whether it succeeded.
+
+    Cancelled, it stops the run.
+    """
     console.print(_configuration(settings))
     if settings.placeholder_key:
         console.print(
@@ -60,19 +63,19 @@ async def examine(runs: Runs, settings: Settings, console: Console) -> bool:
             style="yellow",
         )
     request = ChatRequest(
-        model=runs.model_for(None), messages=[{"role": "user", "content": QUESTION}], options={}
+        model=provider.model_for(None), messages=[{"role": "user", "content": QUESTION}], options={}
     )
-    attachment = await runs.start(Order.of(request), owner=None)
-    run = runs.get(attachment.run_id, owner=None)
+    subscription = await runs.start(RunSpec.of(provider.ask(request)), owner=None)
+    run = runs.get(subscription.run_id, owner=None)
     try:
-        return await _report(attachment, run, console)
+        return await _show_result(subscription, run, console)
     finally:
-        attachment.close()
+        subscription.close()
 
 
-async def _report(attachment: Attachment, run: Run, console: Console) -> bool:
+async def _show_result(subscription: Subscription, run: Run, console: Console) -> bool:
     answer = ""
-    async for event in read_events(attachment):
+    async for event in subscription.events():
         match event:
             case Chunk(content):
                 answer += content
@@ -105,12 +108,12 @@ async def _report(attachment: Attachment, run: Run, console: Console) -> bool:
 
 
 def _configuration(settings: Settings) -> Table:
-    provider = settings.provider()
+    endpoint = settings.provider()
     table = Table(title=f"stream-serve {__version__}", title_justify="left", show_header=False)
     rows = {
-        "provider": provider.url if provider is not None else "built-in demo model",
-        "model": provider.model if provider is not None else "demo",
-        "API key": "none" if provider is None or not provider.key else "set",
+        "provider": endpoint.url if endpoint is not None else "built-in demo model",
+        "model": endpoint.model if endpoint is not None else "demo",
+        "API key": "none" if endpoint is None or not endpoint.key else "set",
         "listens on": f"http://{settings.host}:{settings.port}",
         "keys for callers": str(len(settings.api_keys) or "none"),
         "timeouts": f"connect {settings.connect_timeout:g} s, first token "

@@ -1,6 +1,6 @@
-"""Protocol chunks: the pieces of an OpenAI-compatible chat completion stream, as bytes.
+"""The chunks of an OpenAI-compatible chat completion stream, as bytes.
 
-Shapes after OpenAI's "Chat completions, streaming" reference and the pages on Alibaba Cloud Model
+The formats follow OpenAI's "Chat completions, streaming" reference and the pages on Alibaba Cloud Model
 Studio's OpenAI-compatible mode.
 """
 
@@ -44,31 +44,31 @@ _SENTINEL: Final = "\x01content\x01"
 
 
 def dump(value: object, *, ascii_only: bool = False) -> bytes:
-    """Compact JSON in UTF-8; `ascii_only` writes everything beyond ASCII as escapes."""
+    """Return compact JSON in UTF-8; `ascii_only` escapes all characters beyond ASCII."""
     try:
         return json.dumps(value, ensure_ascii=ascii_only, separators=(",", ":")).encode()
-    except UnicodeEncodeError:  # a lone surrogate has no UTF-8, but it has an escape
+    except UnicodeEncodeError:  # UTF-8 cannot encode a lone surrogate, but JSON can escape it
         return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
 
 
 def event(value: object, *, ascii_only: bool = False) -> bytes:
-    """One unnamed event whose data is this JSON value."""
+    """Return one unnamed event whose data is `value` as JSON."""
     return b"data: " + dump(value, ascii_only=ascii_only) + b"\n\n"
 
 
 def pieces(text: str, *, size: int, tokens: int = 0) -> Iterator[str]:
-    """Cut a text in pieces of `size` characters; with `tokens`, that many, repeating the text."""
+    """Return the pieces of a text, `size` characters each; `tokens` of them, repeated, if it is not 0."""
     whole = [text[start : start + size] for start in range(0, len(text), size)]
     return islice(cycle(whole), tokens) if tokens else iter(whole)
 
 
 def fresh_id(prefix: str) -> str:
-    """A new identifier, such as `chatcmpl-…`."""
+    """Return a new identifier, such as `chatcmpl-…`."""
     return f"{prefix}-{uuid.uuid4()}"
 
 
 def usage(prompt: int, completion: int, **details: int) -> dict[str, Any]:
-    """A usage object; `details` become `completion_tokens_details`."""
+    """Return a usage object; `details` become `completion_tokens_details`."""
     totals: dict[str, Any] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
@@ -86,13 +86,13 @@ def failure(
     type_: str = "invalid_request_error",
     param: str | None = None,
 ) -> dict[str, Any]:
-    """An error body as DashScope sends it: the error object and the request's id."""
+    """Return an error body in DashScope's format: the error object and a request id."""
     error = {"message": message, "type": type_, "param": param, "code": code}
     return {"error": error, "request_id": str(uuid.uuid4())}
 
 
 class Chunks:
-    """Builds the chunks of one completion: all carry the same id, time and model."""
+    """Builds the chunks of one completion, which all have the same id, time and model."""
 
     def __init__(self, model: str, *, usage_null: bool = False) -> None:
         self.base: Final[dict[str, Any]] = {
@@ -103,45 +103,45 @@ class Chunks:
             "system_fingerprint": None,
         }
         self._usage_null = usage_null
-        # A stream of many thousand pieces differs in this one place only: build the rest once.
+        # The chunks of a text differ only in the text itself: everything else is encoded once.
         self._head, self._tail = self.delta(content=_SENTINEL).split(dump(_SENTINEL))
 
     def chunk(self, choices: object, **extra: object) -> dict[str, Any]:
-        """A chunk with these choices; `extra` adds or replaces top-level fields."""
+        """Return a chunk with these choices; `extra` adds or replaces top-level fields."""
         chunk = {**self.base, "choices": choices}
         if self._usage_null:
             chunk["usage"] = None
         return {**chunk, **extra}
 
     def delta(self, *, finish: str | None = None, index: int = 0, **delta: object) -> bytes:
-        """An event with one choice that carries this delta."""
+        """Return an event with one choice and this delta."""
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
         return event(self.chunk([choice]))
 
     def role(self) -> bytes:
-        """The first event: the assistant's role and no text."""
+        """Return the first event, which has the assistant's role and no text."""
         return self.delta(role="assistant", content="")
 
     def text(self, content: str) -> bytes:
-        """An event that carries a piece of the answer."""
+        """Return an event with a piece of the answer."""
         return self._head + dump(content) + self._tail
 
     def thought(self, content: str) -> bytes:
-        """An event that carries a piece of the thinking, with `content: null`."""
+        """Return an event with a piece of the thinking and `content: null`."""
         return self.delta(content=None, reasoning_content=content)
 
     def finish(self, reason: str = "stop") -> bytes:
-        """The event with the finish reason and an empty delta."""
+        """Return the event with the finish reason and an empty delta."""
         return self.delta(finish=reason)
 
     def usage(self, totals: dict[str, Any], *, choices: object = ()) -> bytes:
-        """The last event before `[DONE]`: no choices, the totals."""
+        """Return the last event before `[DONE]`, which has the usage and no choices."""
         return event(self.chunk(choices, usage=totals))
 
     def completion(
         self, message: dict[str, Any], *, finish: str, totals: dict[str, Any]
     ) -> dict[str, Any]:
-        """The whole answer as one object, for a request that did not ask for a stream."""
+        """Return the whole answer as one object, for a request without `stream`."""
         choice = {
             "index": 0,
             "message": {"role": "assistant", "refusal": None, **message},

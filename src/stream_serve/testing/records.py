@@ -1,8 +1,8 @@
-"""What the scripted upstream saw: its connections, its requests, and who ended each of them.
+"""Records of the scripted upstream's connections and requests, and of the side that ended each.
 
-How it works: every connection and every request has one record, which changes in place while the
-socket lives. Whatever changes a record calls `Ledger.touch`, and who waits for a condition looks
-again. Times are epoch seconds. Everything runs in one event loop; nothing here is locked.
+How it works: every connection and every request has one record, which changes in place while its socket
+is open. Every change of a record is followed by `Ledger.touch`, which checks the conditions that tests
+wait for. Times are epoch seconds. Everything runs in one event loop and needs no lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT: Final = 100_000  # the oldest records go first
 
 
 class Phase(StrEnum):
-    """How far the answer to a request had got."""
+    """How much of the response to a request has been sent."""
 
     RECEIVED = "received"
     HEADERS = "headers"
@@ -33,14 +33,14 @@ class Phase(StrEnum):
 
 
 class Side(StrEnum):
-    """Who ended something: the program that called, or the script that answers it."""
+    """The side that ended something: the caller, or the script that plays the provider."""
 
     PEER = "peer"
     SCRIPT = "script"
 
 
 class ConnectionRecord(msgspec.Struct, rename="camel", kw_only=True, eq=False):
-    """One TCP connection, also one that never carried a request."""
+    """One TCP connection, with or without requests."""
 
     id: int
     remote_port: int
@@ -51,12 +51,12 @@ class ConnectionRecord(msgspec.Struct, rename="camel", kw_only=True, eq=False):
 
 
 class Record(msgspec.Struct, rename="camel", kw_only=True, eq=False):
-    """One request: what was asked, how far the answer got, who ended it and when.
+    """One request, the progress of its response, and the side and time that ended it.
 
-    `closed_by` is `None` while the request is open, `"peer"` when the other side closed before the
-    script was over, `"script"` when the script ended or cut the answer itself.
-    `connection_closed_at` tells when its connection went, which may be long after `closed_at`.
-    `body` is the decoded JSON; `raw_body` is there only for a body that is not JSON.
+    `closed_by` is `None` while the request is open, `"peer"` if the caller closed before the script was
+    over, and `"script"` if the script ended or cut off the response. `connection_closed_at` is when the
+    connection was closed, which may be long after `closed_at`. `body` is the decoded JSON; `raw_body` is
+    set only for a body that is not JSON.
     """
 
     id: int
@@ -81,14 +81,14 @@ class Record(msgspec.Struct, rename="camel", kw_only=True, eq=False):
     connection_closed_at: float | None = None
 
     def close(self, side: Side, at: float | None = None) -> None:
-        """Note who ended the request; only the first note counts."""
+        """Record the side that ended the request; only the first call counts."""
         if self.closed_by is None:
             self.closed_by = side
             self.closed_at = time.time() if at is None else at
 
 
 class Ledger:
-    """All records of one upstream, and the conditions that wait for them."""
+    """All records of one upstream, and the conditions on them that tests wait for."""
 
     def __init__(self) -> None:
         self.requests: list[Record] = []
@@ -102,21 +102,21 @@ class Ledger:
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return len(self._open)
 
     def connect(self, remote_port: int) -> ConnectionRecord:
-        """Enter a connection that was accepted just now."""
+        """Record a connection that has just been accepted, and return its record."""
         self._last_connection += 1
         connection = ConnectionRecord(
             id=self._last_connection, remote_port=remote_port, opened_at=time.time()
         )
-        self._show(connection)
+        self._add(connection)
         self.touch()
         return connection
 
     def disconnect(self, connection: ConnectionRecord, side: Side) -> None:
-        """Note that a connection ended; what was still open on it ended with it."""
+        """Record the end of a connection, and of all requests that are still open on it."""
         if connection.closed_at is not None:
             return
         connection.closed_at = time.time()
@@ -129,7 +129,7 @@ class Ledger:
         self.touch()
 
     def hide(self, connection: ConnectionRecord) -> None:
-        """Take out a connection that only looks at the ledger, so that it does not count."""
+        """Remove the record of a connection that only reads the records, so that it does not count."""
         if connection.requests == 0 and self._open.pop(connection.id, None) is not None:
             with contextlib.suppress(ValueError):
                 self.connections.remove(connection)
@@ -137,9 +137,9 @@ class Ledger:
     def receive(
         self, connection: ConnectionRecord, *, method: str, path: str, headers: dict[str, str]
     ) -> Record:
-        """Enter a request whose headers have arrived; credentials are left out."""
+        """Record a request whose headers have arrived, without its credentials; return its record."""
         if connection.closed_at is None and connection.id not in self._open:
-            self._show(connection)
+            self._add(connection)
         self._last_request += 1
         connection.requests += 1
         record = Record(
@@ -160,7 +160,7 @@ class Ledger:
         return record
 
     def clear(self) -> int:
-        """Forget finished requests, closed connections and the attempts counted; say how many."""
+        """Delete finished requests, closed connections and attempt counts; return how many requests."""
         kept = [record for record in self.requests if record.closed_by is None]
         cleared = len(self.requests) - len(kept)
         self.requests[:] = kept
@@ -170,21 +170,21 @@ class Ledger:
         return cleared
 
     def touch(self) -> None:
-        """Say that a record changed: conditions that wait are looked at again."""
+        """Check all waiting conditions again, after the change of a record."""
         for future, condition in list(self._waiting.items()):
             if future.done():
                 continue
             try:
                 if condition():
                     future.set_result(None)
-            except Exception as error:  # noqa: BLE001 - the mistake belongs to who waits
+            except Exception as error:  # noqa: BLE001 - raised by `until`
                 future.set_exception(error)
 
     async def until(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait until a condition on the records holds.
+        """Wait until a condition on the records is true.
 
-        Raises `TimeoutError` after `timeout` seconds and whatever the condition raises. Cancelling
-        it is harmless.
+        Raises `TimeoutError` after `timeout` seconds, and any exception of the condition. Cancelled, it
+        stops waiting and changes nothing.
         """
         if condition():
             return
@@ -196,14 +196,14 @@ class Ledger:
         finally:
             del self._waiting[future]
 
-    def _show(self, connection: ConnectionRecord) -> None:
+    def _add(self, connection: ConnectionRecord) -> None:
         self._open[connection.id] = connection
         self.connections.append(connection)
         del self.connections[:-_KEPT]
 
 
 def credential(headers: dict[str, str]) -> str:
-    """The bearer credential of a request, or an empty string."""
+    """Return the bearer token of a request (RFC 6750, 2.1), or an empty string."""
     for name, value in headers.items():
         if name.lower() == "authorization":
             scheme, _, rest = value.partition(" ")

@@ -1,4 +1,4 @@
-"""A script's hands: what it can do with one request's connection, noted in the request's record."""
+"""`Reply`: everything that a script can do with the connection of one request."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Connection(web.RequestHandler):
-    """A server connection that notes when it opened, when it closed and who closed it.
+    """A server connection that records when it was opened and closed, and by which side.
 
-    A peer's FIN counts as going away, as it does for the gateways in front of real providers: what
-    is still unsent is dropped and the script is cancelled at once.
+    A FIN from the peer counts as a disconnect, as it does for the gateways in front of real providers:
+    unsent data is dropped, and the script is cancelled at once.
     """
 
     ledger: Ledger
@@ -35,24 +35,24 @@ class Connection(web.RequestHandler):
     stale: bool = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Enter the connection in the ledger."""
+        """Record the connection in the ledger."""
         peer = transport.get_extra_info("peername")
         self.record = self.ledger.connect(peer[1] if peer else 0)
         super().connection_made(transport)
 
     def eof_received(self) -> None:
-        """Take the peer's FIN for its going away."""
-        self._note_end()  # now, and not when what is unsent has been flushed
+        """Treat the peer's FIN as its disconnect."""
+        self._record_end()  # now, and not after unsent data has been flushed
         if self.transport is not None:
             self.transport.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Note the end, then have the script cancelled."""
-        self._note_end()
+        """Record the end of the connection; aiohttp then cancels the script."""
+        self._record_end()
         super().connection_lost(exc)
 
     def force_close(self) -> None:
-        """Close on our side, as aiohttp does when a connection stays idle for too long."""
+        """Record that this side closes, as aiohttp does with a connection that is idle for too long."""
         self.ended_by_script = True
         super().force_close()
 
@@ -63,12 +63,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what is no HTTP, or a script's own mistake, and close."""
-        self.ended_by_script = True  # such an answer closes its connection
+        """Respond to invalid HTTP or to an error in a script, and close the connection."""
+        self.ended_by_script = True  # aiohttp closes the connection after this response
         return super().handle_error(request, status, exc, message)
 
     def abort(self, *, reset: bool = False) -> None:
-        """Drop the connection now, on the script's side; `reset` sends a RST and not a FIN."""
+        """Close the connection from the script's side now; `reset` sends a RST instead of a FIN."""
         self.ended_by_script = True
         transport = self.transport
         if transport is None:
@@ -78,15 +78,15 @@ class Connection(web.RequestHandler):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    def _note_end(self) -> None:
+    def _record_end(self) -> None:
         self.ledger.disconnect(self.record, Side.SCRIPT if self.ended_by_script else Side.PEER)
 
 
 class Reply:
-    """One request's answer, in the hands of its script.
+    """The response to one request, for its script.
 
-    Every method may raise `ConnectionError` when the peer has gone, and every one that waits is
-    cancelled in that moment: a script needs no clean-up of its own.
+    Every method may raise `ConnectionError` after the peer has disconnected, and every method that
+    waits is cancelled as soon as it does. So a script needs no clean-up of its own.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Reply:
         content_type: str = EVENT_STREAM,
         headers: Mapping[str, str] | None = None,
     ) -> web.StreamResponse:
-        """Send the status line and the headers, at once."""
+        """Send the status line and the headers now, and return aiohttp's response."""
         response = web.StreamResponse(status=status)
         response.headers["Content-Type"] = content_type
         response.headers["Cache-Control"] = "no-cache"
@@ -117,7 +117,7 @@ class Reply:
         return response
 
     async def write(self, data: bytes, *, events: int = 0) -> None:
-        """Send bytes in one write; `events` says how many whole events they complete."""
+        """Send bytes in one write; `events` is the number of events that they complete."""
         response = self.response or await self.open()
         self.record.events_sent += events
         self.record.bytes_sent += len(data)
@@ -130,7 +130,7 @@ class Reply:
             await self.write(one, events=1)
 
     async def end(self) -> web.StreamResponse:
-        """End the answer properly, once; the connection can be used again."""
+        """End the response properly, if it has not ended; the connection can be used again."""
         response = self.response or await self.open()
         if self.record.phase is not Phase.DONE:
             await response.write_eof()
@@ -148,7 +148,7 @@ class Reply:
         content_type: str = "application/json",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send an answer that is no stream, with its length, and end it."""
+        """Send a whole response with its Content-Length."""
         length = {"Content-Length": str(len(body))}
         await self.open(status, content_type=content_type, headers={**length, **(headers or {})})
         await self.write(body)
@@ -157,11 +157,11 @@ class Reply:
     async def json(
         self, status: int, value: object, *, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send a JSON answer that is no stream."""
+        """Send a whole response with `value` as JSON."""
         await self.whole(status, dump(value), headers=headers)
 
     def raw(self, data: bytes) -> None:
-        """Put bytes on the wire past HTTP."""
+        """Write bytes to the socket directly, without any HTTP framing."""
         transport = self._request.transport
         if transport is None:
             raise ConnectionResetError
@@ -170,34 +170,34 @@ class Reply:
         self._ledger.touch()
 
     async def pause(self, seconds: float) -> None:
-        """Wait; zero lets other tasks run once, so that a fast script notices a closed peer."""
+        """Sleep; 0 s still runs other tasks once, so that a fast script notices a disconnect."""
         await asyncio.sleep(seconds)
 
     async def forever(self) -> NoReturn:
-        """Wait until the peer goes away."""
+        """Wait until the peer disconnects, which cancels the script."""
         while True:
             await asyncio.get_running_loop().create_future()
 
     async def reset(self) -> NoReturn:
-        """Cut the connection with a RST: what the peer has not read yet may be lost to it."""
+        """Close the connection with a RST; the peer may lose data that it has not read yet."""
         self._connection.abort(reset=True)
-        self._note_cut()
+        self._record_cut()
         return await self.forever()
 
     async def close(self) -> NoReturn:
-        """Cut the connection with a FIN after what was written, without ending the answer."""
+        """Close the connection with a FIN after the data written so far, without ending the response."""
         self._connection.ended_by_script = True
         transport = self._request.transport
         if transport is not None:
             transport.close()
-        self._note_cut()
+        self._record_cut()
         return await self.forever()
 
     def let_go_stale(self) -> None:
-        """Have the connection closed in the moment when its next request arrives."""
+        """Make the connection close as soon as its next request arrives."""
         self._connection.stale = True
 
-    def _note_cut(self) -> None:
+    def _record_cut(self) -> None:
         self.record.close(Side.SCRIPT, time.time())
         self._ledger.touch()
 

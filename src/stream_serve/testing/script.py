@@ -1,4 +1,4 @@
-"""Scripts and their registry: a named scenario, its parameters, and what a request asks of it."""
+"""Scenarios and their registry: names, parameters, and the parameters of one request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Value = str | int | float | bool
 
 
 class UnknownParameterError(ValueError):
-    """A model's parameter that its scenario does not have, or whose value is of another type."""
+    """A parameter in the model's name is unknown to the scenario, or its value has a wrong type."""
 
     def __init__(self, message: str, param: str) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class UnknownParameterError(ValueError):
 
 @dataclass(frozen=True)
 class Scenario:
-    """A script by name, one line on what it does, and its parameters with their defaults."""
+    """A script with its name, a description of one line, and its parameters with their defaults."""
 
     name: str
     description: str
@@ -34,7 +34,7 @@ class Scenario:
     play: Script
 
     def values(self, given: Mapping[str, str]) -> dict[str, Value]:
-        """The parameters of one request: the defaults, replaced by what was given.
+        """Return the parameters of one request: the defaults, replaced by those in `given`.
 
         Raises `UnknownParameterError`.
         """
@@ -50,10 +50,10 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Ask:
-    """What one request asks for.
+    """One request to a scenario.
 
-    `attempt` counts the requests with this very model string, from 1; `credential` is the caller's
-    key, for the scripts that repeat part of it as real providers do.
+    `attempt` counts the requests with exactly this `model`, from 1. `credential` is the caller's key,
+    because some scripts repeat a part of it, as real providers do.
     """
 
     model: str
@@ -64,12 +64,12 @@ class Ask:
 
     @property
     def stream(self) -> bool:
-        """Whether the answer should be streamed."""
+        """Whether the request asks for a stream."""
         return self.body.get("stream") is True
 
     @property
     def include_usage(self) -> bool:
-        """Whether `stream_options` asks for a chunk with the totals."""
+        """Whether `stream_options` asks for a chunk with the usage."""
         options = self.body.get("stream_options")
         if not isinstance(options, dict):
             return False
@@ -87,23 +87,23 @@ class Ask:
 
     @property
     def prompt_tokens(self) -> int:
-        """A plausible count of input tokens: four characters each."""
+        """A plausible number of prompt tokens: one for four characters."""
         return max(1, len(str(self.body.get("messages", ""))) // 4)
 
     def integer(self, name: str) -> int:
-        """A parameter that is a whole number; 0 where the scenario has none of this name."""
+        """Return a parameter as a whole number; 0 if the scenario does not have it."""
         return int(self.values.get(name, 0))
 
     def number(self, name: str) -> float:
-        """A parameter that is a number; 0 where the scenario has none of this name."""
+        """Return a parameter as a number; 0 if the scenario does not have it."""
         return float(self.values.get(name, 0))
 
     def string(self, name: str) -> str:
-        """A parameter that is text; empty where the scenario has none of this name."""
+        """Return a parameter as text; "" if the scenario does not have it."""
         return str(self.values.get(name, ""))
 
     def flag(self, name: str) -> bool:
-        """A parameter that is yes or no; no where the scenario has none of this name."""
+        """Return a parameter as a truth value; False if the scenario does not have it."""
         return bool(self.values.get(name, False))
 
 
@@ -111,7 +111,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {}
 
 
 def scenario(name: str, description: str, **params: Value) -> Callable[[Script], Script]:
-    """Register a script; its parameters are the keywords, dashes for underscores, with defaults."""
+    """Return a decorator that registers a script.
+
+    `params` are its parameters and their defaults; underscores in their names become dashes.
+    """
 
     def register(script: Script) -> Script:
         named = {key.replace("_", "-"): value for key, value in params.items()}
@@ -122,7 +125,7 @@ def scenario(name: str, description: str, **params: Value) -> Callable[[Script],
 
 
 def choose(model: str) -> tuple[Scenario, dict[str, Value]]:
-    """The scenario that a model string names, and its parameters; `answer` for any other string.
+    """Return the scenario that `model` names, and its parameters; `answer` for any other name.
 
     Raises `UnknownParameterError`.
     """

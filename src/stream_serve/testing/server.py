@@ -1,8 +1,8 @@
-"""The scripted upstream: an OpenAI-compatible provider over real sockets that plays scenarios.
+"""The scripted upstream: an OpenAI-compatible provider on real sockets that plays scenarios.
 
 How it works: the `model` of a request names a scenario, `name?param=value&…`; any other model gets
-`answer`. Every connection and request is recorded while it happens. A peer that goes away cancels
-the script at once, whatever the script waits for.
+`answer`. Every connection and request is recorded as it happens. When the peer disconnects, the script is
+cancelled at once, whatever it is waiting for.
 """
 
 from __future__ import annotations
@@ -35,7 +35,10 @@ _CONTROL: Final = ("/requests", "/scenarios")
 
 
 class ScriptedUpstream:
-    """A fake provider for tests: start it, point a client at `url`, look at `requests`."""
+    """A fake provider for tests: start it, point a client at `url`, check `requests`.
+
+    As an async context manager it starts on a free port and stops at the end.
+    """
 
     def __init__(self) -> None:
         self._ledger: Final = Ledger()
@@ -45,38 +48,38 @@ class ScriptedUpstream:
 
     @property
     def url(self) -> str:
-        """The base URL, which ends before `/chat/completions`."""
+        """The base URL, without `/chat/completions`. Raises `RuntimeError` before the start."""
         return f"{self.origin}/v1"
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port, under which `/requests` and `/scenarios` are."""
+        """The URL of `/requests` and `/scenarios`: scheme, host and port. Raises as `url` does."""
         if not self._origin:
             raise RuntimeError("the scripted upstream has not been started")
         return self._origin
 
     @property
     def requests(self) -> list[Record]:
-        """The records of all requests, oldest first; they change while things happen."""
+        """The records of all requests, oldest first; open ones still change."""
         return self._ledger.requests
 
     @property
     def connections(self) -> list[ConnectionRecord]:
-        """The records of all connections, oldest first, also of those that sent no request."""
+        """The records of all connections, oldest first, also of those without requests."""
         return self._ledger.connections
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now."""
+        """The number of open connections."""
         return self._ledger.open_connections
 
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, ssl: tls.SSLContext | None = None
     ) -> None:
-        """Listen on a loopback address; port 0 takes a free one.
+        """Listen on a loopback address; port 0 means a free port.
 
-        Raises `ValueError` for an address that other machines can reach, `OSError` when the port is
-        taken, `RuntimeError` when already started.
+        Raises `ValueError` for an address that other machines can reach, `OSError` if the port is in
+        use, `RuntimeError` if it is already started.
         """
         if self._server is not None:
             raise RuntimeError("the scripted upstream is already started")
@@ -92,7 +95,7 @@ class ScriptedUpstream:
         self._origin = f"{'http' if ssl is None else 'https'}://{name}:{bound}"
 
     async def stop(self) -> None:
-        """Stop listening and drop every connection at once; harmless when not started."""
+        """Stop listening and close every connection at once; does nothing if it is not started."""
         server, web_server = self._server, self._web
         self._server = self._web = None
         if server is None or web_server is None:
@@ -107,29 +110,29 @@ class ScriptedUpstream:
     async def wait_for(
         self, predicate: Callable[[Record], bool] = lambda _: True, timeout: float = 5.0
     ) -> Record:
-        """Wait for a request that fulfils the predicate, and give its record.
+        """Wait for a request that fulfils the predicate, and return its record.
 
-        It looks again at every change: a request arrives, an event is sent, a side closes. Raises
-        `TimeoutError` after `timeout` seconds.
+        It checks again at every change: a request arrives, an event is sent, a side closes. Raises
+        `TimeoutError` after `timeout` seconds. Cancelled, it stops waiting and changes nothing.
         """
         found: list[Record] = []
 
-        def look() -> bool:
+        def check() -> bool:
             found[:] = [record for record in self.requests if predicate(record)]
             return bool(found)
 
-        await self.until(look, timeout)
+        await self.until(check, timeout)
         return found[0]
 
     async def until(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:
-        """Wait until a condition on the records holds, such as `open_connections == 0`.
+        """Wait until a condition on the records is true, such as `open_connections == 0`.
 
-        Raises `TimeoutError` after `timeout` seconds.
+        Raises `TimeoutError` after `timeout` seconds. Cancelled, it stops waiting and changes nothing.
         """
         await self._ledger.until(condition, timeout)
 
     def clear(self) -> int:
-        """Forget finished requests, closed connections and counted attempts; say how many."""
+        """Delete finished requests, closed connections and attempt counts; return how many requests."""
         return self._ledger.clear()
 
     async def __aenter__(self) -> Self:
@@ -158,15 +161,15 @@ class ScriptedUpstream:
             if connection.stale:
                 await reply.close()
             raw = await request.read()
-            await self._answer(reply, raw, credential(headers))
+            await self._dispatch(reply, raw, credential(headers))
             return await reply.end()
         except ConnectionError:
-            return await reply.forever()  # the connection's loss is on its way and cancels this
+            return await reply.forever()  # cancelled as soon as aiohttp sees the disconnect
         finally:
             record.close(Side.SCRIPT)
             self._ledger.touch()
 
-    async def _answer(self, reply: Reply, raw: bytes, key: str) -> None:
+    async def _dispatch(self, reply: Reply, raw: bytes, key: str) -> None:
         record = reply.record
         if raw:
             record.body, record.raw_body = _decode(raw)
@@ -177,9 +180,9 @@ class ScriptedUpstream:
         elif record.method != "POST":
             await reply.json(405, failure("Use POST.", code="method_not_allowed"))
         else:
-            await self._complete(reply, key)
+            await self._play(reply, key)
 
-    async def _complete(self, reply: Reply, key: str) -> None:
+    async def _play(self, reply: Reply, key: str) -> None:
         record = reply.record
         problem, param = _problem(record.body)
         if problem:
@@ -218,7 +221,7 @@ class ScriptedUpstream:
 
 
 class _Server(web.Server):
-    """An aiohttp server whose connections write into the ledger."""
+    """An aiohttp server whose connections are recorded in the ledger."""
 
     def __init__(self, handler: Any, ledger: Ledger, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(handler, handler_cancellation=True, request_factory=self._request)

@@ -1,4 +1,4 @@
-"""Ports that refuse and ports that never answer, for what no server can do in-band."""
+"""Ports that refuse connections, and ports that never respond; no server can play these failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ATTEMPTS: Final = 64
 
 
 def unused_port() -> int:
-    """A port on 127.0.0.1 on which nothing listens: a connect is refused."""
+    """Return a port on 127.0.0.1 on which nothing listens, so that it refuses connections."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])
@@ -24,7 +24,7 @@ def unused_port() -> int:
 
 @contextlib.contextmanager
 def refusing() -> Generator[int]:
-    """A port on 127.0.0.1 that refuses connects and that nobody else can take meanwhile."""
+    """Yield a port on 127.0.0.1 that refuses connections and stays reserved meanwhile."""
     with socket.socket() as bound:
         bound.bind((_HOST, 0))
         yield int(bound.getsockname()[1])
@@ -32,10 +32,10 @@ def refusing() -> Generator[int]:
 
 @contextlib.contextmanager
 def blackhole() -> Generator[int]:
-    """A port on 127.0.0.1 to which a connect neither succeeds nor fails.
+    """Yield a port on 127.0.0.1 to which a connect neither succeeds nor fails.
 
-    A listener that never accepts, with its queue of accepted connections full: Linux then drops the
-    next SYN. Raises `RuntimeError` where the kernel answers all the same.
+    Its listener never accepts, and its accept queue is full, so that Linux drops the next SYN. Raises
+    `RuntimeError` if the kernel completes connections nevertheless.
     """
     with contextlib.ExitStack() as sockets:
         listener = sockets.enter_context(socket.socket())

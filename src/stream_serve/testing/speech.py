@@ -1,4 +1,4 @@
-"""Saying a text: the paced pieces of an answer and its proper ending, shared by the scenarios."""
+"""`Speech`: the paced pieces of an answer and its proper end, for all scenarios."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from stream_serve.testing.reply import Reply
     from stream_serve.testing.script import Ask, Value
 
-# Parameters of every scenario that says a text. `interval` is seconds between pieces, `size` is
+# Parameters of every scenario with a text. `interval` is seconds between pieces, `size` is
 # characters a piece, `tokens` the number of pieces (0: the text once), an empty text the default.
 TEXT: Final[dict[str, Value]] = {"tokens": 0, "interval": 0.0, "size": 4, "text": ""}
 FEW: Final[dict[str, Value]] = {**TEXT, "tokens": 3}
 
 
 class Speech:
-    """One answer in the making: the chunks of one completion and the pieces of its text."""
+    """One answer while it is sent: the chunks of one completion and the pieces of its text."""
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Speech:
         self._tokens: Final = tokens
 
     def pieces(self) -> Iterable[str]:
-        """The pieces that the parameters ask for."""
+        """Return the pieces that the parameters ask for."""
         if not self._text:
             return []
         tokens = self.ask.integer("tokens") if self._tokens is None else self._tokens
         return pieces(self._text, size=self.ask.integer("size"), tokens=tokens)
 
     def events(self, *, with_usage: bool | None = None) -> Iterator[bytes]:
-        """All events of a proper answer, from the role to `[DONE]`."""
+        """Yield all events of a proper answer, from the role to `[DONE]`."""
         yield self.chunks.role()
         for piece in self.pieces():
             yield self.chunks.text(piece)
@@ -57,7 +57,7 @@ class Speech:
         yield DONE
 
     async def say(self, texts: Iterable[str] | None = None) -> None:
-        """Send the pieces at their pace, each as a chunk with text."""
+        """Send the pieces, each as a chunk with text, `interval` seconds apart."""
         interval = self.ask.number("interval")
         for piece in self.pieces() if texts is None else texts:
             await self.reply.send(self.chunks.text(piece))
@@ -65,7 +65,7 @@ class Speech:
             await self.reply.pause(interval)
 
     def totals(self, **details: int) -> dict[str, Any]:
-        """The usage of what was said so far."""
+        """Return the usage of the text sent so far."""
         return usage(self.ask.prompt_tokens, self.said, **details)
 
     async def close(
@@ -75,9 +75,9 @@ class Speech:
         totals: dict[str, Any] | None = None,
         with_usage: bool | None = None,
     ) -> None:
-        """End as the protocol says: the finish reason, the totals if asked for, `[DONE]`.
+        """End the answer properly: the finish reason, the usage if asked for, `[DONE]`.
 
-        No `reason` leaves out its chunk.
+        Without a `reason` its chunk is left out.
         """
         if reason is not None:
             await self.reply.send(self.chunks.finish(reason))
@@ -88,7 +88,7 @@ class Speech:
 
 
 async def begin(reply: Reply, ask: Ask) -> Speech:
-    """Send the role and the pieces, and leave the answer open."""
+    """Send the role and the pieces, and return the answer, which is still open."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     await speech.say()

@@ -1,6 +1,6 @@
 """The scripted upstream as a command: `python -m stream_serve.testing.upstream`.
 
-It prints one line, the base URL, when it listens, and serves until SIGINT or SIGTERM.
+It prints its base URL on one line as soon as it listens, and serves until SIGINT or SIGTERM.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ __all__ = ["ScriptedUpstream", "main"]
 
 
 async def serve(host: str, port: int) -> None:
-    """Serve until the process is told to end."""
+    """Serve until SIGINT or SIGTERM comes. Raises as `ScriptedUpstream.start` does."""
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, stopped.set)
     upstream = ScriptedUpstream()
     await upstream.start(host, port)
     sys.stdout.write(f"{upstream.url}\n")
     sys.stdout.flush()
     try:
-        await told.wait()
+        await stopped.wait()
     finally:
         await upstream.stop()
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run the command; `argv` is for tests."""
+    """Run the command; tests pass `argv`. Exits with code 2 if it cannot listen."""
     parser = argparse.ArgumentParser(
         prog="python -m stream_serve.testing.upstream",
         description="A scripted OpenAI-compatible provider; GET /scenarios lists what it can play.",

@@ -1,4 +1,4 @@
-"""The scenarios, by kind. Who takes the registry from here finds all of them in it."""
+"""The scenarios, by kind. Importing the registry from here registers all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenarios in which everything goes well."""
+"""Scenarios of answers without any failure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BURST: Final = 16
     usage="asked",
 )
 async def answer(reply: Reply, ask: Ask) -> None:
-    """A plain answer; as one object if no stream was asked for."""
+    """A plain answer, as one object if the request does not ask for a stream."""
     wanted = {"0": False, "1": True}.get(ask.string("usage"))
     await speak(reply, ask, finish=ask.string("finish"), with_usage=wanted)
 
@@ -134,7 +134,7 @@ async def speak(
     finish: str = "stop",
     with_usage: bool | None = None,
 ) -> None:
-    """Answer properly with the asked-for text, streamed or whole as the request wants it."""
+    """Send a proper answer with the text of the request, streamed or whole as it asks."""
     speech = Speech(reply, ask, text=text)
     if not ask.stream:
         said = list(speech.pieces())

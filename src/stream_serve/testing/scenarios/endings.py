@@ -1,6 +1,6 @@
-"""Scenarios of answers that were cut, or seem to be: words and shapes of an end that need care.
+"""Scenarios of answers that are cut off or seem to be: unusual finish_reasons and error formats.
 
-The shapes are those of real servers: vLLM and SGLang (`object: error`, `abort`), FastAPI (`detail`),
+The formats are those of real servers: vLLM and SGLang (`object: error`, `abort`), FastAPI (`detail`),
 DashScope (`event:error`), MiniMax (`base_resp`), OpenRouter (an error in the choice), llama-cpp-python
 (`[DONE]` after an interrupted answer).
 """
@@ -48,7 +48,7 @@ SHAPES: Final[dict[str, bytes]] = {
     hang=False,
 )
 async def finish_every(reply: Reply, ask: Ask) -> None:
-    """The word says nothing of the end."""
+    """A finish_reason that does not mean the end."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     for piece in speech.pieces():
@@ -67,7 +67,7 @@ async def finish_every(reply: Reply, ask: Ask) -> None:
     wait=0.0,
 )
 async def finish_first(reply: Reply, ask: Ask) -> None:
-    """The end is said before anything else."""
+    """A finish_reason before any text."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.delta(role="assistant", content="", finish="stop"))
     await reply.pause(ask.number("wait"))
@@ -77,7 +77,7 @@ async def finish_first(reply: Reply, ask: Ask) -> None:
 
 @scenario("finish-every-cut", "every chunk has the finish_reason; then a FIN in mid-body", **FEW)
 async def finish_every_cut(reply: Reply, ask: Ask) -> None:
-    """A cut behind words that have been wrong before."""
+    """A broken connection after a finish_reason that has been wrong before."""
     speech = Speech(reply, ask)
     for piece in speech.pieces():
         await reply.send(speech.chunks.delta(content=piece, finish="stop"))
@@ -91,7 +91,7 @@ async def finish_every_cut(reply: Reply, ask: Ask) -> None:
     shape="object",
 )
 async def error_shape(reply: Reply, ask: Ask) -> None:
-    """An error that is not in `error`, and an end as if all were well."""
+    """An error outside of `error`, and an end as after a complete answer."""
     await begin(reply, ask)
     await reply.send(SHAPES[ask.string("shape")], DONE)
     await reply.end()
@@ -101,7 +101,7 @@ async def error_shape(reply: Reply, ask: Ask) -> None:
     "error-choice", "some tokens, then finish_reason error with an error in the choice", **FEW
 )
 async def error_choice(reply: Reply, ask: Ask) -> None:
-    """OpenRouter, when the server behind it fails."""
+    """The error of OpenRouter when the server behind it fails."""
     speech = await begin(reply, ask)
     error = {"code": 502, "message": WORDS}
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error", "error": error}
@@ -111,7 +111,7 @@ async def error_choice(reply: Reply, ask: Ask) -> None:
 
 @scenario("error-with-text", "an error object beside the last text and a finish_reason", **FEW)
 async def error_with_text(reply: Reply, ask: Ask) -> None:
-    """The text counts, and so does the error."""
+    """Text and an error in the same chunk, which both count."""
     speech = await begin(reply, ask)
     choice = {"index": 0, "delta": {"content": "LAST"}, "finish_reason": "stop"}
     await reply.send(event(speech.chunks.chunk([choice], error={"message": WORDS})), DONE)
@@ -131,7 +131,7 @@ async def index_counts(reply: Reply, ask: Ask) -> None:
 
 @scenario("done-cut", "some tokens, [DONE] without a finish_reason, and at once a FIN", **FEW)
 async def done_cut(reply: Reply, ask: Ask) -> None:
-    """What llama-cpp-python sends for an answer that another question interrupts."""
+    """The end in llama-cpp-python of an answer that another request has interrupted."""
     await begin(reply, ask)
     await reply.send(DONE)
     await reply.close()
@@ -144,7 +144,7 @@ async def done_cut(reply: Reply, ask: Ask) -> None:
     steps="ttf#D|",
 )
 async def play_steps(reply: Reply, ask: Ask) -> None:
-    """Any order of what a stream may bring; the texts are numbered."""
+    """Everything that a stream may contain, in any order; the texts are numbered."""
     speech = Speech(reply, ask, text="")
     chunks = speech.chunks
     plain: dict[str, Callable[[], bytes]] = {

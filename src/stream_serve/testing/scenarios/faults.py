@@ -49,7 +49,7 @@ async def stale(reply: Reply, ask: Ask) -> None:
 
 @scenario("silent", "accepts the request and never answers")
 async def silent(reply: Reply, ask: Ask) -> None:
-    """No byte, ever."""
+    """Never a byte."""
     del ask
     await reply.forever()
 
@@ -64,7 +64,7 @@ async def silent_after_headers(reply: Reply, ask: Ask) -> None:
 
 @scenario("slow-headers", "sends the status line after a delay, then answers", delay=1.0, **TEXT)
 async def slow_headers(reply: Reply, ask: Ask) -> None:
-    """A provider that queues requests before it says anything."""
+    """A provider that queues requests before it sends anything."""
     await reply.pause(ask.number("delay"))
     await speak(reply, ask)
 
@@ -85,7 +85,7 @@ async def hang_end(reply: Reply, ask: Ask) -> None:
 
 @scenario("reset-mid", "some tokens, then after the delay a RST", **FEW, delay=0.05)
 async def reset_mid(reply: Reply, ask: Ask) -> None:
-    """A reset in the middle; the delay lets the peer read first what a RST could take from it."""
+    """A reset in the middle, after a delay in which the peer can read the data before the RST."""
     await begin(reply, ask)
     await reply.pause(ask.number("delay"))
     await reply.reset()

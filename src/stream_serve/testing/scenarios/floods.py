@@ -1,4 +1,4 @@
-"""Scenarios without an end, of great size, or of shapes that nobody expects."""
+"""Scenarios of endless, very large or malformed streams."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK: Final = b"all work and no play " * 780
 
 @scenario("forever", "tokens that never stop", interval=0.01, size=4, text="")
 async def forever(reply: Reply, ask: Ask) -> None:
-    """A model that does not find its end."""
+    """A model that never stops."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     while True:
@@ -27,7 +27,7 @@ async def forever(reply: Reply, ask: Ask) -> None:
 
 @scenario("comments-forever", "nothing but comments, and never a token", interval=0.05)
 async def comments_forever(reply: Reply, ask: Ask) -> None:
-    """A sign of life that must not extend a limit."""
+    """Heartbeats, which must not extend a time limit."""
     while True:
         await reply.write(b": keep-alive\n\n")
         await reply.pause(ask.number("interval"))
@@ -35,7 +35,7 @@ async def comments_forever(reply: Reply, ask: Ask) -> None:
 
 @scenario("endless-line", "after some tokens a line that never ends", **FEW)
 async def endless_line(reply: Reply, ask: Ask) -> None:
-    """A reader that looks for the line's end must have a cap."""
+    """A line without an end: a parser needs a limit for lines."""
     await begin(reply, ask)
     await reply.write(b'data: {"choices":[{"delta":{"content":"')
     while True:
@@ -45,7 +45,7 @@ async def endless_line(reply: Reply, ask: Ask) -> None:
 
 @scenario("endless-event", "after some tokens data lines without the empty line", **FEW)
 async def endless_event(reply: Reply, ask: Ask) -> None:
-    """A reader that gathers an event's lines must have a cap."""
+    """An event without an end: a parser needs a limit for events."""
     await begin(reply, ask)
     while True:
         await reply.write(b"data: " + _BLOCK + b"\n")
@@ -56,7 +56,7 @@ async def endless_event(reply: Reply, ask: Ask) -> None:
     "huge-event", "one event with a text of so many megabytes, then a proper end", megabytes=4
 )
 async def huge_event(reply: Reply, ask: Ask) -> None:
-    """A single chunk that may be larger than the reader allows."""
+    """A single chunk that may be larger than the parser's limit."""
     size = ask.integer("megabytes") * _MEGABYTE
     speech = Speech(reply, ask, text="")
     await reply.send(speech.chunks.role())
@@ -67,7 +67,7 @@ async def huge_event(reply: Reply, ask: Ask) -> None:
 
 @scenario("one-write", "a whole stream of so many megabytes in a single write", megabytes=1, size=4)
 async def one_write(reply: Reply, ask: Ask) -> None:
-    """What arrived together has to give the same text as what arrived apart."""
+    """All events in one write, which must give the same text as one by one."""
     chunks = Speech(reply, ask, text="").chunks
     a_text = len(chunks.text("x" * ask.integer("size")))
     tokens = ask.integer("megabytes") * _MEGABYTE // a_text
@@ -79,7 +79,7 @@ async def one_write(reply: Reply, ask: Ask) -> None:
 
 @scenario("not-json", "chunks that are no JSON between good ones, then a proper end", **FEW)
 async def not_json(reply: Reply, ask: Ask) -> None:
-    """A worker has to live through this."""
+    """Data that is not JSON, which must not crash the worker."""
     speech = await begin(reply, ask)
     for junk in (b"{not json", b"", b"\xff\xfe\x80", b'{"choices":', b"NaN", b"hello"):
         await reply.send(b"data: " + junk + b"\n\n")
@@ -89,7 +89,7 @@ async def not_json(reply: Reply, ask: Ask) -> None:
 
 @scenario("unknown-shape", "JSON of other shapes between good chunks, then a proper end", **FEW)
 async def unknown_shape(reply: Reply, ask: Ask) -> None:
-    """Lists, numbers, strings and nulls where objects belong; a second choice."""
+    """Lists, numbers, strings and nulls in place of objects, and a second choice."""
     speech = await begin(reply, ask)
     chunk = speech.chunks.chunk
     shapes: tuple[Any, ...] = (
@@ -139,7 +139,7 @@ async def deep_json(reply: Reply, ask: Ask) -> None:
 
 @scenario("many-events", "so many tiny events in writes of a megabyte", events=100_000)
 async def many_events(reply: Reply, ask: Ask) -> None:
-    """Many events in one read: a reader has to let other tasks run between them."""
+    """Many events in one read: a parser has to let other tasks run between them."""
     speech = Speech(reply, ask, text="")
     one = speech.chunks.text("x")
     left = ask.integer("events")

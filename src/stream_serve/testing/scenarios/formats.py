@@ -1,7 +1,7 @@
-"""Scenarios of the wire format: answers that go well but are written in unusual ways.
+"""Scenarios of the wire format: complete answers in unusual formats.
 
 The line ends, fields and comments are those that the WHATWG specification of Server-Sent Events
-allows; the shapes are quirks of OpenAI-compatible servers.
+allows; the others are quirks of OpenAI-compatible servers.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def text_with_finish(reply: Reply, ask: Ask) -> None:
 
 @scenario("choices-null", "the chunk with the usage has choices null", **TEXT)
 async def choices_null(reply: Reply, ask: Ask) -> None:
-    """Totals are sent in any case, beside `choices: null`."""
+    """A chunk with usage and `choices: null`, even if it was not asked for."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     await speech.say()
@@ -76,7 +76,7 @@ async def choices_null(reply: Reply, ask: Ask) -> None:
 
 @scenario("usage-null", "every chunk carries usage null, and none has the totals", **TEXT)
 async def usage_null(reply: Reply, ask: Ask) -> None:
-    """Totals that were announced and never came."""
+    """Usage that is announced but never comes."""
     speech = Speech(reply, ask, usage_null=True)
     await _send_all(speech, speech.events(with_usage=False))
 
@@ -90,7 +90,7 @@ async def usage_missing(reply: Reply, ask: Ask) -> None:
 
 @scenario("usage-with-finish", "the totals come in the chunk with the finish_reason", **TEXT)
 async def usage_with_finish(reply: Reply, ask: Ask) -> None:
-    """Some servers send no chunk of its own for the totals."""
+    """Usage in the chunk of the finish_reason, as some servers send it."""
     speech = Speech(reply, ask)
     await reply.send(speech.chunks.role())
     await speech.say()
@@ -101,7 +101,7 @@ async def usage_with_finish(reply: Reply, ask: Ask) -> None:
 
 @scenario("key-order", "the keys of every other chunk come in the opposite order", **TEXT)
 async def key_order(reply: Reply, ask: Ask) -> None:
-    """JSON objects have no order."""
+    """Fields in another order: JSON objects have none (RFC 8259, 4)."""
     turn = 0
 
     def turned(one: bytes) -> bytes:
@@ -131,7 +131,7 @@ async def done_without_finish(reply: Reply, ask: Ask) -> None:
 
 @scenario("after-done", "more events after [DONE], which belong to nothing", **TEXT)
 async def after_done(reply: Reply, ask: Ask) -> None:
-    """Text and an error after the end: both are to be ignored."""
+    """Text and an error after the end, which both have to be ignored."""
     speech = Speech(reply, ask)
     for one in speech.events():
         await reply.send(one)
@@ -147,7 +147,7 @@ async def no_space(reply: Reply, ask: Ask) -> None:
 
 @scenario("crlf", "lines end with CRLF", **TEXT)
 async def crlf(reply: Reply, ask: Ask) -> None:
-    """Line ends as on the web."""
+    """CRLF, the line end of HTTP."""
     await _play(reply, ask, lambda one: one.replace(b"\n", b"\r\n"))
 
 
@@ -190,7 +190,7 @@ async def comments(reply: Reply, ask: Ask) -> None:
     "named-events", "event, id and retry fields, unknown fields, data over several lines", **TEXT
 )
 async def named_events(reply: Reply, ask: Ask) -> None:
-    """All that a field can be; the lines of `data` join to the chunk's JSON."""
+    """All fields of an event; the lines of `data` together are the chunk's JSON."""
     number = 0
 
     def dressed(one: bytes) -> bytes:
@@ -207,7 +207,7 @@ async def named_events(reply: Reply, ask: Ask) -> None:
 
 @scenario("keep-alive-after-done", "[DONE], but the body stays open until the peer goes", **TEXT)
 async def keep_alive_after_done(reply: Reply, ask: Ask) -> None:
-    """Who waits for the end of the body waits for ever."""
+    """A body without an end: a client must not wait for it after [DONE]."""
     speech = Speech(reply, ask)
     for one in speech.events():
         await reply.send(one)
@@ -217,7 +217,7 @@ async def keep_alive_after_done(reply: Reply, ask: Ask) -> None:
 
 @scenario("hang-after-finish", "a finish reason, then silence instead of usage and [DONE]", **TEXT)
 async def hang_after_finish(reply: Reply, ask: Ask) -> None:
-    """The answer is whole; who waits for [DONE] waits for ever."""
+    """A complete answer without [DONE]: a client must not wait for it for ever."""
     speech = Speech(reply, ask)
     for one in speech.events():
         await reply.send(one)
@@ -234,19 +234,19 @@ async def surrogates(reply: Reply, ask: Ask) -> None:
 
 @scenario("line-separators", "U+2028, U+0085, CR, LF and forged events inside the text")
 async def line_separators(reply: Reply, ask: Ask) -> None:
-    """Nothing of this ends a line of the event stream."""
+    """Unicode line separators, which do not end a line of the event stream."""
     await _recite(reply, ask, SEPARATORS)
 
 
 @scenario("markup", "script, event handlers, javascript: links, SVG, remote images in the text")
 async def markup(reply: Reply, ask: Ask) -> None:
-    """Text that a page must show and never run; whatever runs sets the title to `owned`."""
+    """Markup that a page must show and never run; if it runs, it sets the title to `owned`."""
     await _recite(reply, ask, MARKUP)
 
 
 @scenario("empty-deltas", "empty and null deltas between the pieces of the text", **TEXT)
 async def empty_deltas(reply: Reply, ask: Ask) -> None:
-    """Chunks that say nothing."""
+    """Chunks without any text."""
     speech = Speech(reply, ask)
     nothing = (
         speech.chunks.delta(),
@@ -281,7 +281,7 @@ async def ascii_json(reply: Reply, ask: Ask) -> None:
 
 @scenario("gzip", "a body compressed with gzip though nobody asked for it", **TEXT)
 async def gzip(reply: Reply, ask: Ask) -> None:
-    """Every event is flushed by the compressor, so that it can be read at once."""
+    """A compressed stream; the compressor is flushed after every event."""
     speech = Speech(reply, ask)
     packer = zlib.compressobj(wbits=31)
     await reply.open(headers={"Content-Encoding": "gzip"})
@@ -295,7 +295,7 @@ async def gzip(reply: Reply, ask: Ask) -> None:
 
 @scenario("byte-by-byte", "one byte a write", **{**TEXT, "tokens": 8})
 async def byte_by_byte(reply: Reply, ask: Ask) -> None:
-    """Characters and line ends come in halves."""
+    """One byte in each write, so that characters and line ends come in parts."""
     speech = Speech(reply, ask)
     for one in speech.events():
         for position in range(len(one)):

@@ -1,7 +1,7 @@
-"""Scenarios in which the provider answers with something else than a stream: mostly a refusal.
+"""Scenarios in which the response is not a stream, but mostly an error.
 
-Codes and messages after Alibaba Cloud Model Studio's page "Error messages" and OpenAI's "Error
-codes", in their OpenAI-compatible shape.
+Codes and messages follow Alibaba Cloud Model Studio's page "Error messages" and OpenAI's "Error
+codes", in their OpenAI-compatible format.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REDIRECTED: Final = "/v1/redirected/chat/completions"
 
 @scenario("unauthorized", "401 invalid_api_key; the message repeats part of the caller's key")
 async def unauthorized(reply: Reply, ask: Ask) -> None:
-    """Providers show the start and the end of the key that they refused."""
+    """A rejected key, whose start and end the provider repeats in its message."""
     key = ask.credential
     shown = f"{key[:7]}***{key[-4:]}" if key else "(none)"
     message = f"Incorrect API key provided: {shown}."
@@ -75,7 +75,7 @@ async def rate_limited(reply: Reply, ask: Ask) -> None:
 
 @scenario("quota", "429 insufficient_quota, without Retry-After")
 async def quota(reply: Reply, ask: Ask) -> None:
-    """The account has used up what it paid for."""
+    """An account whose quota is used up."""
     del ask
     message = "You exceeded your current quota, please check your plan and billing details."
     await reply.json(429, failure(message, code="insufficient_quota", type_="insufficient_quota"))
@@ -102,7 +102,7 @@ async def inspection(reply: Reply, ask: Ask) -> None:
     "http-500", "500 with an error body; times=N: only the first N, 0: always", times=0, **TEXT
 )
 async def internal_error(reply: Reply, ask: Ask) -> None:
-    """The provider's own mistake."""
+    """An internal error of the provider."""
     body = failure("An internal error occurred.", code="internal_error", type_="server_error")
     await _fail(reply, ask, 500, body)
 
@@ -123,7 +123,7 @@ async def unavailable(reply: Reply, ask: Ask) -> None:
 
 @scenario("big-error-body", "500 with a body of many megabytes", megabytes=16)
 async def big_error_body(reply: Reply, ask: Ask) -> None:
-    """An error whose body nobody should keep whole."""
+    """An error with a body that is too large to keep."""
     await reply.open(500, content_type="text/plain; charset=utf-8")
     block = b"stack frame, stack frame; " * 2521
     for _ in range(ask.integer("megabytes") * 16):
@@ -133,7 +133,7 @@ async def big_error_body(reply: Reply, ask: Ask) -> None:
 
 @scenario("html", "200 with an HTML page, as a login wall gives it")
 async def html(reply: Reply, ask: Ask) -> None:
-    """A gateway's page in the provider's place."""
+    """An HTML page of a gateway instead of the provider."""
     del ask
     await reply.whole(200, _PAGE.encode(), content_type="text/html; charset=utf-8")
 
@@ -149,14 +149,14 @@ async def whole_json(reply: Reply, ask: Ask) -> None:
 
 @scenario("json-error-200", "200 with a JSON error body")
 async def json_error(reply: Reply, ask: Ask) -> None:
-    """An error under the status of a success."""
+    """An error with status 200."""
     del ask
     await reply.json(200, failure("Model not exist.", code="model_not_found"))
 
 
 @scenario("redirect", "307 to another path, which records whether it was followed")
 async def redirect(reply: Reply, ask: Ask) -> None:
-    """A redirect that would carry the key along: it should not be followed."""
+    """A redirect, which must not be followed because the key would be sent along."""
     del ask
     body = dump(failure("Moved.", code="moved"))
     await reply.whole(307, body, headers={"Location": REDIRECTED})

@@ -1,0 +1,49 @@
+"""The composition root: what the settings make of the service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+
+from stream_serve.app import create_provider
+from stream_serve.events.types import Chunk
+from stream_serve.producers.base import Patience
+from stream_serve.producers.demo import DemoProvider
+from stream_serve.producers.openai.provider import OpenAIProvider
+from stream_serve.producers.provider import ChatRequest
+from stream_serve.settings import Settings
+
+if TYPE_CHECKING:
+    from stream_serve.events.types import Delta
+
+
+@pytest.mark.parametrize("asked", ["Hello there", "你好，世界"])
+async def test_the_demo_says_which_settings_connect_a_real_model(asked: str) -> None:
+    provider = create_provider(Settings.load())
+    assert isinstance(provider, DemoProvider)
+    provider.pace = 0
+    producer = provider.ask(ChatRequest("demo", [{"role": "user", "content": asked}], {}))
+    deltas: list[Delta] = []
+    await producer.produce(deltas.extend)
+    advice = "".join(delta.content for delta in deltas if isinstance(delta, Chunk))
+    advice = advice.split("\n\n")[-1]
+    assert advice.startswith(("To connect", "要接入"))
+    for setting in ("DASHSCOPE_API_KEY", "STREAM_SERVE_UPSTREAM_URL", "STREAM_SERVE_MODEL"):
+        assert setting in advice
+
+
+async def test_a_key_makes_a_real_model_answer_with_the_patience_of_the_settings() -> None:
+    settings = Settings.load(
+        dashscope_api_key="sk-1", first_token_timeout=11.0, idle_timeout=7.0, require_finish=False
+    )
+    provider = create_provider(settings)
+    assert isinstance(provider, OpenAIProvider)
+    given = settings.provider()
+    assert given is not None
+    assert msgspec.structs.astuple(provider.endpoint) == msgspec.structs.astuple(given)
+    assert provider.require_finish is False
+    producer = provider.ask(ChatRequest("m", [{"role": "user", "content": "a"}], {}))
+    assert producer.patience == Patience(first_token=11.0, idle=7.0)
+    await provider.close()

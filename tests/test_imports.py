@@ -1,0 +1,100 @@
+"""What a command loads, and what it says when something is not installed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+BLOCK = """
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Missing())
+"""
+LOADED = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+
+
+async def python(code: str, **environment: str) -> tuple[int, str]:
+    """Run some code in a process of its own; return its exit code and all that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code),
+        env={"PATH": "/usr/bin:/bin", **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode()
+
+
+def command(*arguments: str) -> str:
+    """Return the code that runs `stream-serve`."""
+    argv = ["stream-serve", *arguments]
+    return f"import sys; sys.argv = {argv!r}\nfrom stream_serve.commands.cli import main\nmain()\n"
+
+
+HEAVY = {"fastapi", "starlette", "uvicorn", "sqlalchemy", "alembic", "redis", "asyncpg", "aiohttp"}
+
+
+async def test_the_version_loads_no_library_but_typer() -> None:
+    code, out = await python(command("--version") + LOADED)
+    assert code == 0
+    assert not (HEAVY | {"pydantic", "structlog", "rich", "msgspec"}) & set(out.split())
+
+
+async def test_chat_and_doctor_load_neither_a_database_nor_the_web() -> None:
+    code = (
+        "from stream_serve.app import local_runs\nfrom stream_serve.commands import chat, doctor\n"
+    )
+    result, out = await python(code + LOADED)
+    assert result == 0
+    assert not HEAVY & set(out.split())
+
+
+async def test_the_service_loads_a_database_and_redis_only_where_they_are_used() -> None:
+    code = "from stream_serve.server import lifetime\nfrom stream_serve.app import create_app\n"
+    result, out = await python(code + "create_app()\n" + LOADED)
+    assert result == 0
+    assert not {"sqlalchemy", "alembic", "redis", "asyncpg", "aiohttp"} & set(out.split())
+
+
+@pytest.mark.parametrize(
+    ("blocked", "extra", "setting", "value"),
+    [
+        ("redis", "redis", "STREAM_SERVE_REDIS_URL", "redis://localhost"),
+        ("hiredis", "redis", "STREAM_SERVE_REDIS_URL", "redis://localhost"),
+        ("asyncpg", "postgres", "STREAM_SERVE_DATABASE_URL", "postgresql://u@localhost/n"),
+    ],
+)
+async def test_a_missing_extra_is_said_in_words_that_name_it(
+    blocked: str, extra: str, setting: str, value: str
+) -> None:
+    code = f"BLOCKED = {{{blocked!r}}}" + BLOCK + command("serve", "--port", "0")
+    result, out = await python(code, **{setting: value})
+    assert result == 2
+    assert f"install stream-serve[{extra}]" in out
+    assert setting in out
+    assert "Traceback" not in out
+
+
+async def test_the_tools_for_tests_name_their_extra() -> None:
+    code = "BLOCKED = {'aiohttp'}" + BLOCK + "import stream_serve.testing\n"
+    result, out = await python(code)
+    assert result == 1
+    assert "install stream-serve[testing]" in out
+
+
+async def test_without_the_extras_the_service_is_whole() -> None:
+    blocked = "BLOCKED = {'redis', 'hiredis', 'asyncpg', 'aiohttp'}"
+    code = (
+        "from stream_serve.app import create_app\nimport stream_serve.conversations.sql.history\n"
+    )
+    result, out = await python(blocked + BLOCK + code + "create_app()\nprint('whole')")
+    assert (result, out) == (0, "whole\n")
