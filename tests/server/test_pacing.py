@@ -132,8 +132,8 @@ async def test_for_what_is_asked_nobody_sleeps() -> None:
 
 async def test_a_request_over_http_finds_nobody_asleep(client: aiohttp.ClientSession) -> None:
     time = Time()
-    async with Service() as service:
-        coalescer = service.runs.coalescer = time.coalescer()
+    coalescer = time.coalescer()
+    async with Service(coalescer=coalescer) as service:
         await asleep(time, coalescer)
         async with client.get(f"{service.url}/health/live") as response:
             assert response.status == 200

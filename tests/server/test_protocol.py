@@ -28,7 +28,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 async def served(
     play: Play, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> AsyncGenerator[socket.socket]:
-    """Serve an application that streams what `play` says; give a connected client."""
+    """Serve an application that streams what `play` says; return a connected client."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         del receive

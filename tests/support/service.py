@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from stream_serve.app import create_app
+from stream_serve.server.pacing import Coalescer
 from stream_serve.server.protocol import HttpProtocol
 from stream_serve.settings import Settings
 from stream_serve.web.stream import Streaming
@@ -24,22 +25,24 @@ class Service:
     """The service with some settings; `url` once it runs.
 
     With `plain` the application runs under uvicorn as it comes, as in somebody else's server;
-    `root_path` is uvicorn's.
+    `root_path` is uvicorn's, `coalescer` paces the loop.
     """
 
     def __init__(self, **settings: Any) -> None:
         plain = bool(settings.pop("plain", False))
         root_path = str(settings.pop("root_path", ""))
+        coalescer: Coalescer | None = settings.pop("coalescer", None)
         if "upstream_url" in settings:
             settings.setdefault("upstream_api_key", UPSTREAM_KEY)
             settings.setdefault("model", "answer")
         self.settings = Settings.load(port=0, **settings)
         self.url = ""
         self._runs: list[Runs] = []
-        app = create_app(self.settings, on_start=self._runs.append)
+        coalescer = coalescer or Coalescer(self.settings.coalesce_interval)
+        app = create_app(self.settings, on_start=self._runs.append, on_piece=coalescer.count)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                app if plain else Streaming(app),
+                app if plain else Streaming(app, on_request=coalescer.hurry),
                 port=0,
                 log_config=None,
                 access_log=False,

@@ -1,39 +1,39 @@
-"""The server's lifetime: it starts, says where it listens and who answers, serves, and ends cleanly.
+"""The lifetime of the server: startup, main loop, drain and shutdown.
 
-How it ends: at the first SIGTERM or SIGINT it drains. It takes no new runs and says that it is not
-ready, but it answers, and the runs go on. When the last one is over, or when the grace time is nearly
-used up and what is left was ended as interrupted, uvicorn closes the listener and lets the responses
-finish in what remains of the grace time. A client that does not read is cut off before its end. A
-second signal ends the process at once.
+How it works: at the first SIGTERM or SIGINT the server drains. It rejects new runs and reports that it
+is not ready, but it still serves requests, and its runs go on. The drain is over when the last run has
+ended, or shortly before the grace time is used up; runs that are left then are interrupted. After that
+uvicorn closes the listener and lets the responses finish in what is left of the grace time. Clients
+that do not read are disconnected before it ends. A second signal ends the process at once.
 
-Several workers (`workers.py`) drain each for itself. One that has a successor retires: first it leaves
-new connections to the others, which accept from the same socket, then it drains.
+With several workers (`workers.py`) each drains for itself. A worker that has been replaced retires: it
+closes its copy of the listener, so that new connections go to the other workers, and then it drains.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import math
 import os
-import resource
 import signal
 import sys
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
 from uvicorn.supervisors import ChangeReload
 
-from stream_serve import __version__
 from stream_serve import logging as logs
 from stream_serve.app import create_app
 from stream_serve.errors import SettingsError
-from stream_serve.server.protocol import HttpProtocol
-from stream_serve.server.workers import Channel, Supervisor
-from stream_serve.settings import PLACEHOLDER_KEY, Settings, environment
+from stream_serve.server.announcement import announce
+from stream_serve.server.options import listener_url, uvicorn_options
+from stream_serve.server.pacing import Coalescer
+from stream_serve.server.tuning import preallocate_descriptor_table, tune_garbage_collector
+from stream_serve.server.workers import Supervisor, SupervisorChannel
+from stream_serve.settings import Settings, environment, explain
 from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
@@ -42,34 +42,20 @@ if TYPE_CHECKING:
 
     from stream_serve.runs.service import Runs
 
-
-class _Options(TypedDict):
-    """What every `uvicorn.Config` is given."""
-
-    host: str
-    port: int
-    log_config: None
-    access_log: bool
-    server_header: bool
-    workers: int
-    limit_concurrency: int
-    h11_max_incomplete_event_size: int
-    http: type[HttpProtocol]
-
-
-_MOST_FILES: Final = 1_048_576
-_OTHER_FILES: Final = 24
-_ROOM: Final = 65_536
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
-_MOST_RESERVE: Final = 5.0
+_SHUTDOWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_MAX_RESPONSE_GRACE: Final = 5.0
 _RELOAD_GRACE: Final = 1.0
-_LINGER: Final = 0.5
-_REFUSED: Final = 2
+_IDLE_LINGER: Final = 0.5
+_EXIT_BAD_SETTINGS: Final = 2
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
 
 def serve(settings: Settings) -> None:
-    """Serve until a signal comes. Raises `SettingsError` before anything is opened."""
+    """Serve until a signal ends the process, with one worker or several.
+
+    Raises `SettingsError` before any socket or file is opened, and `SystemExit` with the exit code
+    of the supervisor when there are several workers.
+    """
     settings.check_exposure()
     if settings.workers > 1 and settings.redis_url is None:
         raise SettingsError(
@@ -78,8 +64,8 @@ def serve(settings: Settings) -> None:
             "nor stop them. Set it to the URL of a Redis or Valkey, or serve with one worker"
         )
     logs.configure(settings.log_level, settings.log_format)
-    for number in _SIGNALS:
-        signal.signal(number, _leave)
+    for number in _SHUTDOWN_SIGNALS:
+        signal.signal(number, _exit)
     if settings.workers > 1:
         _supervise(settings)
     else:
@@ -87,9 +73,9 @@ def serve(settings: Settings) -> None:
 
 
 def serve_reloading(settings: Settings) -> None:
-    """Serve for development: start again whenever a source file changes.
+    """Serve for development: restart the server process whenever a source file changes.
 
-    Raises `SettingsError` before anything is opened.
+    Raises `SettingsError` before any socket or file is opened.
     """
     settings.check_exposure()
     if settings.workers > 1:
@@ -98,59 +84,60 @@ def serve_reloading(settings: Settings) -> None:
             "--workers 1 (STREAM_SERVE_WORKERS, WEB_CONCURRENCY), or leave --reload away"
         )
     logs.configure(settings.log_level, settings.log_format)
-    _hand_down(settings)
-    config = uvicorn.Config("stream_serve.app:create_app", reload=True, **_options(settings))
+    _export_overrides(settings)
+    config = uvicorn.Config("stream_serve.app:create_app", reload=True, **uvicorn_options(settings))
     with config.bind_socket() as listener:
-        announce(settings, _url(listener))
+        announce(settings, listener_url(listener))
         ChangeReload(config, target=serve_reloaded, sockets=[listener]).run()
 
 
 def serve_reloaded(sockets: list[socket.socket] | None) -> None:
-    """Serve in the process that `serve_reloading` starts again and again."""
-    _serve_below(sockets, None)
+    """Serve in the child process that `serve_reloading` restarts; `sockets` are its listeners."""
+    _serve_child(sockets, channel=None)
 
 
-def serve_worker(listener: socket.socket, end: socket.socket) -> None:
-    """Serve in a process that a `Supervisor` started; `end` is its end of their channel."""
-    _serve_below([listener], end)
+def serve_worker(listener: socket.socket, channel: socket.socket) -> None:
+    """Serve in a worker process; `channel` is the worker's end of its channel to the supervisor."""
+    _serve_child([listener], channel=channel)
 
 
-def announce(settings: Settings, url: str) -> None:
-    """Say where the service listens and who answers."""
-    provider = settings.provider()
-    _log.info(
-        "listening",
-        url=url,
-        page=f"{url}/test-stream.html",
-        version=__version__,
-        model=provider.model if provider is not None else "demo",
-        keys=len(settings.api_keys),
-        workers=settings.workers,
-    )
-    for name in Settings.unknown():
-        _log.warning(f"{name} is not a setting of this service: is it misspelt?")
-    if settings.placeholder_key:
-        _log.warning(
-            f"the API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key: put your own "
-            "into .env"
+def _supervise(settings: Settings) -> None:
+    """Bind the listener and run a supervisor over the workers; exit with its code."""
+    create_app(settings)  # rejects wrong settings here rather than in each worker
+    _export_overrides(settings)
+    with uvicorn.Config("", **uvicorn_options(settings)).bind_socket() as listener:
+        supervisor = Supervisor(
+            serve_worker,
+            listener,
+            settings.workers,
+            grace=settings.grace_timeout,
+            announce=partial(announce, settings, listener_url(listener)),
         )
-    if "*" in (settings.cors_origins or ()):
-        _log.warning(
-            "STREAM_SERVE_CORS_ORIGINS is *: the pages of every site may call this service"
-            + ("" if settings.api_keys else ", and spend the tokens of its provider")
+        code = asyncio.run(supervisor.run())
+    sys.exit(code)
+
+
+def _serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket | None) -> None:
+    """Serve in a child process, which reads the settings from the environment again."""
+    signal.signal(signal.SIGTERM, _exit)
+    try:
+        settings = Settings.load()
+        logs.configure(settings.log_level, settings.log_format)
+        server = _Server(
+            settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
         )
-    if provider is None:
-        _log.warning(
-            "no provider is configured, so the built-in demo model answers: set DASHSCOPE_API_KEY "
-            "(or STREAM_SERVE_UPSTREAM_URL and STREAM_SERVE_MODEL) in .env to connect a real one"
-        )
+    except SettingsError as error:
+        sys.stderr.write(f"stream-serve: {explain(error)}\n")
+        sys.exit(_EXIT_BAD_SETTINGS)
+    server.run(sockets)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which says where it listens, and drains before it ends.
+    """uvicorn's server, which announces its address and drains before it shuts down.
 
-    Alone, it decides itself; below a supervisor (with a `channel`) or a reloader (with a `grace` of
-    its own), those decide when it is not to end in peace.
+    A server in a child process has a parent that announces the address and kills it if it must: the
+    supervisor at the other end of `channel`, or the reloader, which sets a short `grace` (seconds).
+    A server with neither is standalone and does that itself.
     """
 
     def __init__(
@@ -160,140 +147,118 @@ class _Server(uvicorn.Server):
         channel: socket.socket | None = None,
         grace: float | None = None,
     ) -> None:
-        app = Streaming(create_app(settings, on_start=self._adopt))
-        super().__init__(uvicorn.Config(app, **_options(settings)))
+        coalescer = Coalescer(settings.coalesce_interval)
+        app = create_app(settings, on_start=self._set_runs, on_piece=coalescer.count)
+        # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
+        streaming = Streaming(app, on_request=coalescer.hurry)
+        super().__init__(uvicorn.Config(streaming, **uvicorn_options(settings)))
         self._settings = settings
-        self._alone = channel is None and grace is None
+        self._standalone = channel is None and grace is None
         self._grace = settings.grace_timeout if grace is None else grace
-        self._reserve = min(_MOST_RESERVE, self._grace / 4) if grace is None else grace
-        self._end_of_channel = channel
-        self._channel: Channel | None = None
+        # The last part of the grace time is for the responses to finish after the runs have ended.
+        self._response_grace = min(_MAX_RESPONSE_GRACE, self._grace / 4) if grace is None else grace
+        self._channel_socket = channel
+        self._channel: SupervisorChannel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runs: Runs | None = None
-        self._told = False
-        self._draining: asyncio.Task[None] | None = None
-        self._retiring: asyncio.Task[None] | None = None
+        self._signalled = False
+        self._drain_task: asyncio.Task[None] | None = None
+        self._retire_task: asyncio.Task[None] | None = None
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve from the start to the end."""
+        """Serve on `sockets` from startup to shutdown; a worker sends heartbeats from the beginning."""
         self._loop = asyncio.get_running_loop()
-        if self._end_of_channel is not None:
-            self._channel = Channel(self._end_of_channel)
-            self._channel.open(self._retire)
+        if self._channel_socket is not None:
+            self._channel = SupervisorChannel(self._channel_socket)
+            self._channel.open(on_retire=self._retire)
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and announce the address that the system gave."""
+        """Start the application and the listeners, tune the process, and announce that it serves."""
         await super().startup(sockets)
         if not self.started:
             return
-        _make_room()
-        _tame_collector()
+        preallocate_descriptor_table()
+        tune_garbage_collector()
         if self._channel is not None:
-            self._channel.serve()
-        elif self._alone:
-            announce(self._settings, _url(self.servers[0].sockets[0]))
+            self._channel.send_ready()
+        elif self._standalone:
+            announce(self._settings, listener_url(self.servers[0].sockets[0]))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to end at the first signal; alone, end at once at the second one.
+        """Begin to drain at the first signal; a standalone server exits at once at the second.
 
-        uvicorn's own would close the listener first. Python calls it between any two steps.
+        Replaces uvicorn's method, which would close the listener first. Python runs signal handlers
+        between any two instructions, so that this one only schedules the work.
         """
         del frame
-        if self._loop is not None and not self._told:
-            self._told = True
-            self._loop.call_soon_threadsafe(self._end)
-        elif self._alone:
+        if self._loop is not None and not self._signalled:
+            self._signalled = True
+            self._loop.call_soon_threadsafe(self._begin_drain)
+        elif self._standalone:
             os._exit(128 + sig)
 
-    def _adopt(self, runs: Runs) -> None:
+    def _set_runs(self, runs: Runs) -> None:
         self._runs = runs
 
-    def _end(self) -> None:
-        """Drain, once; while it starts, there is nothing to drain."""
+    def _begin_drain(self) -> None:
+        """Start to drain, if that has not begun; a server that is still starting just exits."""
         if self._runs is None or not self.started:
             self.should_exit = True
-        elif self._draining is None:
-            self._draining = asyncio.create_task(self._drain(self._runs))
+        elif self._drain_task is None:
+            self._drain_task = asyncio.create_task(self._drain(self._runs))
 
     def _retire(self) -> None:
+        """Start to retire; a server that is still starting just exits."""
         if self._runs is None or not self.started:
             self.should_exit = True
         else:
-            self._retiring = asyncio.create_task(self._leave_and_end())
+            self._retire_task = asyncio.create_task(self._close_listeners_and_drain())
 
-    async def _leave_and_end(self) -> None:
-        """Leave new connections to the other workers; when those that are open have no request on
-        the way any more, drain."""
+    async def _close_listeners_and_drain(self) -> None:
+        """Leave new connections to the other workers, close the idle ones, and then drain.
+
+        A short wait before idle connections are closed lets requests arrive that are on their way.
+        """
         for server in self.servers:
             server.close()
-        await asyncio.sleep(_LINGER)
+        await asyncio.sleep(_IDLE_LINGER)
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        self._end()
+        self._begin_drain()
 
     async def _drain(self, runs: Runs) -> None:
-        """Let the runs end within the grace time, end what is left, and let uvicorn shut down."""
+        """Wait for the runs within the grace time, interrupt those left, and start the shutdown."""
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._grace
-        patient = self._grace > self._reserve
+        deadline = loop.time() + self._grace
+        waits = self._grace > self._response_grace
         runs.drain()
-        if patient and runs.running:
+        if waits and runs.running:
             _log.info(
                 "draining: the runs may finish, a second signal ends them at once",
                 runs=runs.running,
-                seconds=self._grace - self._reserve,
+                seconds=self._grace - self._response_grace,
             )
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout_at(end - self._reserve):
+                async with asyncio.timeout_at(deadline - self._response_grace):
                     await runs.idle()
-            if patient and runs.running:
+            if waits and runs.running:
                 _log.warning("the grace time is over: runs are interrupted", runs=runs.running)
         finally:
             runs.interrupt()
-            loop.call_at(end - self._reserve / 2, self._cut)
-            self.config.timeout_graceful_shutdown = max(1, math.ceil(end - loop.time()))
+            loop.call_at(deadline - self._response_grace / 2, self._abort_connections)
+            self.config.timeout_graceful_shutdown = max(1, math.ceil(deadline - loop.time()))
             self.should_exit = True
 
-    def _cut(self) -> None:
-        """Cut off the clients that do not read: what they were sent would hold the end."""
+    def _abort_connections(self) -> None:
+        """Disconnect clients that do not read: their unsent data would delay the shutdown."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
 
 
-def _supervise(settings: Settings) -> None:
-    create_app(settings)  # wrong settings are refused here, and not by each worker
-    _hand_down(settings)
-    with uvicorn.Config("", **_options(settings)).bind_socket() as listener:
-        supervisor = Supervisor(
-            serve_worker,
-            listener,
-            settings.workers,
-            grace=settings.grace_timeout,
-            announce=partial(announce, settings, _url(listener)),
-        )
-        code = asyncio.run(supervisor.run())
-    sys.exit(code)
-
-
-def _serve_below(sockets: list[socket.socket] | None, channel: socket.socket | None) -> None:
-    """Serve in a process of our own making, with the settings as they are now."""
-    signal.signal(signal.SIGTERM, _leave)
-    try:
-        settings = Settings.load()
-        logs.configure(settings.log_level, settings.log_format)
-        server = _Server(
-            settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
-        )
-    except SettingsError as error:
-        sys.stderr.write(f"stream-serve: {error}\n")
-        sys.exit(_REFUSED)
-    server.run(sockets)
-
-
-def _hand_down(settings: Settings) -> None:
-    """Leave what the command line said to the processes that read the settings again."""
+def _export_overrides(settings: Settings) -> None:
+    """Write the command line's options to the environment, where child processes read them."""
     os.environ.update(
         environment(
             host=settings.host,
@@ -305,63 +270,7 @@ def _hand_down(settings: Settings) -> None:
     )
 
 
-def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _options(settings: Settings) -> _Options:
-    return {
-        "host": settings.host,
-        "port": settings.port,
-        "log_config": None,
-        "access_log": False,
-        "server_header": False,
-        "workers": 1,  # uvicorn would read WEB_CONCURRENCY
-        "limit_concurrency": _connections(),
-        "h11_max_incomplete_event_size": settings.max_head_bytes,  # `HttpProtocol` reads it, too
-        "http": HttpProtocol,
-    }
-
-
-def _connections() -> int:
-    """Say how many connections may be open: a run needs one on each side, and some are for others.
-
-    The process takes as many descriptors as it may have. Further connections get 503 from uvicorn.
-    """
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = min(_MOST_FILES if most == resource.RLIM_INFINITY else most, _MOST_FILES)
-    with suppress(ValueError, OSError):  # some systems allow less than they say
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
-        now = wanted
-    return max(1, (now - _OTHER_FILES) // 2)
-
-
-def _make_room() -> None:
-    """Let the kernel's table of this process's descriptors have its size from the beginning.
-
-    Each time that it grows, the kernel holds up a process with threads for some 20 ms.
-    """
-    files = min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], _ROOM)
-    with suppress(OSError):
-        null = os.open(os.devnull, os.O_RDONLY)
-        try:
-            os.close(os.dup2(null, files - 1))
-        finally:
-            os.close(null)
-
-
-def _tame_collector() -> None:
-    """Let the garbage collector hold up no stream for long.
-
-    What is here at the start stays: it need not be looked through again. A stream makes and frees
-    thousands of objects and leaves next to none behind, so that looking rarely is enough.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 5, 20)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit(number: int, frame: FrameType | None) -> None:
+    """End the process with code 0: a signal that comes before uvicorn handles them."""
     del number, frame
     sys.exit(0)

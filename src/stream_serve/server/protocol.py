@@ -1,20 +1,20 @@
-"""`HttpProtocol`: uvicorn's HTTP protocol, with a way for a stream to write at once, and a limit for
-the head of a request.
+"""`HttpProtocol`: uvicorn's HTTP/1.1 protocol, with direct writes and a limit for request heads.
 
-An ASGI application sends by awaiting `send`, which takes a task that is waiting to do so. Here the
-scope has one more extension (`web.stream.WRITE`): a function that writes a piece of a chunked body
-right away, from wherever it is called. It says False, and writes nothing, when the client reads too
-slowly or is gone; then `send` is the way, which waits.
+Direct writes: an ASGI application sends by awaiting `send`, which needs a task that waits. So the scope
+has one more extension (`web.stream.WRITE`): a plain function that writes a piece of a chunked body from
+wherever it is called. If the client is gone or reads too slowly, the function writes nothing and returns
+False. The caller then uses `send`, which waits.
 
-The parser joins a head (RFC 9112, 2.1: the request line and the headers) out of all the pieces that
-come, however long it gets. So it is given no more at once than a head may still have, and what it has
-taken without completing anything is counted: a head, the trailers of a body, the extension of a chunk
-(RFC 9112, 7.1), or line ends in front of a request. Whoever sends more gets 431 (RFC 6585, 5), in its
-turn behind the answers that are on their way. Then the connection is closed: first for writing, so
-that the answer reaches a client that still sends; what that sends is thrown away for a short time.
+The limit: the parser collects a head (the request line and the headers, RFC 9112, 2.1) from all the data
+that comes, without a limit of its own. So it never gets more data at once than a head may still have,
+and the bytes that it has read without completing anything are counted. These may belong to a head, to
+the trailers of a body or the extension of a chunk (RFC 9112, 7.1), or be empty lines before a request.
+When there are too many, the client gets 431 (RFC 6585, 5) after the responses to its earlier requests.
+Then the connection is closed as in nginx's lingering close: first only for writing, so that the response
+reaches a client that is still sending; its data is discarded for two seconds.
 
-This is the one place that knows uvicorn from inside: what a `RequestResponseCycle` has, and that a
-chunked body is framed by it (RFC 9112, 7.1).
+Only this module depends on the inside of uvicorn: on the attributes of a `RequestResponseCycle`, and on
+its framing of a chunked body (RFC 9112, 7.1).
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
-_MAX_HEAD: Final = 32_768
-_LINE: Final = 4  # ": " and the line end
+_DEFAULT_MAX_HEAD: Final = 32_768
+_HEADER_OVERHEAD: Final = 4  # ": " and CRLF
 _LINGER: Final = 2.0
 
 
 class Part(Enum):
-    """Which part of a request is being read."""
+    """The part of a request that the parser is reading."""
 
     NONE = "none"
     HEAD = "head"
@@ -54,15 +54,15 @@ class Part(Enum):
 class HttpProtocol(HttpToolsProtocol):
     """One connection of a client.
 
-    A head may have as many bytes as uvicorn's option `h11_max_incomplete_event_size` says, which
-    means the same for its other protocol; 32 KiB without it.
+    uvicorn's option `h11_max_incomplete_event_size` is the limit for a head in bytes, as it is for
+    uvicorn's h11 protocol; the default is 32 KiB.
     """
 
     _writer: ChunkWriter | None = None
     _part: Part = Part.NONE
-    _taken = 0
-    _moved = False
-    _refused = False
+    _incomplete = 0
+    _completed = False
+    _rejected = False
 
     def __init__(
         self,
@@ -72,107 +72,116 @@ class HttpProtocol(HttpToolsProtocol):
         _loop: AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._most = config.h11_max_incomplete_event_size or _MAX_HEAD
+        self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, in pieces no larger than what a head may still have."""
-        while data and not self._refused:
-            room = self._most - self._taken
+        """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
+        while data and not self._rejected:
+            room = self._max_head - self._incomplete
             piece, data = data[:room], data[room:]
-            self._moved = False
+            self._completed = False
             super().data_received(piece)
             if self.transport.is_closing() or self.transport.get_protocol() is not self:
                 return
-            self._taken = self._head_size() if self._moved else self._taken + len(piece)
-            if self._taken >= self._most:
-                self._refuse()
+            self._incomplete = (
+                self._head_size() if self._completed else self._incomplete + len(piece)
+            )
+            if self._incomplete >= self._max_head:
+                self._reject()
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
+        """Start to read a head."""
         self._part = Part.HEAD
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; the trailers of a body are nobody's here (RFC 9110, 6.5.1)."""
+        """Keep a header; discard a trailer of a body, as RFC 9110, 6.5.1 allows."""
         if self._part is Part.HEAD:
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Take a piece of a body."""
-        self._moved = True
+        """Receive a piece of a body."""
+        self._completed = True
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request."""
-        self._moved = True
+        """Finish reading a request."""
+        self._completed = True
         self._part = Part.NONE
         super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Begin a request; its task runs later, so that it finds the extension."""
-        self._moved = True
-        if self._head_size() > self._most:
-            self._refuse()
-            raise ValueError("the head is too large")  # ends the parser's work on this piece
+        """Start a request, and add the extension to its scope before its task first runs."""
+        self._completed = True
+        if self._head_size() > self._max_head:
+            self._reject()
+            raise ValueError("the head is too large")  # stops the parser within this piece
         self._part = Part.BODY
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
         if self.cycle and self.cycle.scope is scope:
-            # Weak: a cycle that refers to itself would wait for the garbage collector.
-            scope["extensions"] = {WRITE: partial(_write_at_once, ref(self), ref(self.cycle))}
+            # Weak references: a cycle that refers to itself lives until the garbage collector runs.
+            scope["extensions"] = {WRITE: partial(_open_writer, ref(self), ref(self.cycle))}
 
-    def write_at_once(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
-        """Give the function that writes a piece of a response's body, after the response's start."""
+    def open_writer(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
+        """Return a function that writes a piece of the response's body, once its head has been sent.
+
+        The function returns False, and writes nothing, when the client cannot take more.
+        """
         self._writer = ChunkWriter(cycle.transport.write, ready=not cycle.flow.write_paused)
         return self._writer.write
 
     def on_response_complete(self) -> None:
-        """Write nothing behind a response's end."""
-        self._shut()
+        """Stop direct writes at the end of a response; send the 431 that waited for it."""
+        self._close_writer()
         super().on_response_complete()
-        if self._refused and self.cycle.response_complete and not self.transport.is_closing():
-            self._answer_refusal()
+        if self._rejected and self.cycle.response_complete and not self.transport.is_closing():
+            self._send_431()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what cannot be parsed, unless it was refused for its size."""
-        if not self._refused:
+        """Send 400 for a request that cannot be parsed, unless it was rejected for its size."""
+        if not self._rejected:
             super().send_400_response(msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Write nothing to a client that is gone."""
-        self._shut()
+        """Stop direct writes to a client that is gone."""
+        self._close_writer()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Write nothing to a client that reads too slowly."""
+        """Stop direct writes while the client reads too slowly."""
         super().pause_writing()
         if self._writer is not None:
             self._writer.ready = False
 
     def resume_writing(self) -> None:
-        """Write again."""
+        """Allow direct writes again."""
         super().resume_writing()
         if self._writer is not None:
             self._writer.ready = True
 
     def _head_size(self) -> int:
-        """Return how large the head that is being read is, as far as its lines are complete."""
+        """Return the size in bytes of the complete lines of the head that is being read."""
         if self._part is not Part.HEAD:
             return 0
-        return len(self.url) + sum(len(name) + len(value) + _LINE for name, value in self.headers)
+        return len(self.url) + sum(
+            len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers
+        )
 
-    def _refuse(self) -> None:
-        """Take nothing more, and say why as soon as what was asked before is answered."""
-        self._refused = True
-        self.logger.warning("The head of a request has more than %d bytes: refused.", self._most)
+    def _reject(self) -> None:
+        """Parse nothing more, and send 431 as soon as earlier requests have their responses."""
+        self._rejected = True
+        self.logger.warning(
+            "The head of a request has more than %d bytes: refused.", self._max_head
+        )
         cycle = self.cycle
         if self._part is Part.BODY:
-            self._end_body(cycle)
+            self._reject_body(cycle)
         elif not cycle or cycle.response_complete:
-            self._answer_refusal()
+            self._send_431()
 
-    def _end_body(self, cycle: RequestResponseCycle) -> None:
-        """Refuse a request whose body is being read."""
+    def _reject_body(self, cycle: RequestResponseCycle) -> None:
+        """Reject a request while its body is being read."""
         if self.pipeline or (cycle.response_started and not cycle.response_complete):
             self.transport.close()
         elif cycle.response_complete:
@@ -180,12 +189,13 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             cycle.disconnected = True
             cycle.message_event.set()
-            self._answer_refusal()
+            self._send_431()
 
-    def _answer_refusal(self) -> None:
+    def _send_431(self) -> None:
+        """Send the response 431 without the application, and close the connection."""
         response = problems.from_error(
             HeadTooLarge(
-                f"the request line and the headers may have at most {self._most} bytes together "
+                f"the request line and the headers may have at most {self._max_head} bytes together "
                 "(STREAM_SERVE_MAX_HEAD_BYTES)"
             )
         )
@@ -200,7 +210,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close for writing, and altogether when the client has read that or some time is over."""
+        """Close for writing now, and fully when the client closes or after two seconds."""
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         if self.transport.can_write_eof():
@@ -209,14 +219,18 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
-    def _shut(self) -> None:
+    def _close_writer(self) -> None:
+        """Make the function that writes directly return False from now on."""
         writer, self._writer = self._writer, None
         if writer is not None:
             writer.ready = False
 
 
 class ChunkWriter:
-    """Writes chunks while it is `ready`: one small object, since every token touches what it needs."""
+    """Writes chunks of a body (RFC 9112, 7.1) while it is `ready`.
+
+    One small object with slots rather than a closure: it is used for every token.
+    """
 
     __slots__ = ("_write", "ready")
 
@@ -225,21 +239,20 @@ class ChunkWriter:
         self.ready = ready
 
     def write(self, data: bytes) -> bool:
-        """Write a chunk; False, and nothing written, when it is not ready."""
+        """Write `data` as one chunk and return True; when not ready, write nothing and return False."""
         if self.ready:
             self._write(b"%x\r\n%b\r\n" % (len(data), data))
             return True
         return False
 
 
-def _write_at_once(
+def _open_writer(
     protocol: ref[HttpProtocol], cycle: ref[RequestResponseCycle]
 ) -> Callable[[bytes], bool] | None:
-    """Give the function that writes; None where the body has another form than chunks, or the client
-    is gone."""
+    """Return the function that writes; None if the body is not chunked or the client is gone."""
     connection, response = protocol(), cycle()
     if connection is None or response is None or response.disconnected:
         return None
     if not response.chunked_encoding or response.scope["method"] == "HEAD":
         return None
-    return connection.write_at_once(response)
+    return connection.open_writer(response)

@@ -1,0 +1,41 @@
+"""The first log lines of the service: its address, its model, and warnings about its settings."""
+
+from __future__ import annotations
+
+import structlog
+
+from stream_serve import __version__
+from stream_serve.settings import PLACEHOLDER_KEY, Settings
+
+_log = structlog.stdlib.get_logger("stream_serve.server")
+
+
+def announce(settings: Settings, url: str) -> None:
+    """Log the `url` that the service listens on, its model, and warnings about its settings."""
+    provider = settings.provider()
+    _log.info(
+        "listening",
+        url=url,
+        page=f"{url}/test-stream.html",
+        version=__version__,
+        model=provider.model if provider is not None else "demo",
+        keys=len(settings.api_keys),
+        workers=settings.workers,
+    )
+    for name in Settings.unknown():
+        _log.warning(f"{name} is not a setting of this service: is it misspelt?")
+    if settings.placeholder_key:
+        _log.warning(
+            f"the API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key: put your own "
+            "into .env"
+        )
+    if "*" in (settings.cors_origins or ()):
+        _log.warning(
+            "STREAM_SERVE_CORS_ORIGINS is *: the pages of every site may call this service"
+            + ("" if settings.api_keys else ", and spend the tokens of its provider")
+        )
+    if provider is None:
+        _log.warning(
+            "no provider is configured, so the built-in demo model answers: set DASHSCOPE_API_KEY "
+            "(or STREAM_SERVE_UPSTREAM_URL and STREAM_SERVE_MODEL) in .env to connect a real one"
+        )
