@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
@@ -18,12 +19,47 @@ from support.simulated import SimulatedLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-    from pathlib import Path
 
 
 # What an example or its making takes in seconds says something about the machine only.
 settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("fast", settings.get_profile("tests"), max_examples=20)
 settings.load_profile("tests")
+
+TESTS: Final = Path(__file__).parent
+SLOW_FOLDERS: Final = {"bench", "deploy", "e2e", "redis", "sql", "testing"}
+SLOW_FIXTURES: Final = {"fragile", "page_context", "postgresql", "server"}
+SLOW_BACKENDS: Final = {"postgresql", "redis", "redis-other", "sqlite"}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import nothing from a folder without a fast test when only those are asked for."""
+    only_fast = config.getoption("markexpr") == "fast"
+    return True if only_fast and SLOW_FOLDERS.intersection(_below(collection_path)) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as `fast` what needs no other process and no database, and has no mark that it is slow."""
+    for item in items:
+        if not is_slow(item):
+            item.add_marker(pytest.mark.fast)
+
+
+def is_slow(item: pytest.Item) -> bool:
+    """Tell a slow test by its mark, its folder, its fixtures, or the backend that it runs on."""
+    if item.get_closest_marker("slow") is not None or SLOW_FOLDERS.intersection(_below(item.path)):
+        return True
+    if not isinstance(item, pytest.Function):
+        return False
+    backends = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    return bool(SLOW_FIXTURES.intersection(item.fixturenames)) or any(
+        backend in SLOW_BACKENDS for backend in backends if isinstance(backend, str)
+    )
+
+
+def _below(path: Path) -> tuple[str, ...]:
+    """Name the folders below this one only: a clone may itself be in a folder of any name."""
+    return path.relative_to(TESTS).parts if path.is_relative_to(TESTS) else ()
 
 
 def pytest_asyncio_loop_factories(

@@ -22,6 +22,20 @@ def test_every_folder_that_the_matrix_leaves_out_exists() -> None:
     assert [path for path in left_out if not (ROOT / path).exists()] == []
 
 
+def test_every_folder_whose_tests_are_slow_exists() -> None:
+    (names,) = re.findall(r"SLOW_FOLDERS: Final = \{(.+)\}", read("tests/conftest.py"))
+    slow = set(re.findall(r'"(\w+)"', names))
+    assert slow
+    folders = {path.name for path in (ROOT / "tests").rglob("*") if path.is_dir()}
+    assert slow - folders == set()
+
+
+def test_every_test_file_that_contributors_are_told_of_exists() -> None:
+    named = re.findall(r"\btests/[\w/.*-]+\w", read("CONTRIBUTING.md"))
+    assert named
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 def test_every_supported_python_is_one_that_the_matrix_looks_for() -> None:
     (pattern,) = re.findall(r"sed -n 's/\.\*(.+?)\.\*/", read("scripts/matrix"))
     python = pattern.replace(r"\(", "(").replace(r"\)", ")")

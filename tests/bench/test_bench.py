@@ -65,7 +65,7 @@ async def port(programs: Path) -> AsyncIterator[int]:
 
 
 async def load(programs: Path, port: int, path: str, **options: object) -> dict[str, Any]:
-    """Run the load generator to its end; give its report."""
+    """Run the load generator to its end; return its report."""
     arguments = [f"--{name}={value}" for name, value in options.items()]
     program = programs / "load"
     async with running(program, f"--port={port}", f"--path={path}", *arguments) as process:

@@ -43,7 +43,7 @@ def default(name: str) -> Any:
 
 
 def instructions() -> list[tuple[str, str]]:
-    """Give the Dockerfile's instructions and their arguments."""
+    """Return the Dockerfile's instructions and their arguments."""
     lines = [line for line in read("Dockerfile").splitlines() if not line.startswith("#")]
     whole = re.sub(r"\\\n\s*", "", "\n".join(lines))
     parts = [line.partition(" ") for line in whole.splitlines() if line]
@@ -51,12 +51,12 @@ def instructions() -> list[tuple[str, str]]:
 
 
 def instruction(name: str) -> str:
-    """Give the arguments of the last instruction of a kind, which is the one that counts."""
+    """Return the arguments of the last instruction of a kind, which is the one that counts."""
     return [arguments for kind, arguments in instructions() if kind == name][-1]
 
 
 def sources() -> list[str]:
-    """Give the files and folders that the Dockerfile copies from the project."""
+    """Return the files and folders that the Dockerfile copies from the project."""
     copies = [arguments.split() for kind, arguments in instructions() if kind == "COPY"]
     return [word for words in copies if "--from" not in words[0] for word in words[:-1]]
 
@@ -66,7 +66,7 @@ def compose() -> dict[str, Any]:
 
 
 def replicas() -> dict[str, Any]:
-    """Give the services of the compose file that nginx's file names."""
+    """Return the services of the compose file that nginx's file names."""
     names = re.findall(r"^ *server (\S+):3000 ", read("nginx.conf"), re.MULTILINE)
     assert len(names) == 2
     return {name: compose()["services"][name] for name in names}
@@ -82,7 +82,7 @@ def pod() -> dict[str, Any]:
 
 
 def unit() -> dict[str, str]:
-    """Give the unit's assignments; the last one of a name counts here."""
+    """Return the unit's assignments; the last one of a name counts here."""
     lines = [line for line in read("stream-serve.service").splitlines() if line[:1].isalpha()]
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
@@ -296,7 +296,7 @@ def test_systemd_understands_the_unit(tmp_path: Path) -> None:
 
 
 def _examine(setting: str, port: int) -> int:
-    """Run the image's health check against a port; give the exit code."""
+    """Run the image's health check against a port; return the exit code."""
     options, _, command = instruction("HEALTHCHECK").partition("CMD ")
     assert "--interval=" in options
     program, *arguments = json.loads(command)

@@ -47,13 +47,13 @@ def code(response: Response) -> tuple[str, int]:
 async def before_the_stream() -> set[tuple[str, int]]:
     """Return the code and status of everything that can be answered instead of a stream."""
     request = Request({"type": "http", "state": {}})
-    found = {(kind.code, kind.status) for kind in leaves(RequestError)}
-    for kind in leaves(HistoryError):
-        found.add(code(await problems.on_history_error(request, kind("no"))))
+    kinds = [*leaves(RequestError), HistoryError, *leaves(HistoryError), LogUnavailable]
+    found = {code(await problems.on_error(request, kind("no"))) for kind in kinds}
+    known: dict[type[StreamServeError], tuple[int, str]] = vars(problems)["_KINDS"]
+    assert set(known) == set(kinds), "each of them has a status, and nothing else has"
     statuses: dict[int, str] = vars(problems)["_DETAILS"]
     for status in statuses:
         found.add(code(await problems.on_http_error(request, HTTPException(status))))
-    found.add(code(await problems.on_log_error(request, LogUnavailable("no"))))
     found.add(code(await problems.on_defect(request, ValueError("no"))))
     return found
 

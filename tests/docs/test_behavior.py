@@ -26,3 +26,9 @@ def test_every_promise_names_a_test_that_exists() -> None:
         assert named, f"no test is named: {row}"
         for name in named:
             assert name in defined, f"there is no {name}"
+
+
+def test_every_file_that_a_promise_names_exists() -> None:
+    named = set(re.findall(r"`tests/([\w/.*-]+)`", BEHAVIOR.read_text()))
+    assert named
+    assert [name for name in named if not (TESTS / name).exists()] == []

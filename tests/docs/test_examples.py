@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY: Final = "canary-key-of-a-caller"
 
+pytestmark = pytest.mark.slow
 on_readme = pytest.mark.parametrize("readme", READMES)
 on_api = pytest.mark.parametrize("page", pair("api"))
 on_testing = pytest.mark.parametrize("page", pair("testing"))

@@ -29,7 +29,7 @@ async def post(
     content_type: str = "application/json",
     **headers: str,
 ) -> tuple[int, Json]:
-    """Post raw bytes; give the status and the problem."""
+    """Post raw bytes; return the status and the problem."""
     async with client.post(
         url, data=data, headers={"Content-Type": content_type, **headers}
     ) as response:

@@ -10,7 +10,7 @@ import pytest
 
 from stream_serve.testing import ANSWER
 from support.client import Json, show, stop, text
-from support.cluster import Caller, check, cluster, home, processes, read, stored, unpooled
+from support.cluster import Caller, check, cluster, process_of, processes, read, stored, unpooled
 from support.nginx import Nginx
 from support.redis import shared_server
 
@@ -40,14 +40,14 @@ def redis() -> Redis:
 async def spread(client: aiohttp.ClientSession, url: str, redis: Redis) -> list[Caller]:
     """Start runs that hang until more than one process has some."""
     callers: list[Caller] = []
-    homes: set[str] = set()
-    while len(homes) < 2:
+    wrote: set[str] = set()
+    while len(wrote) < 2:
         assert len(callers) < 200, "one process takes all runs"
         new = [Caller(client, url, model="hang-mid") for _ in range(8)]
         callers += new
         for caller in new:
             await caller.has("chunk")
-            homes.add(await home(redis, caller.run_id))
+            wrote.add(await process_of(redis, caller.run_id))
     return callers
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from support.process import Server
 
 SLOW = "answer?interval=0.03"
+SOON = 20.0
+"""Less than runs have to finish, as it is shipped; more than a busy machine takes."""
 
 
 def provider(upstream: ScriptedUpstream, **more: str) -> dict[str, str]:
@@ -110,7 +112,7 @@ async def test_what_is_left_is_interrupted_within_the_grace_time(
             assert last["retryable"] is True
         await upstream.until(lambda: upstream.open_connections == 0)
         assert await server.finish() == 0
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < SOON
     assert "Traceback" not in server.raw
 
 
@@ -120,7 +122,7 @@ async def test_without_runs_it_ends_at_once(client: aiohttp.ClientSession) -> No
             assert response.status == 200
         began = time.monotonic()
         assert await server.end() == 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
     assert "draining" not in server.raw
 
 
@@ -136,7 +138,7 @@ async def test_a_second_signal_ends_it_at_once(
         await drain(server)
         began = time.monotonic()
         assert await server.end(number) == code
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < SOON
     assert "Traceback" not in server.raw
 
 
@@ -160,7 +162,7 @@ async def test_a_client_that_does_not_read_cannot_hold_the_end(
             assert (await server.line("run"))["state"] == "completed"
             began = time.monotonic()
             assert await server.end() == 0
-            assert 2 < time.monotonic() - began < 6
+            assert 2 < time.monotonic() - began < SOON
     assert "Traceback" not in server.raw
 
 
@@ -220,5 +222,5 @@ async def test_a_reloading_server_ends_at_once_too(
             process.terminate()
             assert (await stream.rest())[-1]["code"] == "run_interrupted"
         _, err = await process.communicate()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < SOON
     assert b"Traceback" not in err

@@ -40,7 +40,7 @@ def settings(upstream: ScriptedUpstream, database: str) -> dict[str, str]:
 
 
 async def messages(client: aiohttp.ClientSession, url: str, conversation: str) -> list[Json]:
-    """Give a conversation's messages; an empty list while the database is away."""
+    """Return a conversation's messages; an empty list while the database is away."""
     async with client.get(f"{url}/ai/conversations/{conversation}") as response:
         body: dict[str, Any] = await response.json(content_type=None)
         return body.get("messages", [])

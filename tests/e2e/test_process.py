@@ -123,6 +123,14 @@ async def test_a_misspelt_setting_is_named_at_start() -> None:
         assert "STREAM_SERVE_API_KEY is not" in (await server.line("STREAM_SERVE_"))["event"]
 
 
+async def test_a_star_for_the_origins_is_the_operators_word_and_said_at_the_start() -> None:
+    async with serving(STREAM_SERVE_CORS_ORIGINS="*") as server:
+        said = (await server.line("STREAM_SERVE_CORS_ORIGINS is *"))["event"]
+        assert "spend the tokens" in said
+    async with serving(STREAM_SERVE_CORS_ORIGINS="*", STREAM_SERVE_API_KEYS="k" * 20) as server:
+        assert "spend" not in (await server.line("STREAM_SERVE_CORS_ORIGINS is *"))["event"]
+
+
 async def test_without_configuration_the_demo_answers_and_the_start_up_says_how_to_change_that() -> (
     None
 ):

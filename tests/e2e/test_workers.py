@@ -40,7 +40,7 @@ def settings(upstream: ScriptedUpstream, tmp_path: Path) -> dict[str, str]:
 
 
 async def pids(server: Server, count: int = 2) -> list[int]:
-    """Wait until so many more workers serve; give their process ids."""
+    """Wait until so many more workers serve; return their process ids."""
     return [(await server.line("a worker serves"))["pid"] for _ in range(count)]
 
 
@@ -123,7 +123,8 @@ async def test_a_worker_that_dies_is_replaced(
 async def test_a_worker_that_is_frozen_is_replaced(settings: dict[str, str]) -> None:
     """The time that takes is shortened here."""
     patched = (
-        "import sys; from stream_serve.server import workers; workers.FROZEN = 12; sys.argv[1:4] = [];"
+        "import sys; from stream_serve.server import workers; workers.MAX_MISSED_HEARTBEATS = 12;"
+        "sys.argv[1:4] = [];"
         "from stream_serve.commands.cli import main; main()"
     )
     async with serving(*TWO, command=(sys.executable, "-c", patched), **settings) as server:

@@ -30,7 +30,7 @@ _FLAGS: Final = [
 
 @asynccontextmanager
 async def browser() -> AsyncGenerator[Callable[..., Awaitable[Page]]]:
-    """Give a way to open pages; at the end, complain of what they did wrong."""
+    """Return a way to open pages; at the end, complain of what they did wrong."""
     complaints: list[str] = []
 
     def hear(message: ConsoleMessage) -> None:

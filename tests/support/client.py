@@ -29,7 +29,7 @@ class Stream:
         return self.response.headers["X-Run-Id"]
 
     async def next(self) -> Json | None:
-        """Give the next event, None at the end of the stream."""
+        """Return the next event, None at the end of the stream."""
         number, data = "", None
         async with asyncio.timeout(PATIENCE):
             while raw := await self.response.content.readline():
@@ -84,7 +84,7 @@ async def stop(client: aiohttp.ClientSession, url: str, run_id: str) -> Json:
 
 
 async def show(client: aiohttp.ClientSession, url: str, run_id: str) -> Json:
-    """Give a run's state."""
+    """Return a run's state."""
     async with client.get(f"{url}/ai/runs/{run_id}") as response:
         assert response.status == 200, await response.text()
         return await response.json()

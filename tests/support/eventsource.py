@@ -17,7 +17,7 @@ async def read_raw(
     header: bool = True,
     key: str | None = None,
 ) -> tuple[int, bytes]:
-    """Give the status and all bytes of a run's events after a cursor."""
+    """Return the status and all bytes of a run's events after a cursor."""
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     query = ""
     if after is not None:

@@ -50,7 +50,7 @@ def program() -> str | None:
 
 
 def site(listen: str, *services: str) -> str:
-    """Give the shipped site file with an address to listen on, and the `host:port` of services."""
+    """Return the shipped site file with an address to listen on, and the `host:port` of services."""
     text = SITE.read_text(encoding="utf-8")
 
     def servers(found: re.Match[str]) -> str:
@@ -94,7 +94,7 @@ class Nginx:
 
     @property
     def url(self) -> str:
-        """Give the base URL under which it answers."""
+        """Return the base URL under which it answers."""
         return f"http://127.0.0.1:{self.port}"
 
     def route(self, *urls: str) -> None:
@@ -103,7 +103,7 @@ class Nginx:
         (self.folder / "site.conf").write_text(text, encoding="utf-8")
 
     def check(self) -> str:
-        """Let nginx examine the configuration; give what it says. A wrong one fails the test."""
+        """Let nginx examine the configuration; return what it says. A wrong one fails the test."""
         done = subprocess.run(
             [*self._command(), "-t"], check=False, capture_output=True, text=True, timeout=PATIENCE
         )
@@ -111,7 +111,7 @@ class Nginx:
         return done.stderr
 
     def served(self) -> list[str]:
-        """Give a line for each request that is over: method, path, status, and who was asked."""
+        """Return a line for each request that is over: method, path, status, and who was asked."""
         return (self.folder / "access.log").read_text(encoding="utf-8").splitlines()
 
     def start(self) -> None:

@@ -18,14 +18,14 @@ _GRACE = 2.0
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """Give the environment for a command: this one's, and some settings."""
+    """Return the environment for a command: this one's, and some settings."""
     return {**os.environ, "STREAM_SERVE_LOG_FORMAT": "json", **settings}
 
 
 async def command(
     *arguments: str, stdin: str | None = None, **settings: str
 ) -> tuple[int, str, str]:
-    """Run `stream-serve` to its end; give the exit code and what it printed."""
+    """Run `stream-serve` to its end; return the exit code and what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -64,7 +64,7 @@ class Server:
         raise AssertionError(f"the server ended without saying {event!r}: {self.raw}")
 
     async def end(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait for the end; give the exit code."""
+        """Send a signal and wait for the end; return the exit code."""
         self.process.send_signal(number)
         return await self.finish()
 

@@ -18,7 +18,7 @@ class Authority:
         self._authority = trustme.CA()
 
     def server(self) -> ssl.SSLContext:
-        """Give a server's context."""
+        """Return a server's context."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         certificate = self._authority.issue_cert("localhost")
         certificate.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]
