@@ -36,11 +36,11 @@ async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
     """Produce, for as long as the producer is not silent for longer than it may be."""
     patience = run.producer.patience
     if patience is None:
-        return await run.producer.produce(Intake(run, 0.0, _no_deadline, on_piece).receive)
+        return await run.producer.produce(Intake(run, 0.0, NoDeadline(), on_piece).receive)
     deadline = Deadline(patience.first_token)
     try:
         async with deadline:
-            intake = Intake(run, patience.idle, deadline.reschedule, on_piece)
+            intake = Intake(run, patience.idle, deadline, on_piece)
             return await run.producer.produce(intake.receive)
     except TimeoutError:
         if not deadline.expired:
@@ -51,29 +51,34 @@ async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
 class Intake:
     """Receives what comes for a run: one small object, since every token touches what it needs."""
 
-    __slots__ = ("_idle", "_on_piece", "_reschedule", "_run")
+    __slots__ = ("_deadline", "_idle", "_on_piece", "_run")
 
     def __init__(
         self,
         run: Run,
         idle: float,
-        reschedule: Callable[[float], None],
+        deadline: Deadline | NoDeadline,
         on_piece: Callable[[], None],
     ) -> None:
         self._run = run
         self._idle = idle
-        self._reschedule = reschedule
+        self._deadline = deadline
         self._on_piece = on_piece
 
     def receive(self, deltas: Sequence[Delta]) -> None:
         """Write deltas, and wait for the next ones anew. Raises `UpstreamTooLarge`."""
         self._run.append(deltas)
-        self._reschedule(self._idle)
+        self._deadline.reschedule(self._idle)
         self._on_piece()
 
 
-def _no_deadline(seconds: float) -> None:
-    """A producer that says nothing of its patience may be silent for as long as the run may take."""
+class NoDeadline:
+    """Stands for a deadline where the producer may be silent for as long as the run may take."""
+
+    __slots__ = ()
+
+    def reschedule(self, seconds: float) -> None:
+        """Do nothing."""
 
 
 def _silence(run: Run, patience: Patience) -> UpstreamTimeout:

@@ -45,6 +45,8 @@ class Run:
         "_last",
         "_lifecycle",
         "_on_first_token",
+        "_transcript",
+        "_unfolded",
         "_writer",
         "closed",
         "created_at",
@@ -58,7 +60,6 @@ class Run:
         "producer",
         "provider_finish_reason",
         "ref",
-        "transcript",
         "usage",
     )
 
@@ -78,7 +79,8 @@ class Run:
         self.producer = plan.producer
         self.model = whole(plan.producer.model)
         self.ref = plan.ref
-        self.transcript = Transcript()
+        self._transcript = Transcript()
+        self._unfolded: list[Delta] = []
         self.created_at = time.time()
         self.closed = False
         self.finish_reason: str | None = None
@@ -99,6 +101,15 @@ class Run:
     def state(self) -> State:
         """Where the run stands."""
         return self._lifecycle.state
+
+    @property
+    def transcript(self) -> Transcript:
+        """What the run has said so far. Its text is let go when the run is closed."""
+        # A token only lengthens a list: it is folded when somebody asks.
+        if self._unfolded:
+            self._transcript.add(self._unfolded)
+            self._unfolded.clear()
+        return self._transcript
 
     @property
     def lost(self) -> bool:
@@ -140,7 +151,7 @@ class Run:
             self._lifecycle.enter(State.STREAMING)
             self._on_first_token(self)
         frames = codec.frames(deltas, self._last)
-        self.transcript.add(deltas)
+        self._unfolded += deltas
         self._last += len(frames)
         self._bytes += sum(map(len, frames))
         self._writer.append(frames)
@@ -226,11 +237,12 @@ class Run:
     def _finish(self) -> None:
         self._writer.finish()
         self.closed = True
-        self.transcript.clear()
+        self._unfolded.clear()
+        self._transcript.clear()
 
     def _write(self, event: Event) -> None:
         frame = codec.frame(self._last + 1, event)
-        self.transcript.fold(event)
+        self._transcript.fold(event)
         self._last += 1
         self._bytes += len(frame)
         self._writer.append([frame])
