@@ -57,7 +57,13 @@ class ValueBudget:
     """The number of values of free-form JSON that all parts of a body may still have together."""
 
     def __init__(self) -> None:
-        self.left = _MAX_VALUES
+        self._left = _MAX_VALUES
+
+    def spend(self, values: int) -> None:
+        """Take so many of them. Raises `ValueError` when there are not as many left."""
+        self._left -= values
+        if self._left < 0:
+            raise ValueError(f"a body may have at most {_MAX_VALUES} values in its contents")
 
 
 def check_values(value: object, context: object) -> None:
@@ -76,9 +82,7 @@ def check_values(value: object, context: object) -> None:
             raise ValueError(f"should have only integers of at most {_MAX_BITS} bits")
         if isinstance(inner, dict | list):
             parts = cast("dict[str, object] | list[object]", inner)
-            budget.left -= len(parts)
-            if budget.left < 0:
-                raise ValueError(f"a body may have at most {_MAX_VALUES} values in its contents")
+            budget.spend(len(parts))
             waiting.extend(parts.values() if isinstance(parts, dict) else parts)
 
 

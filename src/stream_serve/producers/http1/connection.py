@@ -26,7 +26,6 @@ class Connection(asyncio.Protocol):
         "_parse",
         "_transport",
         "closed",
-        "idle_since",
         "socket",
     )
 
@@ -34,7 +33,6 @@ class Connection(asyncio.Protocol):
         """Carry exchanges over `sock`; `on_release` is called after each that leaves it usable."""
         self.socket: Final = sock
         self.closed: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
-        self.idle_since = 0.0
         """The loop's time when the pool kept it."""
         self._parse: Callable[[bytes], None] = _ignore
         self._on_release: Final = on_release

@@ -49,7 +49,8 @@ class Pool:
         self._numeric: Final = _numeric_address(self._host, self._port)
         self._addresses: Sequence[Any] = ()
         self._addresses_until = 0.0
-        self._idle: list[Connection] = []
+        self._idle: dict[Connection, float] = {}
+        """The kept connections, by the time since which they are idle; the newest last."""
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def acquire(self, on_socket: OnSocket) -> Connection:
@@ -59,7 +60,7 @@ class Pool:
         and TLS (`ssl.SSLError`) are kinds. Cancelled, it closes the socket that it was connecting.
         """
         while self._idle:
-            connection = self._idle.pop()
+            connection, _ = self._idle.popitem()
             if connection.usable:
                 on_socket(connection.socket)
                 return connection
@@ -75,8 +76,7 @@ class Pool:
         if not connection.usable:
             return
         loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
-        self._idle.append(connection)
+        self._idle[connection] = loop.time()
         if self._sweeper is None:
             self._sweeper = loop.call_later(_IDLE_SECONDS, self._sweep)
 
@@ -88,7 +88,7 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        idle, self._idle = self._idle, []
+        idle, self._idle = list(self._idle), {}
         await close_all(idle)
 
     async def _connect(self, on_socket: OnSocket) -> Connection:
@@ -129,14 +129,16 @@ class Pool:
         """Close the connections that were kept long enough, and come back for the rest."""
         loop = asyncio.get_running_loop()
         before = loop.time() - _IDLE_SECONDS
-        young = [one for one in self._idle if one.idle_since > before and one.usable]
-        for connection in set(self._idle).difference(young):
-            connection.abort()
-        self._idle = young
-        self._sweeper = None
-        if young:
-            due = young[0].idle_since + _IDLE_SECONDS
-            self._sweeper = loop.call_at(due, self._sweep)
+        kept, self._idle = self._idle, {}
+        for connection, since in kept.items():
+            if since > before and connection.usable:
+                self._idle[connection] = since
+            else:
+                connection.abort()
+        oldest = next(iter(self._idle.values()), None)
+        self._sweeper = (
+            None if oldest is None else loop.call_at(oldest + _IDLE_SECONDS, self._sweep)
+        )
 
 
 def _make_socket(on_socket: OnSocket, address: tuple[Any, ...]) -> socket.socket:
