@@ -223,6 +223,19 @@ async def test_a_word_that_cannot_be_encoded_does_not_cost_the_end() -> None:
     await harness.runs.close()
 
 
+async def test_a_run_that_is_stopped_before_its_first_step_closes_its_producer() -> None:
+    provider = StepProvider()
+    harness = Harness(provider)
+    subscription = await harness.start()
+    receipt = await harness.runs.stop(subscription.run_id, owner=None)
+    assert receipt.outcome == "stopped"
+    await harness.runs.idle()
+    (producer,) = provider.producers
+    assert not producer.begun
+    assert producer.closings == 1
+    await harness.runs.close()
+
+
 async def test_a_start_that_fails_when_everything_is_made_leaves_nothing_behind() -> None:
     harness = Harness(StepProvider(), total=1)
     producer = StepProducer()

@@ -69,6 +69,7 @@ class Execution:
     """Makes one run. `presence` knows its readers; the last one that leaves may stop it."""
 
     __slots__ = (
+        "_begun",
         "_context",
         "_interrupted",
         "_receipt",
@@ -91,6 +92,7 @@ class Execution:
         self._stopped = False
         self._interrupted = False
         self._saving = False
+        self._begun = False
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -137,6 +139,7 @@ class Execution:
     async def _produce(self) -> None:
         """Produce, settle, and close the producer."""
         run, context = self.run, self._context
+        self._begun = True
         run.wait()
         try:
             outcome: Finish | RunFailure
@@ -151,6 +154,8 @@ class Execution:
     def _produced(self, task: asyncio.Task[None]) -> None:
         """Settle what was cut short; the run is done, unless it still has to be stored."""
         self._task = None
+        if not self._begun:
+            self._context.spawn(self.run.producer.close())
         defect = None if task.cancelled() else task.exception()
         if defect is not None:
             _log.error("a run failed by a defect", run_id=self.run.id, exc_info=defect)
