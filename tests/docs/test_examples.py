@@ -204,11 +204,15 @@ async def test_following_with_a_key_gets_every_event_once_although_the_network_i
             f"""([runId, key]) => {{
                 {example}
                 window.events = [];
-                window.ended = followWithKey(runId, key, (event) => window.events.push(event));
+                window.some = new Promise((some) => {{
+                    window.ended = followWithKey(runId, key, (event) => {{
+                        if (window.events.push(event) > 10) some();
+                    }});
+                }});
             }}""",
             [stream.run_id, KEY],
         )
-        await tab.wait_for_function("window.events.length > 10")
+        await tab.evaluate("window.some")
         network.cut()
         followed: list[dict[str, Any]] = await tab.evaluate(
             "async () => { await window.ended; return window.events; }"
