@@ -82,6 +82,11 @@ def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
             ("https://a.example", "https://b.example"),
         ),
         ("cors_origins", "*", ("*",)),
+        (
+            "cors_origins",
+            "HTTPS://App.Example:443/, http://[::1]:8080",
+            ("https://app.example", "http://[::1]:8080"),
+        ),
         ("max_body_bytes", "10", 10),
         ("max_head_bytes", "1024", 1024),
         ("upstream_url", "http://localhost:11434/v1", "http://localhost:11434/v1"),

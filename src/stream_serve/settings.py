@@ -30,6 +30,10 @@ PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 DASHSCOPE_MODEL: Final = "qwen-plus"
 
+_ORIGIN: Final = re.compile(
+    r"((?P<scheme>[a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:]+\]|[a-z0-9._-]+))(?P<port>(?::[0-9]{1,5})?)/?"
+)
+_DEFAULT_PORTS: Final = {"http:80", "https:443"}
 _DASHSCOPE_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.aliyuncs\.com")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -169,6 +173,11 @@ class Settings(BaseSettings):
             return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if origins is None else tuple(map(_origin, origins))
+
     @field_validator("api_keys", mode="before")
     @classmethod
     def _check_keys(cls, value: object) -> object:
@@ -306,6 +315,18 @@ def environment(**overrides: object) -> Mapping[str, str]:
         for name, value in overrides.items()
         if value is not None and value is not False
     }
+
+
+def _origin(text: str) -> str:
+    """Return an origin as browsers send it (RFC 6454, 6.2), or `*`. Raises `ValueError`."""
+    if text == "*":
+        return text
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ValueError("an origin is scheme://host or scheme://host:port, or * for any")
+    return (
+        found[1] if found["scheme"] + found["port"] in _DEFAULT_PORTS else found[1] + found["port"]
+    )
 
 
 def _secret(key: SecretStr | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,13 @@ from stream_serve.errors import RunInterrupted, UpstreamFailed
 from stream_serve.events.types import Chunk, End, Error, Event
 from stream_serve.producers.base import Finish
 from stream_serve.runs.lifecycle import State
+from stream_serve.runs.observers import Observer
 from stream_serve.runs.spec import RunSpec
 from support.runs import Harness, read, turns
 from support.upstream import StepProducer, StepProvider
 
 if TYPE_CHECKING:
+    from stream_serve.producers.base import Emit
     from stream_serve.runs.run import Run
     from stream_serve.runs.subscription import Subscription
     from stream_serve.runs.view import Receipt
@@ -220,6 +222,94 @@ async def test_a_word_that_cannot_be_encoded_does_not_cost_the_end() -> None:
     end = (await read(subscription))[-1]
     assert isinstance(end, End)
     assert end.provider_finish_reason == "wo\ufffdrd"
+    await harness.runs.close()
+
+
+class Odd(StepProducer):
+    """A producer that returns no `Finish`."""
+
+    async def produce(self, emit: Emit) -> Finish:
+        emit([Chunk("a")])
+        return None  # pyright: ignore[reportReturnType]
+
+
+class Aborting(StepProducer):
+    """A producer that raises its own error when it is cancelled."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(batches=10_000)
+        self._error = error
+
+    async def produce(self, emit: Emit) -> Finish:
+        try:
+            return await super().produce(emit)
+        except asyncio.CancelledError:
+            raise self._error from None
+
+
+class Told(Observer):
+    """An observer that stores, and counts what it is told."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.told: list[str] = []
+        self._error = error
+
+    def settled(self, run: Run) -> Awaitable[bool] | None:
+        self.told.append(run.state.value)
+        if self._error is not None:
+            raise self._error
+
+        async def store() -> bool:
+            await asyncio.sleep(0)
+            return True
+
+        return store()
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), asyncio.CancelledError()])
+async def test_an_observer_that_fails_in_any_way_costs_neither_the_end_nor_the_others(
+    error: BaseException,
+) -> None:
+    other = Told()
+    harness = Harness(StepProvider(), observers=[Told(error), other])
+    end = (await read(await harness.start()))[-1]
+    assert isinstance(end, End)
+    assert (end.finish_reason, end.saved, other.told) == ("stop", True, ["completed"])
+    await harness.runs.close()
+
+
+@pytest.mark.parametrize("what", ["usage", "prompt_tokens"])
+async def test_a_producer_that_cannot_tell_its_usage_has_its_answer_stored(what: str) -> None:
+    observer = Told()
+    harness = Harness(StepProvider(), observers=[observer])
+    end = (await read(await harness.runs.start(RunSpec.of(Broken(what)), owner=None)))[-1]
+    assert isinstance(end, End)
+    assert (end.finish_reason, end.saved, observer.told) == ("stop", True, ["completed"])
+    await harness.runs.close()
+
+
+async def test_a_finish_that_is_none_is_a_defect_and_no_answer_is_called_complete() -> None:
+    observer = Told()
+    harness = Harness(StepProvider(), observers=[observer])
+    end = (await read(await harness.runs.start(RunSpec.of(Odd()), owner=None)))[-1]
+    assert isinstance(end, Error)
+    assert (end.code, observer.told) == ("internal_error", ["failed"])
+    await harness.runs.close()
+
+
+@pytest.mark.parametrize("error", [UpstreamFailed("aborted"), ValueError("aborted")])
+async def test_a_producer_that_says_a_stop_in_its_own_way_was_stopped_all_the_same(
+    error: Exception,
+) -> None:
+    harness = Harness(StepProvider())
+    subscription = await harness.runs.start(RunSpec.of(Aborting(error)), owner=None)
+    reading = asyncio.ensure_future(read(subscription))
+    await turns(5)
+    receipt = await harness.runs.stop(subscription.run_id, owner=None)
+    assert receipt.outcome == "stopped"
+    end = (await reading)[-1]
+    assert isinstance(end, End)
+    assert end.finish_reason == "stopped"
     await harness.runs.close()
 
 

@@ -136,6 +136,13 @@ class Parser:
             return (line[len(_DATA) :],)
         return [event.data for event in self.feed(piece)]
 
+    def rest(self) -> bytes:
+        """Return the data, as far as it has come, of an event that no empty line has ended yet."""
+        lines = [*self._data]
+        if self._partial.startswith(_DATA.rstrip()):
+            lines.append(bytes(self._partial[len(_DATA) - 1 :]).removeprefix(b" "))
+        return b"\n".join(lines)
+
     def _start(self, piece: bytes) -> bytes:
         """Drop a byte order mark at the very start, even if it comes in several pieces."""
         piece = bytes(self._partial) + piece

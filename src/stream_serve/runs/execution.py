@@ -18,6 +18,7 @@ import structlog
 
 from stream_serve.errors import InternalError, RunFailure, RunInterrupted
 from stream_serve.events.types import Error
+from stream_serve.producers.base import Finish
 from stream_serve.runs import view
 from stream_serve.runs.presence import Presence
 from stream_serve.runs.relay import relay
@@ -26,7 +27,6 @@ from stream_serve.runs.spec import OnDisconnect
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from stream_serve.producers.base import Finish
     from stream_serve.runs.observers import Observers
     from stream_serve.runs.run import Run
     from stream_serve.runs.spec import Limits
@@ -145,7 +145,11 @@ class Execution:
             outcome: Finish | RunFailure
             try:
                 outcome = await relay(run, context.limits.run, context.on_piece)
+                if not isinstance(outcome, Finish):  # pyright: ignore[reportUnnecessaryIsInstance]
+                    raise TypeError(f"produce() returned {type(outcome).__name__}, not a Finish")
             except RunFailure as failure:
+                if self._stopped:  # a producer that says a stop in its own way
+                    return
                 outcome = failure
             self._settle(outcome)
         finally:
@@ -162,7 +166,7 @@ class Execution:
         try:
             if not self.run.state.terminal:
                 self._settle(self._cut_short(defect))
-        except Exception:  # noqa: BLE001 - a run has to get its end
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - a run has to get its end
             _log.exception("the end of a run could not be settled", run_id=self.run.id)
         if not self.run.closed and not self._saving:
             self.run.break_off(Error.of(_DEFECT, str(_DEFECT)))
@@ -170,12 +174,12 @@ class Execution:
 
     def _cut_short(self, defect: BaseException | None) -> RunFailure | None:
         """Say how a run ended whose task was cancelled, or failed; None: it was stopped."""
-        if defect is not None:
-            return _DEFECT
         if self.run.lost:
             return RunInterrupted("the process stood still for so long that the run was given up")
         if self._stopped:
             return None
+        if defect is not None:
+            return _DEFECT
         if self._interrupted:
             return RunInterrupted("the service was shut down before the answer was complete")
         _log.error("a producer was cancelled by itself", run_id=self.run.id)
@@ -193,7 +197,7 @@ class Execution:
         self.presence.settle()
         saving = context.observers.settled(run)
         if saving is None:
-            run.close(saved=None)
+            self._close(saved=None)
         else:
             self._saving = True
             context.spawn(self._close_when_saved(saving))
@@ -202,7 +206,7 @@ class Execution:
         """Say a failure in the words of who serves; in its own when that fails."""
         try:
             return self._context.explain(failure)
-        except Exception:  # noqa: BLE001 - a run has to get its end
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - a run has to get its end
             _log.exception("a failure could not be explained", run_id=self.run.id)
             return str(failure)
 
@@ -211,9 +215,17 @@ class Execution:
         try:
             saved = await saving
         finally:
-            self.run.close(saved=saved)
             self._saving = False
+            self._close(saved=saved)
             self._check_done()
+
+    def _close(self, *, saved: bool | None) -> None:
+        """Write the terminal event; an error in its place where that fails."""
+        try:
+            self.run.close(saved=saved)
+        except Exception:  # noqa: BLE001 - a run has to get its end
+            _log.exception("the end of a run could not be written", run_id=self.run.id)
+            self.run.break_off(Error.of(_DEFECT, str(_DEFECT)))
 
     def _check_done(self) -> None:
         """When both the task and the log are over: leave a summary, and tell who waits."""

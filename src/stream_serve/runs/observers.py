@@ -86,7 +86,7 @@ class Observers:
         for observer in self._observers:
             try:
                 saving = call(observer)
-            except Exception:  # noqa: BLE001 - the boundary between a run and who looks at it
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the boundary between a run and who looks at it
                 _log.exception("an observer of runs failed", observer=type(observer).__name__)
             else:
                 if saving is not None:

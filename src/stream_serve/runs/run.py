@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from stream_serve.errors import UpstreamTooLarge
 from stream_serve.events import codec
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from stream_serve.runs.spec import Bounds, Plan, RunSpec
 
 _EVENT_OVERHEAD = 48
+_log = structlog.stdlib.get_logger("stream_serve.runs")
 
 
 class Run:
@@ -163,9 +165,9 @@ class Run:
 
     def complete(self, finish: Finish) -> None:
         """Settle the run: it ended well. A settled run is not settled again (`ValueError`)."""
+        reason, word = whole(finish.reason), None if finish.word is None else whole(finish.word)
         self._settle(State.COMPLETED)
-        self.finish_reason = whole(finish.reason)
-        self.provider_finish_reason = None if finish.word is None else whole(finish.word)
+        self.finish_reason, self.provider_finish_reason = reason, word
 
     def stop(self) -> None:
         """Settle the run: it was stopped."""
@@ -226,13 +228,20 @@ class Run:
         )
 
     def _settle(self, state: State) -> None:
-        # First what is the producer's, and may fail.
-        usage = self.producer.usage
-        if usage is None and (state is not State.FAILED or self._first_token is not None):
-            usage = self.transcript.estimate(self.producer.prompt_tokens)
         self._lifecycle.enter(state)
         self._ended = time.monotonic()
-        self.usage = usage
+        self.usage = self._used()
+
+    def _used(self) -> Usage | None:
+        """Return what the producer reports, or else the estimate, unless nothing was produced."""
+        try:
+            usage = self.producer.usage
+            if usage is None and (self.state is not State.FAILED or self._first_token is not None):
+                usage = self.transcript.estimate(self.producer.prompt_tokens)
+        except Exception:  # noqa: BLE001 - the numbers of a run do not change how it ended
+            _log.exception("a producer could not tell its usage", run_id=self.id)
+            return None
+        return usage
 
     def _finish(self) -> None:
         self._writer.finish()

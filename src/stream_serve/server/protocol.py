@@ -135,6 +135,8 @@ class HttpProtocol(HttpToolsProtocol):
         """Stop direct writes at the end of a response; send the 431 that waited for it."""
         self._close_writer()
         super().on_response_complete()
+        if self.pipeline:  # uvicorn reads on here: no more before the requests that have come
+            self.flow.pause_reading()
         if self._rejected and self.cycle.response_complete and not self.transport.is_closing():
             self._send_431()
 

@@ -20,9 +20,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeVar, cast
-from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
 from msgspec import Struct
@@ -51,6 +52,7 @@ _PREFLIGHT: Final = {
 }
 _EXPOSED: Final = {"Access-Control-Expose-Headers": "X-Run-Id, Retry-After"}
 _WEB: Final = frozenset({"http", "https"})
+_ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _ANY: Final = "*"
 _POLICY: Final = "__policy__"
 _log = structlog.stdlib.get_logger("stream_serve.web")
@@ -260,13 +262,14 @@ class Guard:
             return (
                 {"Access-Control-Allow-Origin": _ANY, **_EXPOSED} if open_to_all or asking else {}
             )
-        own = _is_own(origin, headers.get("host", ""))
-        local = asking and not self._digests and _is_local(origin)
-        trusted = own or local or origin in self._origins
-        state["foreign"] = not trusted
+        if len(headers.getlist("origin")) > 1:
+            raise ForeignOrigin("a request has one Origin header (RFC 6454, 7.3)")
+        known = _is_own(origin, headers.get("host", "")) or origin in self._origins
+        local = not self._digests and _is_local(origin)
+        state["foreign"] = not (known or local)
         if open_to_all:
             return {"Access-Control-Allow-Origin": _ANY, **_EXPOSED}
-        if trusted:
+        if known or (asking and local):
             return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **_EXPOSED}
         raise ForeignOrigin(
             "pages of this origin may not call this endpoint: add the origin to "
@@ -310,12 +313,11 @@ def _is_own(origin: str, host: str) -> bool:
 
 def _is_local(origin: str) -> bool:
     """Return whether an origin is on this machine, on any port."""
-    try:
-        parts = urlsplit(origin)
-    except ValueError:
+    found = _ORIGIN.fullmatch(origin)
+    if found is None:
         return False
-    host = parts.hostname or ""
-    return parts.scheme in _WEB and (is_loopback(host) or host.endswith(".localhost"))
+    host = found["host"].strip("[]")
+    return is_loopback(host) or host.endswith(".localhost")
 
 
 def _without_port(host: str) -> str:

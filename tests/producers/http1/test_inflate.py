@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import zlib
 
@@ -29,6 +30,21 @@ async def test_a_body_that_is_not_compressed_as_it_says_is_broken() -> None:
         one.say(OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope")
         with pytest.raises(IncompleteResponse, match="decompress"):
             await one.read()
+
+
+@pytest.mark.parametrize("early", [True, False])
+@pytest.mark.parametrize("cut", [1, 8, 9, 100])
+async def test_a_body_that_ends_before_what_it_encodes_is_cut(cut: int, *, early: bool) -> None:
+    packed = gzip.compress(bytes(range(256)) * 4)[:-cut]
+    head = OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
+    async with talk() as one:
+        one.say(head, packed if early else b"")
+        await one.exchange.read_head()
+        reading = asyncio.ensure_future(one.read())
+        await asyncio.sleep(0)
+        one.say(b"" if early else packed)
+        with pytest.raises(IncompleteResponse, match="coding"):
+            await reading
 
 
 async def test_a_coding_that_is_not_known_is_named_and_nobody_gets_the_body() -> None:

@@ -179,6 +179,17 @@ def test_more_of_the_answer_takes_an_end_back_until_the_next() -> None:
     assert reading.finish_reason == "stop"
 
 
+@pytest.mark.parametrize("word", ["length", "content_filter", "tool_calls"])
+def test_a_stop_directly_after_another_word_does_not_hide_it(word: str) -> None:
+    for more in ({}, {"content": ""}):
+        reading, _ = read(choice({"content": "a"}, word), choice(more, "stop"))
+        assert (reading.finish_reason, reading.endings) == (word, 2)
+    reading, _ = read(choice({"content": "a"}, word), choice({"content": "b"}, "stop"))
+    assert reading.finish_reason == "stop"
+    reading, _ = read(choice({"content": "a"}, "stop"), choice({}, word))
+    assert reading.finish_reason == word
+
+
 def test_a_word_for_a_failure_is_never_taken_back() -> None:
     for words in (("abort", "stop"), ("stop", "abort"), ("abort", "error")):
         reading, _ = read(*(choice({}, word) for word in words))

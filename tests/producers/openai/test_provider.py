@@ -20,6 +20,7 @@ from stream_serve.producers.base import Finish, Patience
 from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
+from support.http1 import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,10 +31,13 @@ STEADY = settings(derandomize=True, deadline=None, max_examples=150)
 DOCUMENTED = {"stop", "length", "tool_calls", "content_filter"}
 ERRORS = "endmc"
 PATIENCE = Patience(first_token=60, idle=60)
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n"
+TEXT = b'data: {"choices":[{"delta":{"content":"%b"}}]}'
+FINISH = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}'
 
 
 async def play(
-    server: ScriptedUpstream, steps: str, *, require_finish: bool = True
+    server: ScriptedUpstream | Server, steps: str, *, require_finish: bool = True
 ) -> tuple[str, Finish | UpstreamError]:
     """Ask for the steps; return the text that came, and how it ended."""
     provider = OpenAIProvider(
@@ -133,6 +137,51 @@ async def test_a_provider_may_be_trusted_to_end_with_done_alone(upstream: Script
         text, end = await play(upstream, steps, require_finish=False)
         assert text == whole_text(steps)
         assert isinstance(end, UpstreamError)
+
+
+async def say(body: bytes, *, whole: bool = True) -> tuple[str, Finish | UpstreamError]:
+    """Ask a server that answers with these bytes; return the text that came, and how it ended."""
+
+    async def answer(server: Server) -> None:
+        reader, writer = await server.connections.get()
+        await reader.readuntil(b'"include_usage":true}}')
+        writer.write(HEAD % (len(body) + (not whole)) + body)
+        await writer.drain()
+        if not whole:
+            writer.close()
+
+    async with Server() as server:
+        answering = asyncio.ensure_future(answer(server))
+        played = await play(server, "")
+        await answering
+        return played
+
+
+@pytest.mark.parametrize(
+    ("last", "end"),
+    [
+        (TEXT % b"b", "whole"),
+        (b"data: [DONE]", "whole"),
+        (b"data: [DO", "whole"),
+        (b": a comment", "whole"),
+        (b"data:", "whole"),
+        (TEXT % b"b" + b"\n", "whole"),
+        ((TEXT % b"b")[:-3], "cut"),
+        ((TEXT % b"b")[:-3] + b"\n", "cut"),
+        (b"data: {", "cut"),
+    ],
+)
+async def test_an_event_that_the_end_of_the_stream_leaves_by_half_is_read_or_is_a_cut(
+    last: bytes, end: str
+) -> None:
+    begin = TEXT % b"a" + b"\n\n" + FINISH + b"\n\n"
+    text, finish = await say(begin + last)
+    assert text == ("ab" if b'"b"}}]}' in last else "a")
+    assert type(finish) is (Finish if end == "whole" else UpstreamIncomplete)
+    text, finish = await say(begin + last, whole=False)
+    assert text == "a"
+    harmless = b"{" not in last
+    assert type(finish) is (Finish if harmless else UpstreamDisconnected)
 
 
 def test_in_any_order_nothing_is_lost_or_doubled_and_no_cut_is_called_whole() -> None:

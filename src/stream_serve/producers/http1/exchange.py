@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import httptools
 
 from stream_serve.producers.http1.base import IncompleteResponse, ProtocolError
-from stream_serve.producers.http1.inflate import decoded
+from stream_serve.producers.http1.inflate import Inflater, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -110,6 +110,8 @@ class Exchange:
             for piece in early:
                 if self._receive is not None:
                     self._receive(piece)
+            if self._complete.done():
+                _check_complete(self._receive)
             await self._body
         finally:
             self.discard_rest()
@@ -224,7 +226,17 @@ class Exchange:
         self._parser = None
         if not self._complete.done():
             self._complete.set_result(None)
+        try:
+            _check_complete(self._receive)
+        except IncompleteResponse as error:
+            _set_error(self._body, error)
         self.discard_rest()
+
+
+def _check_complete(receive: Receiver | None) -> None:
+    """Raise `IncompleteResponse` if a body has ended before what it encodes."""
+    if isinstance(receive, Inflater) and not receive.complete:
+        raise IncompleteResponse("the body ends in the middle of its coding")
 
 
 def _set_error(future: asyncio.Future[None], error: Exception) -> None:

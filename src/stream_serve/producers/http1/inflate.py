@@ -41,6 +41,11 @@ class Inflater:
         self._inflate = zlib.decompressobj(window)
         self._receive = receive
 
+    @property
+    def complete(self) -> bool:
+        """Whether the end of what was encoded has come."""
+        return self._inflate.eof
+
     def __call__(self, piece: bytes) -> None:
         """Inflate a piece. Raises `IncompleteResponse` when the body is not coded as its head says."""
         full = True

@@ -13,7 +13,8 @@ content as a list of parts, and `message` or `text` in place of `delta`.
   counts its `index` up from chunk to chunk. Of several choices in one chunk those with index 0 belong to
   it, and after such a chunk only those.
 - A finish_reason (`endings`) ends only the text before it, because some servers send "stop" in every
-  chunk. A finish_reason that means a failure is final, and so is an error object.
+  chunk. A "stop" directly after another one says nothing new: "length" stays "length". A finish_reason
+  that means a failure is final, and so is an error object.
 """
 
 from __future__ import annotations
@@ -269,7 +270,7 @@ class Reading:
             return
         if ending.reason is None:
             self.broken = self.broken or ending.word
-        else:
+        elif not (self.settled and self.finish_reason and ending.reason == "stop"):
             self.finish_reason, self.word = ending.reason, ending.word
         self.settled = True
         self.endings += 1

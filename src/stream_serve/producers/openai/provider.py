@@ -33,7 +33,7 @@ from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import failures
-from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.chunks import DONE, Reading
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta, Usage
@@ -202,17 +202,18 @@ class OpenAIProducer:
         """Read the stream to its end.
 
         If the connection breaks after a finish_reason, nothing is lost, and it is no error, unless
-        text has come after an earlier finish_reason (`Reading.doubtful`).
+        text has come after an earlier finish_reason (`Reading.doubtful`) or an event came by half.
         """
         receiver = Receiver(exchange, self._reading, self._provider.max_event_bytes, emit)
         try:
             await exchange.read_body(receiver.receive)
+            receiver.finish()
         except sse.EventTooLarge as error:
             raise UpstreamTooLarge(str(error), settings=["max_event_bytes"]) from None
         except http1.ProtocolError as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http1.IncompleteResponse as error:
-            if not _is_over(self._reading):
+            if receiver.midway or not _is_over(self._reading):
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
                 ) from error
@@ -302,7 +303,7 @@ class Receiver:
     and [DONE] may follow, and it waits at most two seconds for them. Each further finish_reason starts
     the two seconds again; the timer is not restarted but checks the time when it fires, as that of
     `Deadline` does. Silence does not end the answer if text has come after the newest finish_reason, or
-    if there is no text at all and the finish_reason is "stop".
+    a part of an event, or if there is no text at all and the finish_reason is "stop".
     """
 
     __slots__ = (
@@ -328,6 +329,13 @@ class Receiver:
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def midway(self) -> bool:
+        """Whether an event that may contain text has come by half."""
+        reading = self._reading
+        ended = reading.done or reading.error is not None
+        return not (ended or DONE.startswith(self._parser.rest()))
+
     def receive(self, piece: bytes) -> None:
         """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`, `UpstreamProtocol`."""
         reading = self._reading
@@ -345,6 +353,20 @@ class Receiver:
         if reading.endings != self._endings:
             self._endings = reading.endings
             self._start_done_timer()
+
+    def finish(self) -> None:
+        """Read an event that the end of the body, and no empty line, has ended.
+
+        Raises `UpstreamIncomplete` if only a part of it has come.
+        """
+        if not (self.midway or self._parser.rest() == DONE):
+            return
+        try:
+            self.receive(b"\n\n")
+        except UpstreamProtocol:
+            raise UpstreamIncomplete(
+                "the provider's stream ended in the middle of an event: the answer may be cut"
+            ) from None
 
     def close(self) -> None:
         """Stop the timer."""
@@ -366,6 +388,8 @@ class Receiver:
         loop = asyncio.get_running_loop()
         if loop.time() < self._until:
             self._timer = loop.call_at(self._until, self._stop_waiting)
+        elif self.midway:
+            self._start_done_timer()
         elif reading.settled and (self._has_text or reading.finish_reason != "stop"):
             self._exchange.discard_rest()
 

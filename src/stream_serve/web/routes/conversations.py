@@ -17,7 +17,7 @@ from stream_serve.settings import Settings
 from stream_serve.web.body import Body, invalid, read_json
 from stream_serve.web.dependencies import conversations_of, settings_of
 from stream_serve.web.response import json_response
-from stream_serve.web.security import API, cors_headers, guarded, owner_of
+from stream_serve.web.security import API, check_origin_trusted, cors_headers, guarded, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,6 +137,7 @@ async def list_conversations(
 @guarded(API)
 async def make_conversation(request: Request, conversations: Stored, settings: Set) -> Response:
     """Create an empty conversation."""
+    check_origin_trusted(request)
     body = await read_json(request, NewBody, max_bytes=settings.max_body_bytes)
     history = await conversations.history()
     made = await history.create(_owner(request), title=body.title)
