@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from contextlib import asynccontextmanager, suppress
 from itertools import product, repeat
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from stream_serve.server.protocol import HttpProtocol
 from support.client import ask, text
 from support.process import serving
 
@@ -223,6 +225,22 @@ async def test_nothing_is_left_of_who_was_refused(service: Service) -> None:
         while open_requests():
             await asyncio.sleep(0)
     assert service.runs.running == 0
+
+
+async def test_no_more_requests_are_read_than_wait_for_their_turn(service: Service) -> None:
+    many, most = 20_000, 0
+    request = GET + b"\r\n"
+    async with connected(service.url) as (reader, writer):
+        sending = asyncio.ensure_future(send(writer, repeat(request * 1_000, many // 1_000)))
+        answers, rest = 0, await reader.read(65_536)
+        protocols = [one for one in gc.get_objects() if type(one) is HttpProtocol]
+        while answers < many:
+            parts = (rest + await reader.read(65_536)).split(b"HTTP/1.1 200 ")
+            answers, rest = answers + len(parts) - 1, parts[-1][-12:]
+            most = max(most, *(len(one.pipeline) for one in protocols))
+        await sending
+    a_read = 262_144
+    assert 0 < most <= 2 * a_read // len(request)
 
 
 def open_requests() -> list[Any]:
