@@ -106,8 +106,7 @@ class Execution:
     def stop(self) -> None:
         """Stop the run, unless it is settled. Twice is fine."""
         if self._task is not None and not self._stopped and not self.run.state.terminal:
-            self._stopped = True
-            self._task.cancel()
+            self._stopped = self._task.cancel()  # False where it has just failed
 
     def interrupt(self) -> None:
         """End the run, since the process ends or has lost it. Twice is fine."""
