@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stream_serve.runs.spec import Bounds, Plan, RunSpec
 
 _EVENT_OVERHEAD = 48
+_UNFOLDED = 16
 _log = structlog.stdlib.get_logger("stream_serve.runs")
 
 
@@ -107,10 +108,7 @@ class Run:
     @property
     def transcript(self) -> Transcript:
         """What the run has said so far. Its text is let go when the run is closed."""
-        # A token only lengthens a list: it is folded when somebody asks.
-        if self._unfolded:
-            self._transcript.add(self._unfolded)
-            self._unfolded.clear()
+        self._fold()
         return self._transcript
 
     @property
@@ -153,7 +151,10 @@ class Run:
             self._lifecycle.enter(State.STREAMING)
             self._on_first_token(self)
         frames = codec.frames(deltas, self._last)
+        # A token only lengthens a list; some are folded at once, so that it stays short.
         self._unfolded += deltas
+        if len(self._unfolded) > _UNFOLDED:
+            self._fold()
         self._last += len(frames)
         self._bytes += sum(map(len, frames))
         self._writer.append(frames)
@@ -242,6 +243,11 @@ class Run:
             _log.exception("a producer could not tell its usage", run_id=self.id)
             return None
         return usage
+
+    def _fold(self) -> None:
+        if self._unfolded:
+            self._transcript.add(self._unfolded)
+            self._unfolded.clear()
 
     def _finish(self) -> None:
         self._writer.finish()
