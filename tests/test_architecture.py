@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import pytest
 
 import stream_serve
+from stream_serve.settings import SETTING_OF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +43,9 @@ PURE: Final = (
     *("runs.lifecycle", "runs.spec", "runs.view", "producers.openai.chunks"),
 )
 """What does no input or output."""
+
+PARAMETER: Final = re.compile(r"\A[A-Z]\w+\.[a-z_]+\Z")
+"""What an error is about, as it is written in the source."""
 
 
 class Link(NamedTuple):
@@ -231,6 +236,29 @@ def test_the_core_knows_no_conversation_and_no_name_of_a_setting() -> None:
         for link in links()
         if room(link.importer) == "runs" and "conversation" in link.imported
     ]
+
+
+def test_what_an_error_is_about_is_a_parameter_of_a_class_and_has_a_setting() -> None:
+    core = [module for module in service() if room(module) in ROOMS[: ROOMS.index("web")]]
+    takes: set[str] = set()
+    named: set[str] = set()
+    for module in set(core) - {"settings"}:
+        for node in ast.walk(tree(module)):
+            if isinstance(node, ast.ClassDef):
+                takes.update(f"{node.name}.{name}" for name in parameters(node))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named.update(PARAMETER.findall(node.value))
+    assert named <= takes
+    assert named == {*SETTING_OF, "Endpoint.key"}  # a key brings its own name
+
+
+def parameters(node: ast.ClassDef) -> Iterator[str]:
+    """The names that a class is made with: the fields of a struct, or what `__init__` takes."""
+    for part in node.body:
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            yield part.target.id
+        elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            yield from (one.arg for one in (*part.args.args, *part.args.kwonlyargs))
 
 
 def test_the_pure_modules_do_no_input_or_output() -> None:

@@ -112,7 +112,7 @@ def test_a_refused_request_has_its_code_and_says_when_to_try_again(name: str) ->
     assert (refused.code, refused.retry_after) == REQUESTS[name]
     assert refused.retryable is (refused.retry_after is not None)
     assert str(refused) == "what to do"
-    assert list(refused.settings) == []
+    assert list(refused.parameters) == []
 
 
 def test_the_fields_of_a_wrong_request_are_kept() -> None:
@@ -121,10 +121,10 @@ def test_the_fields_of_a_wrong_request_are_kept() -> None:
 
 
 @pytest.mark.parametrize("name", ["SettingsError", "TooManyRuns", "RunTimeout", "LogUnavailable"])
-def test_an_error_names_the_settings_that_it_is_about_beside_its_words(name: str) -> None:
+def test_an_error_names_the_parameters_that_it_is_about_beside_its_words(name: str) -> None:
     kind: type[StreamServeError] = getattr(errors, name)
-    error = kind("what to do", settings=["idle_timeout"])
-    assert error.settings == ["idle_timeout"]
+    error = kind("what to do", parameters=["Patience.idle"])
+    assert error.parameters == ["Patience.idle"]
     assert str(error) == "what to do"
 
 

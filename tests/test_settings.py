@@ -12,6 +12,7 @@ from stream_serve.settings import (
     DASHSCOPE_MODEL,
     DASHSCOPE_URL,
     PLACEHOLDER_KEY,
+    SETTING_OF,
     ProviderSettings,
     Settings,
     environment,
@@ -197,7 +198,7 @@ def test_a_misspelt_setting_is_named(env: Callable[..., None]) -> None:
 def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY=" sk-dash ")
     assert provider() == ProviderSettings(
-        DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "dashscope_api_key"
+        DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "DASHSCOPE_API_KEY"
     )
     env(STREAM_SERVE_MODEL="qwen-max")
     assert provider().model == "qwen-max"
@@ -206,7 +207,7 @@ def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> Non
 def test_the_url_wins_over_the_dashscope_key_and_never_gets_it(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY="sk-dash")
     assert provider(upstream_url="http://localhost:8000/v1", model="m") == ProviderSettings(
-        "http://localhost:8000/v1", "", "m", "upstream_api_key"
+        "http://localhost:8000/v1", "", "m", "STREAM_SERVE_UPSTREAM_API_KEY"
     )
 
 
@@ -214,7 +215,7 @@ def test_a_url_has_its_own_key_also_when_it_is_dashscopes(env: Callable[..., Non
     env(DASHSCOPE_API_KEY="sk-dash")
     for url in ("https://api.example/v1", INTERNATIONAL):
         found = provider(upstream_url=url, upstream_api_key=" sk-own ", model="m")
-        assert found == ProviderSettings(url, "sk-own", "m", "upstream_api_key")
+        assert found == ProviderSettings(url, "sk-own", "m", "STREAM_SERVE_UPSTREAM_API_KEY")
 
 
 @pytest.mark.parametrize(
@@ -233,10 +234,9 @@ def test_another_host_of_dashscopes_gets_the_dashscope_key_and_model(url: str) -
 
 def test_the_setting_to_look_at_is_the_one_that_the_key_came_from() -> None:
     found = provider(upstream_url=INTERNATIONAL, dashscope_api_key="sk-dash")
-    assert found.key_setting == "dashscope_api_key"
+    assert found.key_name == "DASHSCOPE_API_KEY"
     found = provider(upstream_url=INTERNATIONAL, upstream_api_key="sk-own")
-    assert found.key_setting == "upstream_api_key"
-    assert {"dashscope_api_key", "upstream_api_key"} <= set(Settings.model_fields)
+    assert found.key_name == "STREAM_SERVE_UPSTREAM_API_KEY"
 
 
 @pytest.mark.parametrize(
@@ -401,29 +401,31 @@ def test_no_key_is_ever_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("parameters", "said"),
     [
         ([], "what to do"),
-        (["upstream_api_key"], "what to do (STREAM_SERVE_UPSTREAM_API_KEY)"),
-        (["dashscope_api_key"], "what to do (DASHSCOPE_API_KEY)"),
+        (["DASHSCOPE_API_KEY"], "what to do (DASHSCOPE_API_KEY)"),
+        (["Echo.delay"], "what to do (Echo.delay)"),
         (
-            ["max_run_bytes", "max_run_events"],
+            ["Bounds.bytes", "Bounds.events"],
             "what to do (STREAM_SERVE_MAX_RUN_BYTES, STREAM_SERVE_MAX_RUN_EVENTS)",
         ),
     ],
 )
-def test_an_error_is_explained_with_the_settings_that_it_is_about_as_they_are_written(
-    settings: list[str], said: str
+def test_an_error_is_explained_with_the_variables_that_set_what_it_is_about(
+    parameters: list[str], said: str
 ) -> None:
     for kind in (SettingsError, TooManyRuns, UpstreamAuth, LogUnavailable):
-        assert explain(kind("what to do", settings=settings)) == said
+        assert explain(kind("what to do", parameters=parameters)) == said
 
 
-@pytest.mark.parametrize("field", Settings.model_fields)
-def test_each_setting_is_written_in_an_explanation_as_it_is_read(
-    env: Callable[..., None], field: str
+@pytest.mark.parametrize("parameter", SETTING_OF)
+def test_each_variable_in_an_explanation_is_one_that_is_read(
+    env: Callable[..., None], parameter: str
 ) -> None:
-    name = explain(SettingsError("x", settings=[field])).removeprefix("x (").removesuffix(")")
+    error = SettingsError("x", parameters=[parameter])
+    name = explain(error).removeprefix("x (").removesuffix(")")
+    field = SETTING_OF[parameter]
     env(**{name: "[not a value\x01"})
     changed = ""
     try:

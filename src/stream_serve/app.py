@@ -161,7 +161,7 @@ def create_provider(settings: Settings) -> Provider:
     if given is None:
         return DemoProvider(_ADVICE)
     return OpenAIProvider(
-        Endpoint(given.url, given.key, given.model, given.key_setting),
+        Endpoint(given.url, given.key, given.model, given.key_name),
         patience=Patience(settings.first_token_timeout, settings.idle_timeout),
         connect_timeout=settings.connect_timeout,
         max_event_bytes=settings.max_event_bytes,
@@ -257,15 +257,15 @@ def _check_extras(settings: Settings) -> None:
         from stream_serve.conversations.sql.urls import POSTGRESQL, database_url
 
         if database_url(settings.database_url).drivername == POSTGRESQL:
-            with _needs("postgres", "database_url"):
+            with _needs("postgres", "SQLHistory.url"):
                 import_module("asyncpg")
     if settings.redis_url is not None:
-        with _needs("redis", "redis_url"):
+        with _needs("redis", "RedisClient.url"):
             import_module("stream_serve.eventlog.redis.log")
 
 
 @contextmanager
-def _needs(extra: str, setting: str) -> Generator[None]:
+def _needs(extra: str, parameter: str) -> Generator[None]:
     """Raise `SettingsError` for a library that comes with an extra and is not installed."""
     try:
         yield
@@ -273,7 +273,7 @@ def _needs(extra: str, setting: str) -> Generator[None]:
         raise SettingsError(
             f"this needs the library {error.name}, which comes with the extra {extra}: install "
             f"stream-serve[{extra}], or do without the setting",
-            settings=[setting],
+            parameters=[parameter],
         ) from None
 
 

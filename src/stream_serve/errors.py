@@ -50,9 +50,9 @@
         └── BadCursor              the cursor is not one that a page gave
 
 An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words,
-and the names of the settings that it is about. Foreign errors are mapped once, at the adapter that
-met them. What is HTTP about an error (its status, its headers) is made in `web/`; how a setting is
-written is said by `settings.explain`.
+and the names of the parameters that it is about. Foreign errors are mapped once, at the adapter that
+met them. What is HTTP about an error (its status, its headers) is made in `web/`; which
+setting sets a parameter is said by `settings.explain`.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StreamServeError(Exception):
 
     `code` is a stable name for programs, `retryable` says whether the same may succeed later,
     `retry_after` after how many seconds where that is known. The message says what is wrong and what
-    to do; `settings` names the settings that it is about, as `Settings` does.
+    to do; `parameters` names what may be set otherwise, by class and parameter: `Patience.idle`.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -81,14 +81,14 @@ class StreamServeError(Exception):
         *,
         retryable: bool | None = None,
         retry_after: float | None = None,
-        settings: Sequence[str] = (),
+        parameters: Sequence[str] = (),
     ) -> None:
         super().__init__(message)
         if retryable is not None:
             self.retryable = retryable
         if retry_after is not None:
             self.retry_after = retry_after
-        self.settings = settings
+        self.parameters = parameters
 
 
 class SettingsError(StreamServeError):
@@ -219,11 +219,13 @@ class RunFailure(StreamServeError):
         *,
         retryable: bool | None = None,
         retry_after: float | None = None,
-        settings: Sequence[str] = (),
+        parameters: Sequence[str] = (),
         provider_code: str | None = None,
         request_id: str | None = None,
     ) -> None:
-        super().__init__(message, retryable=retryable, retry_after=retry_after, settings=settings)
+        super().__init__(
+            message, retryable=retryable, retry_after=retry_after, parameters=parameters
+        )
         self.provider_code = provider_code
         self.request_id = request_id
 

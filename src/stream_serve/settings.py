@@ -36,6 +36,28 @@ _ORIGIN: Final = re.compile(
 _DEFAULT_PORTS: Final = {"http:80", "https:443"}
 _DASHSCOPE_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.aliyuncs\.com")
 
+_DASHSCOPE_KEY: Final = "DASHSCOPE_API_KEY"
+_UPSTREAM_KEY: Final = "STREAM_SERVE_UPSTREAM_API_KEY"
+
+SETTING_OF: Final = {
+    "Bounds.bytes": "max_run_bytes",
+    "Bounds.events": "max_run_events",
+    "Endpoint.url": "upstream_url",
+    "Limits.each": "max_runs_per_key",
+    "Limits.retention": "run_retention",
+    "Limits.run": "run_timeout",
+    "Limits.total": "max_runs",
+    "OpenAIProvider.connect_timeout": "connect_timeout",
+    "OpenAIProvider.max_event_bytes": "max_event_bytes",
+    "OpenAIProvider.require_finish": "require_finish",
+    "Patience.first_token": "first_token_timeout",
+    "Patience.idle": "idle_timeout",
+    "RedisClient.timeout": "redis_timeout",
+    "RedisClient.url": "redis_url",
+    "SQLHistory.url": "database_url",
+}
+"""The setting that sets each parameter which an error may be about."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
 
@@ -43,13 +65,13 @@ Names = Annotated[tuple[str, ...], NoDecode]
 class ProviderSettings(Struct, frozen=True):
     """The OpenAI-compatible server that answers: its base URL, key and default model.
 
-    `key` is empty for a server that needs none; `key_setting` is the name of the setting with the key.
+    `key` is empty for a server that needs none; `key_name` is the variable that the key is set with.
     """
 
     url: str
     key: str
     model: str
-    key_setting: str
+    key_name: str
 
     def __repr__(self) -> str:
         return f"ProviderSettings(url={self.url!r}, model={self.model!r})"
@@ -269,13 +291,11 @@ class Settings(BaseSettings):
                 )
             key = _secret(self.upstream_api_key)
             if not key and dashscope and dashscope_key:
-                return ProviderSettings(
-                    self.upstream_url, dashscope_key, model, "dashscope_api_key"
-                )
-            return ProviderSettings(self.upstream_url, key, model, "upstream_api_key")
+                return ProviderSettings(self.upstream_url, dashscope_key, model, _DASHSCOPE_KEY)
+            return ProviderSettings(self.upstream_url, key, model, _UPSTREAM_KEY)
         if dashscope_key:
             model = self.model or DASHSCOPE_MODEL
-            return ProviderSettings(DASHSCOPE_URL, dashscope_key, model, "dashscope_api_key")
+            return ProviderSettings(DASHSCOPE_URL, dashscope_key, model, _DASHSCOPE_KEY)
         return None
 
     def check_exposure(self) -> None:
@@ -290,8 +310,13 @@ class Settings(BaseSettings):
 
 
 def explain(error: StreamServeError) -> str:
-    """Return the message of an error, followed by the names of the settings that it is about."""
-    names = ", ".join(_variable((name,)) for name in error.settings)
+    """Return the message of an error, followed by the variables that set what it is about.
+
+    A parameter that no setting sets is left as it is.
+    """
+    names = ", ".join(
+        _variable((SETTING_OF[name],)) if name in SETTING_OF else name for name in error.parameters
+    )
     return f"{error} ({names})" if names else str(error)
 
 
@@ -344,5 +369,5 @@ def _variable(loc: tuple[int | str, ...]) -> str:
     if name.isupper():
         return name
     if name == "dashscope_api_key":
-        return "DASHSCOPE_API_KEY"
+        return _DASHSCOPE_KEY
     return f"STREAM_SERVE_{name.upper()}"

@@ -29,7 +29,7 @@ def test_what_is_not_known_of_a_failure_is_left_out() -> None:
 
 
 def test_a_failure_is_told_in_the_words_that_are_made_for_readers() -> None:
-    failure = InternalError("raw", settings=["idle_timeout"])
+    failure = InternalError("raw", parameters=["Patience.idle"])
     assert Error.of(failure, "for you").message == "for you"
 
 

@@ -13,7 +13,6 @@ from starlette.requests import ClientDisconnect, Request
 from stream_serve import errors
 from stream_serve.errors import (
     BadRequest,
-    BodyTooLarge,
     Draining,
     HistoryError,
     InvalidFields,
@@ -155,9 +154,9 @@ def test_a_problem_names_the_fields_that_are_wrong() -> None:
 
 
 def test_a_problem_names_the_settings_that_it_is_about_as_they_are_written() -> None:
-    error = BodyTooLarge("too many bytes", settings=["max_body_bytes", "dashscope_api_key"])
+    error = TooManyRuns("too many runs", parameters=["Limits.each", "DASHSCOPE_API_KEY"])
     assert problem(problems.from_error(error))["detail"] == (
-        "too many bytes (STREAM_SERVE_MAX_BODY_BYTES, DASHSCOPE_API_KEY)"
+        "too many runs (STREAM_SERVE_MAX_RUNS_PER_KEY, DASHSCOPE_API_KEY)"
     )
 
 

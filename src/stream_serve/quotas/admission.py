@@ -22,7 +22,7 @@ class Admission:
         if self._count >= self._total:
             raise Full(
                 f"{self._total} runs are going on, as many as this process may have: try again",
-                settings=["max_runs"],
+                parameters=["Limits.total"],
             )
         self._count += 1
 

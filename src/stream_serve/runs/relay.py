@@ -29,7 +29,7 @@ async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finis
     except TimeoutError:
         if not limit.expired():
             raise
-    raise RunTimeout(f"the answer was cut after {seconds:g} s", settings=["run_timeout"])
+    raise RunTimeout(f"the answer was cut after {seconds:g} s", parameters=["Limits.run"])
 
 
 async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
@@ -84,8 +84,8 @@ class NoDeadline:
 def _silence(run: Run, patience: Patience) -> UpstreamTimeout:
     if run.first_token_seconds is None:
         return UpstreamTimeout(
-            f"no token came within {patience.first_token:g} s", settings=["first_token_timeout"]
+            f"no token came within {patience.first_token:g} s", parameters=["Patience.first_token"]
         )
     return UpstreamTimeout(
-        f"no more tokens came within {patience.idle:g} s", settings=["idle_timeout"]
+        f"no more tokens came within {patience.idle:g} s", parameters=["Patience.idle"]
     )

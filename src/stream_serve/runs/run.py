@@ -161,7 +161,7 @@ class Run:
         if self._bytes > self._bounds.bytes or self._last >= self._bounds.events:
             raise UpstreamTooLarge(
                 "the answer was cut: it is longer than a run may have",
-                settings=["max_run_bytes", "max_run_events"],
+                parameters=["Bounds.bytes", "Bounds.events"],
             )
 
     def complete(self, finish: Finish) -> None:

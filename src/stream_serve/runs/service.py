@@ -307,7 +307,7 @@ class Runs:
         if owner is not None and not await self._quotas.enter(owner, name, each):
             raise TooManyRuns(
                 f"this key has {each} runs at once, as many as a key may have: stop one, or try again",
-                settings=["max_runs_per_key"],
+                parameters=["Limits.each"],
             )
 
     async def _stop_here(self, name: str) -> Receipt | None:

@@ -33,7 +33,7 @@ LONG = 20.0
 def test_a_url_that_is_wrong_is_refused_without_being_shown(url: str) -> None:
     with pytest.raises(SettingsError) as caught:
         RedisClient(url, 1)
-    assert list(caught.value.settings) == ["redis_url"]
+    assert list(caught.value.parameters) == ["RedisClient.url"]
     assert "STREAM_SERVE_REDIS_URL" in explain(caught.value)
     assert SECRET not in explain(caught.value)
 

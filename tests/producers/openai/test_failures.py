@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.errors import (
@@ -35,10 +35,12 @@ from stream_serve.settings import explain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-STEADY = settings(derandomize=True, deadline=None)
+from support.properties import steady
+
+STEADY = steady(1)
 KEY = "sk-canary-0123456789abcdef"
 MASKED = ("sk-canar", "9abcdef", "sk-cana****cdef", "sk-***def")
-SETTING = "dashscope_api_key"
+KEY_NAME = "DASHSCOPE_API_KEY"
 
 
 def dashscope(code: str, message: str = "what it said") -> bytes:
@@ -47,11 +49,11 @@ def dashscope(code: str, message: str = "what it said") -> bytes:
 
 
 def refused(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> RunFailure:
-    return from_status(status, read_body(body, key=KEY), headers=headers or {}, key_setting=SETTING)
+    return from_status(status, read_body(body, key=KEY), headers=headers or {}, key_name=KEY_NAME)
 
 
 def in_stream(error: object, request_id: str | None = None) -> RunFailure:
-    return from_error(read(error, request_id=request_id, key=KEY), key_setting=SETTING)
+    return from_error(read(error, request_id=request_id, key=KEY), key_name=KEY_NAME)
 
 
 def event(failure: RunFailure) -> bytes:
@@ -151,7 +153,7 @@ def test_an_unpaid_bill_is_the_same_failure_wherever_it_is_said() -> None:
 
 def test_a_refused_key_names_the_setting_to_check_and_the_region() -> None:
     for failure in (refused(401), refused(403), in_stream({"code": "invalid_api_key"})):
-        assert failure.settings == [SETTING]
+        assert failure.parameters == [KEY_NAME]
         assert "DASHSCOPE_API_KEY" in explain(failure)
         assert "region" in str(failure)
     assert "401" in str(refused(401))
@@ -159,7 +161,7 @@ def test_a_refused_key_names_the_setting_to_check_and_the_region() -> None:
 
 def test_a_redirect_says_which_setting_to_check() -> None:
     assert "check its URL" in str(refused(302))
-    assert refused(302).settings == ["upstream_url"]
+    assert refused(302).parameters == ["Endpoint.url"]
     assert "STREAM_SERVE_UPSTREAM_URL" in explain(refused(302))
 
 
@@ -248,7 +250,7 @@ def test_the_key_is_nowhere_in_a_failure_though_the_provider_repeats_it_everywhe
     ]
     for body in bodies:
         details = read_body(json.dumps(body).encode(), request_id=KEY, key=KEY)
-        failure = from_status(status, details, headers={}, key_setting=SETTING)
+        failure = from_status(status, details, headers={}, key_name=KEY_NAME)
         assert KEY not in shown(failure)
         assert "sk-canary" not in shown(failure)
 

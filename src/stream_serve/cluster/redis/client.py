@@ -43,7 +43,7 @@ _REFUSED: Final = (
     AuthorizationError,
     NoPermissionError,
 )
-_URL: Final = ("redis_url",)
+_URL: Final = ("RedisClient.url",)
 
 _log = structlog.stdlib.get_logger("stream_serve.cluster")
 
@@ -164,15 +164,15 @@ class RedisClient:
 
     def unavailable(self, error: Exception) -> LogUnavailable:
         """Return an error that says in a sentence what this one means and what to do about it."""
-        where, about = self._where, _URL
+        where, parameters = self._where, _URL
         match error:
             case BusyLoadingError():
-                text, about = f"{where} is still reading its data: wait a little", ()
+                text, parameters = f"{where} is still reading its data: wait a little", ()
             case RedisError() if isinstance(error, _REFUSED):
                 text = f"{where} refuses the user or the password: look at its URL"
             case OutOfMemoryError():
                 text = f"{where} is full: raise its maxmemory, or keep finished runs for less time"
-                about = ("run_retention",)
+                parameters = ("Limits.retention",)
             case ReadOnlyError():
                 text = f"{where} is a replica: its URL has to name the primary"
             case RedisTimeoutError() | TimeoutError():
@@ -180,14 +180,14 @@ class RedisClient:
                     f"{where} did not reply within {self.timeout:g} s: look at its load and at "
                     "the network, or wait longer"
                 )
-                about = ("redis_timeout",)
+                parameters = ("RedisClient.timeout",)
             case RedisConnectionError() | OSError():
                 text = f"{where} cannot be reached: is it running, and is its URL right?"
             case _:
                 # The error of a pipeline quotes the command first; Redis's own words come last.
                 words = str(error).rpartition("of pipeline caused error: ")[2]
-                text, about = f"{where} replied with an error: {words[:200]}", ()
-        return LogUnavailable(text, settings=about)
+                text, parameters = f"{where} replied with an error: {words[:200]}", ()
+        return LogUnavailable(text, parameters=parameters)
 
     async def close(self) -> None:
         """Close the connections. Waiting calls fail, and all later ones."""
@@ -206,7 +206,7 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         raise SettingsError(
             "the URL of Redis is not one like redis://user:password@host:6379/0, rediss:// for TLS, "
             "or unix:///path/of/a/socket",
-            settings=_URL,
+            parameters=_URL,
         ) from None
     kind: type[AbstractConnection] = options.pop("connection_class", Connection)
     options |= {
@@ -223,7 +223,7 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         kind(**options)
     except TypeError as error:
         raise SettingsError(
-            f"the URL of Redis has an option that is not known: {error}", settings=_URL
+            f"the URL of Redis has an option that is not known: {error}", parameters=_URL
         ) from None
     return kind, options
 

@@ -31,19 +31,19 @@ def database_url(text: str) -> URL:
     Raises `SettingsError`, which never repeats the text, because it may contain a password.
     """
     if "\x00" in text or not text.strip():
-        raise SettingsError("the database's address is empty, or has a NUL in it")
+        raise _wrong("the database's address is empty, or has a NUL in it")
     if "://" not in text:
         return _file(text)
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        raise SettingsError(
+        raise _wrong(
             "the database's URL cannot be understood; write postgresql://user:password@host/name, "
             "with %40 for an @ in the password"
         ) from None
     driver = DRIVERS.get(url.drivername)
     if driver is None:
-        raise SettingsError(
+        raise _wrong(
             "the database's URL must begin with postgresql:// or sqlite:///, or be a file's path"
         )
     return _file(url.database or "", url.query) if driver == SQLITE else _server(url)
@@ -51,9 +51,9 @@ def database_url(text: str) -> URL:
 
 def _file(path: str, query: object = None) -> URL:
     if query:
-        raise SettingsError("the URL of a SQLite file takes no parameters")
+        raise _wrong("the URL of a SQLite file takes no parameters")
     if not path or path.startswith(("file:", ":memory:")):
-        raise SettingsError(
+        raise _wrong(
             "conversations are kept in a file: name it, as in sqlite:////var/lib/stream-serve/chat.db"
         )
     return URL.create(SQLITE, database=str(Path(path).expanduser()))
@@ -62,9 +62,13 @@ def _file(path: str, query: object = None) -> URL:
 def _server(url: URL) -> URL:
     unknown = sorted(set(url.query) - set(PARAMETERS))
     if unknown:
-        raise SettingsError(
+        raise _wrong(
             f"the database's URL has parameters that are not known here; known are "
             f"{', '.join(PARAMETERS)}"
         )
     query = {PARAMETERS[name]: value for name, value in url.query.items()}
     return url.set(drivername=POSTGRESQL, query=query)
+
+
+def _wrong(text: str) -> SettingsError:
+    return SettingsError(text, parameters=["SQLHistory.url"])

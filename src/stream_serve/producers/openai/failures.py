@@ -98,11 +98,11 @@ def from_status(
     *,
     headers: Mapping[str, str],
     key: str = "",
-    key_setting: str,
+    key_name: str,
 ) -> UpstreamError:
     """Return the error for a response whose status is not 200.
 
-    `headers` may have Retry-After and X-Request-Id; `key_setting` is the setting that has the key.
+    `headers` may have Retry-After and X-Request-Id; `key_name` is what the key is called where it is set.
     """
     said = details or ErrorDetails(
         request_id=_clean(headers.get("x-request-id") or "", key) or None
@@ -110,10 +110,10 @@ def from_status(
     wait = retry_after(headers.get("retry-after"))
     limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
     if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
-        return _auth(said, status, key_setting)
+        return _auth(said, status, key_name)
     if status == 429 or limited:
         return _rate_limited(said, wait)
-    about: Sequence[str] = ()
+    parameters: Sequence[str] = ()
     if status >= 500 or status == 408:
         kind: type[UpstreamError] = UpstreamFailed
         what = f"the provider failed with status {status}"
@@ -126,23 +126,23 @@ def from_status(
         what = (
             f"the provider answered with status {status} instead of a stream; {hint}check its URL"
         )
-        about = ["upstream_url"]
+        parameters = ["Endpoint.url"]
     return kind(
         _sentence(what, said),
         retry_after=wait,
-        settings=about,
+        parameters=parameters,
         provider_code=said.code,
         request_id=said.request_id,
     )
 
 
-def from_error(said: ErrorDetails, *, key_setting: str) -> UpstreamError:
+def from_error(said: ErrorDetails, *, key_name: str) -> UpstreamError:
     """Return the error for an error object in a response with status 200, mostly in its stream."""
     code = said.code or ""
     if _STATUS.fullmatch(code):
-        return from_status(int(code), said, headers={}, key_setting=key_setting)
+        return from_status(int(code), said, headers={}, key_name=key_name)
     if code in _AUTH_CODES:
-        return _auth(said, None, key_setting)
+        return _auth(said, None, key_name)
     if _begins(code, _RATE_CODES + _QUOTA_CODES):
         return _rate_limited(said, None)
     kind = UpstreamRejected if _begins(code, _REJECTED_CODES) else UpstreamFailed
@@ -153,13 +153,13 @@ def from_error(said: ErrorDetails, *, key_setting: str) -> UpstreamError:
     )
 
 
-def from_ending(word: str, *, key: str = "", key_setting: str) -> UpstreamError:
+def from_ending(word: str, *, key: str = "", key_name: str) -> UpstreamError:
     """Return the error for a finish_reason that means a failure, such as `abort` or `error`.
 
     It is retryable unless the word is also a code for a request that would fail again.
     """
     said = f"it broke the answer off (finish_reason {word})"
-    return from_error(ErrorDetails(_clean(said, key), _clean(word, key)), key_setting=key_setting)
+    return from_error(ErrorDetails(_clean(said, key), _clean(word, key)), key_name=key_name)
 
 
 def shown(word: str | None, key: str) -> str | None:
@@ -184,12 +184,12 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def _auth(said: ErrorDetails, status: int | None, key_setting: str) -> UpstreamAuth:
+def _auth(said: ErrorDetails, status: int | None, key_name: str) -> UpstreamAuth:
     with_status = f" (status {status})" if status else ""
     return UpstreamAuth(
         f"the provider refused the API key{with_status}: check the key, and that it belongs to the "
         "region and server of the URL",
-        settings=[key_setting] if key_setting else (),
+        parameters=[key_name or "Endpoint.key"],
         provider_code=said.code,
         request_id=said.request_id,
     )

@@ -52,13 +52,14 @@ _DONE_TIMEOUT: Final = 2.0
 class Endpoint(Struct, frozen=True):
     """An OpenAI-compatible server: its base URL, key and default model.
 
-    `key` is empty for a server that wants none. `key_setting` names the setting of the key, for errors.
+    `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
+    for errors.
     """
 
     url: str
     key: str
     model: str
-    key_setting: str = ""
+    key_name: str = ""
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
@@ -171,9 +172,7 @@ class OpenAIProducer:
         if reading.error is not None:
             raise self._to_error(reading.error.error, reading.error.request_id)
         if reading.broken is not None:
-            raise failures.from_ending(
-                reading.broken, key=endpoint.key, key_setting=endpoint.key_setting
-            )
+            raise failures.from_ending(reading.broken, key=endpoint.key, key_name=endpoint.key_name)
         reason = reading.finish_reason
         if reason is None and reading.done and not self._provider.require_finish:
             reason = "stop"
@@ -182,8 +181,8 @@ class OpenAIProducer:
         if reason is None:
             raise UpstreamIncomplete(
                 "the provider's stream ended without a finish_reason: the answer may be cut; for a "
-                "provider that never sends one there is a setting",
-                settings=["require_finish"],
+                "provider that never sends one this can be set",
+                parameters=["OpenAIProvider.require_finish"],
             )
         return Finish(reason, failures.shown(reading.word, endpoint.key))
 
@@ -209,7 +208,9 @@ class OpenAIProducer:
             await exchange.read_body(receiver.receive)
             receiver.finish()
         except sse.EventTooLarge as error:
-            raise UpstreamTooLarge(str(error), settings=["max_event_bytes"]) from None
+            raise UpstreamTooLarge(
+                str(error), parameters=["OpenAIProvider.max_event_bytes"]
+            ) from None
         except http1.ProtocolError as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http1.IncompleteResponse as error:
@@ -281,19 +282,19 @@ class OpenAIProducer:
                 details,
                 headers=exchange.headers,
                 key=endpoint.key,
-                key_setting=endpoint.key_setting,
+                key_name=endpoint.key_name,
             )
         if details is not None:
-            return failures.from_error(details, key_setting=endpoint.key_setting)
+            return failures.from_error(details, key_name=endpoint.key_name)
         return UpstreamProtocol(
             f"the provider answered with {kind} instead of a stream (text/event-stream): check its URL",
-            settings=["upstream_url"],
+            parameters=["Endpoint.url"],
         )
 
     def _to_error(self, error: object, request_id: str | None) -> UpstreamError:
         endpoint = self._provider.endpoint
         details = failures.read(error, request_id=request_id, key=endpoint.key)
-        return failures.from_error(details, key_setting=endpoint.key_setting)
+        return failures.from_error(details, key_name=endpoint.key_name)
 
 
 class Receiver:
@@ -424,7 +425,7 @@ def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PL
             return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
         case TimeoutError():
             return UpstreamUnreachable(
-                f"no connection to {host} in time", settings=["connect_timeout"]
+                f"no connection to {host} in time", parameters=["OpenAIProvider.connect_timeout"]
             )
         case OSError() if error.errno in _DESCRIPTOR_ERRNOS:
             return UpstreamUnreachable(
