@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from support.eventlog import BATCH, frames, new_name, rest, settle
+from support.properties import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -146,7 +147,7 @@ ACTS: Final = st.lists(
 
 @settings(
     derandomize=True,
-    max_examples=3 * (settings.default.max_examples if settings.default is not None else 100),
+    max_examples=examples(3),
     # One log serves all examples, each under a name of its own.
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

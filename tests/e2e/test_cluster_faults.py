@@ -22,6 +22,7 @@ from support.cluster import (
     Watched,
     check,
     cluster,
+    flushed,
     processes,
     read,
     readiness,
@@ -215,6 +216,8 @@ async def test_a_process_alone_that_was_frozen_past_its_lease_interrupts_its_run
     async with cluster(client, upstream, redis, settings, nodes=1) as (here,):
         models = [ENDLESS] * WATCHED
         async with watching(client, here, here, *models, conversationId="new") as watched:
+            for one in watched:
+                await until(partial(flushed, redis, one.run_id))
             here.freeze()
             await until(lambda: long_run_out(redis))
             here.thaw()

@@ -7,15 +7,16 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.events.codec import encode
 from stream_serve.events.sse import HEARTBEAT, EventTooLarge, Parser, ServerSentEvent, frame
 from stream_serve.events.types import Chunk
+from support.properties import steady
 
 PLENTY = 1 << 24
-STEADY = settings(derandomize=True, deadline=None, max_examples=400)
+STEADY = steady(4)
 BOM = b"\xef\xbb\xbf"
 
 NASTY_TEXTS = [

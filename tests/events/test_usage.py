@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.events.types import Usage
 from stream_serve.events.usage import count, estimate
+from support.properties import steady
 
-STEADY = settings(derandomize=True, deadline=None)
+STEADY = steady(1)
 
 
 @pytest.mark.parametrize(

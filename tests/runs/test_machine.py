@@ -29,6 +29,7 @@ from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
 from stream_serve.settings import Settings
 from support.limits import limits
 from support.patient import PATIENCE, PatientPeers
+from support.properties import examples
 from support.redis import shared_server
 from support.simulated import SimulatedLoop
 from support.upstream import ToldProducer, ToldProvider
@@ -285,8 +286,7 @@ class SharedRunsMachine(RunsMachine):
         """Check nothing: it is a real one."""
 
 
-EXAMPLES = settings.default.max_examples if settings.default is not None else 100
-RunsMachine.TestCase.settings = settings(max_examples=EXAMPLES * 3 // 2, stateful_step_count=40)
+RunsMachine.TestCase.settings = settings(max_examples=examples(1.5), stateful_step_count=40)
 SharedRunsMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
 TestRuns = RunsMachine.TestCase
 TestSharedRuns = pytest.mark.slow(SharedRunsMachine.TestCase)

@@ -323,6 +323,13 @@ async def processes(redis: Redis) -> set[str]:
     return set(listed.split())
 
 
+async def flushed(redis: Redis, run_id: str) -> bool:
+    """Say whether Redis has a part of a run's log: its readers in the same process are ahead of it."""
+    key = f"stream-serve:{{{run_id}}}"
+    epoch = await asyncio.to_thread(redis.cli, "HGET", f"{key}:log", "epoch")
+    return await asyncio.to_thread(redis.cli, "XLEN", f"{key}:frames:{epoch}") != "0"
+
+
 async def process_of(redis: Redis, run_id: str) -> str:
     """Name the process that wrote a run's log."""
     key = f"stream-serve:{{{run_id}}}:log"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.producers.openai.endings import Ending, clean, read
+from support.properties import steady
 
-STEADY = settings(derandomize=True, deadline=None)
+STEADY = steady(1)
 DOCUMENTED = ("stop", "length", "tool_calls", "content_filter")
 
 

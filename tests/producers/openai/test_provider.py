@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.errors import (
@@ -21,13 +21,14 @@ from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
 from support.http1 import Server
+from support.properties import steady
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_serve.events.types import Delta
 
-STEADY = settings(derandomize=True, deadline=None, max_examples=150)
+STEADY = steady(1.5)
 DOCUMENTED = {"stop", "length", "tool_calls", "content_filter"}
 ERRORS = "endmc"
 PATIENCE = Patience(first_token=60, idle=60)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.producers.openai.failures import ErrorDetails, read
 from stream_serve.producers.openai.reports import find
+from support.properties import steady
 
-STEADY = settings(derandomize=True, deadline=None, max_examples=300)
+STEADY = steady(3)
 
 SHAPES: list[tuple[dict[str, object], ErrorDetails]] = [
     ({"error": {"message": "m", "code": "c"}}, ErrorDetails("m", "c")),
