@@ -29,10 +29,10 @@ from support.cluster import (
     settle,
     stored,
     unpooled,
-    until,
     watching,
 )
 from support.redis import Redis, shared_server
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator, Iterator

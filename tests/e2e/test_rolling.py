@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.client import text
-from support.cluster import Caller, check, cluster, processes, read, unpooled, until
+from support.cluster import Caller, check, cluster, processes, read, unpooled
 from support.nginx import Nginx
 from support.redis import Redis
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -17,6 +17,7 @@ from support.client import Json, Stream, ask, show, stop, text
 from support.eventsource import read_raw
 from support.redis import shared_server
 from support.service import Service
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -48,12 +49,6 @@ async def make(upstream: ScriptedUpstream) -> AsyncIterator[Callable[..., Awaita
 @pytest.fixture
 async def pair(make: Callable[..., Awaitable[Pair]]) -> Pair:
     return await make()
-
-
-async def until(true: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(20):
-        while not await true():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_run_is_resumed_on_another_process_byte_for_byte(

@@ -12,6 +12,7 @@ from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.cluster.redis.lease import Lease
 from stream_serve.errors import LogUnavailable
 from stream_serve.quotas.redis import RedisQuotas, key
+from support.waiting import starting, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 class Process:
     """One process of a service, as far as it counts."""
 
-    def __init__(self, url: str, *, timeout: float, ttl: float) -> None:
-        self.client = RedisClient(url, timeout)
+    def __init__(self, server: Redis, *, timeout: float = 0.5, ttl: float = 60) -> None:
+        self.client = RedisClient(server.url, timeout)
         self.lease = Lease(self.client, 1)
         self.quotas = RedisQuotas(self.client, self.lease, ttl=ttl)
 
@@ -40,26 +41,11 @@ class Process:
         await self.client.close()
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
     """Start a process; all are closed at the end."""
-    started: list[Process] = []
-
-    async def start(server: Redis, timeout: float = 0.5, ttl: float = 60) -> Process:
-        process = Process(server.url, timeout=timeout, ttl=ttl)
-        started.append(process)
-        await process.open()
-        return process
-
-    yield start
-    for process in started:
-        await process.close()
+    async with starting(Process) as start:
+        yield start
 
 
 async def test_the_processes_count_together(start: Start, server: Redis) -> None:

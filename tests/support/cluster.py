@@ -19,9 +19,10 @@ from support.client import Json, Stream
 from support.postgres import free_port
 from support.process import environment
 from support.service import UPSTREAM_KEY
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from stream_serve.testing import ScriptedUpstream
     from support.redis import Redis
@@ -299,13 +300,6 @@ async def unpooled() -> AsyncGenerator[aiohttp.ClientSession]:
 def _hear_hangups() -> None:
     """Undo what `nohup` does, under which the tests may run: a service would ignore SIGHUP, too."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-async def until(true: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:
-    """Wait until something is true."""
-    async with asyncio.timeout(seconds):
-        while not await true():
-            await asyncio.sleep(_PAUSE)
 
 
 async def readiness(client: aiohttp.ClientSession, url: str) -> int:

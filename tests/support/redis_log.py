@@ -15,7 +15,7 @@ from stream_serve.eventlog.redis.log import RedisEventLog
 from support.proxy import Proxy
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator
 
     from stream_serve.eventlog.base import LogReader, LogWriter, Orphan
     from support.redis import Redis
@@ -70,12 +70,6 @@ async def cut_off(server: Redis) -> AsyncGenerator[tuple[Process, Proxy]]:
         url = f"redis://:{server.password}@{network.url.removeprefix('http://')}/0"
         async with process(url) as made:
             yield made, network
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def frames(first: int, last: int, size: int = 0) -> list[bytes]:

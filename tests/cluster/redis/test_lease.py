@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -9,6 +8,7 @@ import pytest
 from stream_serve.cluster.redis import keys
 from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.cluster.redis.lease import Lease
+from support.waiting import starting, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -35,8 +35,8 @@ class Clock:
 class Process:
     """A process's lease, and what was heard of it."""
 
-    def __init__(self, url: str, seconds: float = SHORT) -> None:
-        self.client = RedisClient(url, 0.5)
+    def __init__(self, server: Redis, *, seconds: float = SHORT) -> None:
+        self.client = RedisClient(server.url, 0.5)
         self.clock = Clock()
         self.lease = Lease(self.client, seconds, clock=self.clock)
         self.heard: list[str] = []
@@ -58,50 +58,41 @@ class Process:
         wanted = self.beats + times
         await until(lambda: self.beats >= wanted)
 
+    async def open(self) -> None:
+        await self.lease.open()
+
+    async def close(self) -> None:
+        await self.lease.close()
+        await self.client.close()
+
     async def vanish(self) -> None:
         """End as a process does that is killed: nothing of it reaches Redis any more."""
         await self.client.close()
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not holds():
-            await asyncio.sleep(0.005)
-
-
 @pytest.fixture
-async def start(server: Redis) -> AsyncIterator[Callable[..., Awaitable[Process]]]:
+async def start() -> AsyncIterator[Start]:
     """Start a process; all are closed at the end."""
-    started: list[Process] = []
-
-    async def start(url: str = server.url, seconds: float = SHORT) -> Process:
-        process = Process(url, seconds)
-        started.append(process)
-        await process.lease.open()
-        return process
-
-    yield start
-    for process in started:
-        await process.lease.close()
-        await process.client.close()
+    async with starting(Process) as start:
+        yield start
 
 
 async def test_after_open_the_lease_is_valid_and_the_process_is_among_the_living(
-    start: Start,
+    start: Start, server: Redis
 ) -> None:
-    one = await start()
+    one = await start(server)
     assert one.lease.valid
     assert one.lease.alive == {one.lease.me}
     assert one.beats == 1
-    two = await start()
+    two = await start(server)
     assert two.lease.alive == {one.lease.me, two.lease.me}
     await one.beat()
     assert one.lease.alive == two.lease.alive
     assert one.lease.me != two.lease.me
 
 
-async def test_the_lease_is_renewed_and_nobody_is_judged(start: Start) -> None:
-    one, two = await start(), await start()
+async def test_the_lease_is_renewed_and_nobody_is_judged(start: Start, server: Redis) -> None:
+    one, two = await start(server), await start(server)
     await one.beat(8)
     assert one.lease.steady
     assert one.lease.valid
@@ -109,8 +100,8 @@ async def test_the_lease_is_renewed_and_nobody_is_judged(start: Start) -> None:
     assert one.dead == two.dead == one.heard == []
 
 
-async def test_a_process_that_ends_is_gone_at_once(start: Start) -> None:
-    one, two = await start(), await start()
+async def test_a_process_that_ends_is_gone_at_once(start: Start, server: Redis) -> None:
+    one, two = await start(server), await start(server)
     await two.lease.close()
     assert not two.lease.valid
     await one.beat()
@@ -120,9 +111,9 @@ async def test_a_process_that_ends_is_gone_at_once(start: Start) -> None:
 
 
 async def test_a_process_that_ends_and_leaves_logs_is_judged_dead_without_waiting(
-    start: Start,
+    start: Start, server: Redis
 ) -> None:
-    one, two = await start(), await start()
+    one, two = await start(server), await start(server)
     await one.beat(8)
     await one.client.run("SADD", keys.unfinished(two.lease.me), "some-log")
     await two.lease.close()
@@ -131,8 +122,10 @@ async def test_a_process_that_ends_and_leaves_logs_is_judged_dead_without_waitin
     assert one.beats - began <= 2
 
 
-async def test_a_killed_process_is_reported_at_each_beat_until_it_is_removed(start: Start) -> None:
-    one, two = await start(), await start()
+async def test_a_killed_process_is_reported_at_each_beat_until_it_is_removed(
+    start: Start, server: Redis
+) -> None:
+    one, two = await start(server), await start(server)
     killed = two.lease.me
     await two.vanish()
     await until(lambda: len(one.dead) >= 3)
@@ -148,7 +141,7 @@ async def test_a_killed_process_is_reported_at_each_beat_until_it_is_removed(sta
 async def test_after_an_outage_nobody_is_judged_before_all_had_the_time_to_come_back(
     fragile: Redis, start: Start
 ) -> None:
-    one, two = await start(fragile.url), await start(fragile.url, seconds=6)
+    one, two = await start(fragile), await start(fragile, seconds=6)
     await one.beat(8)
     await two.vanish()
     fragile.freeze()
@@ -169,7 +162,7 @@ async def test_after_an_outage_nobody_is_judged_before_all_had_the_time_to_come_
 async def test_while_redis_is_frozen_the_lease_runs_out_and_comes_back(
     fragile: Redis, start: Start
 ) -> None:
-    one = await start(fragile.url)
+    one = await start(fragile)
     fragile.freeze()
     await until(lambda: not one.lease.valid and not one.client.up)
     fragile.thaw()
@@ -179,10 +172,10 @@ async def test_while_redis_is_frozen_the_lease_runs_out_and_comes_back(
 
 
 async def test_a_process_started_while_redis_is_away_gets_its_lease_when_it_is_there(
-    fragile: Redis, start: Start
+    fragile: Redis, start: Start, server: Redis
 ) -> None:
     fragile.stop()
-    one = await start(fragile.url)
+    one = await start(fragile)
     assert not one.lease.valid
     assert not one.client.up
     fragile.start()
@@ -191,7 +184,7 @@ async def test_a_process_started_while_redis_is_away_gets_its_lease_when_it_is_t
 
 
 async def test_a_redis_that_forgot_everything_is_told_again(start: Start, server: Redis) -> None:
-    one = await start()
+    one = await start(server)
     await one.beat(8)
     server.flush()
     await until(lambda: "missing" in one.heard)
@@ -203,9 +196,9 @@ async def test_a_redis_that_forgot_everything_is_told_again(start: Start, server
 
 
 async def test_a_process_that_was_frozen_past_its_lease_notices_before_it_is_valid_again(
-    start: Start,
+    start: Start, server: Redis
 ) -> None:
-    one = await start()
+    one = await start(server)
     await one.beat(8)
     one.clock.ahead += SHORT + 0.5
     assert not one.lease.valid
@@ -216,9 +209,9 @@ async def test_a_process_that_was_frozen_past_its_lease_notices_before_it_is_val
 
 
 async def test_a_freeze_while_the_answer_of_redis_is_on_its_way_makes_nothing_valid(
-    start: Start, monkeypatch: pytest.MonkeyPatch
+    start: Start, monkeypatch: pytest.MonkeyPatch, server: Redis
 ) -> None:
-    one = await start()
+    one = await start(server)
     client, call = one.client, one.client.call
     frozen: list[bool] = []
 
@@ -236,18 +229,18 @@ async def test_a_freeze_while_the_answer_of_redis_is_on_its_way_makes_nothing_va
     await until(lambda: one.lease.valid)
 
 
-async def test_a_callback_that_raises_does_not_end_the_lease(start: Start) -> None:
+async def test_a_callback_that_raises_does_not_end_the_lease(start: Start, server: Redis) -> None:
     def fail() -> None:
         raise ValueError("no")
 
-    one = await start()
+    one = await start(server)
     one.lease.on_beat.insert(0, fail)
     await one.beat(3)
     assert one.lease.valid
 
 
 async def test_the_inbox_lives_as_long_as_the_lease(start: Start, server: Redis) -> None:
-    one = await start()
+    one = await start(server)
     await one.beat()
     assert not one.lease.inbox
     inbox = keys.inbox(one.lease.me)
@@ -257,7 +250,7 @@ async def test_the_inbox_lives_as_long_as_the_lease(start: Start, server: Redis)
 
 
 async def test_closing_is_bounded_while_redis_is_frozen(fragile: Redis, start: Start) -> None:
-    one = await start(fragile.url)
+    one = await start(fragile)
     fragile.freeze()
     began = time.monotonic()
     await one.lease.close()

@@ -12,6 +12,7 @@ from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.cluster.redis.listener import Listener
 from stream_serve.errors import LogUnavailable
 from support.redis import Redis, shared_server
+from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -30,12 +31,6 @@ class Ear:
 
     def __call__(self, entries: list[Entry]) -> None:
         self.heard += [fields[b"d"] for _, fields in entries]
-
-
-async def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not holds():
-            await asyncio.sleep(0.002)
 
 
 @pytest.fixture

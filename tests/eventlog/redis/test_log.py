@@ -20,17 +20,17 @@ from support.redis_log import (
     process,
     rest,
     take,
-    until,
     until_created,
 )
+from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from support.redis import Redis
 
 
-async def harmed(server: Redis, harm: Callable[[], None]) -> None:
+async def harmed(server: Redis, harm: Callable[[Process, Process], Awaitable[None]]) -> None:
     """A log of one process is read in another one while Redis is harmed: it comes whole, once."""
     async with process(server.url) as here, process(server.url) as there:
         writer, done = await here.log.create("run", b"fingerprint"), await here.log.create("done")
@@ -40,7 +40,7 @@ async def harmed(server: Redis, harm: Callable[[], None]) -> None:
         writer.append(frames(1, 100))
         assert await take(reader, 100) == b"".join(frames(1, 100))
         await flushed(there, "done", 50)
-        await asyncio.to_thread(harm)
+        await harm(here, there)
         writer.append(frames(101, 200))
         got = await take(reader, 100)
         assert got == b"".join(frames(101, 200))
@@ -58,26 +58,35 @@ async def harmed(server: Redis, harm: Callable[[], None]) -> None:
 
 
 async def test_a_log_that_redis_was_told_to_forget_is_written_again(server: Redis) -> None:
-    await harmed(server, server.flush)
+    async def flush(*processes: Process) -> None:
+        del processes
+        server.flush()
+
+    await harmed(server, flush)
 
 
 async def test_a_log_survives_a_redis_that_comes_back_empty(server: Redis) -> None:
-    await harmed(server, server.restart)
+    async def restart(*processes: Process) -> None:
+        del processes
+        await asyncio.to_thread(server.restart)
+
+    await harmed(server, restart)
 
 
 async def test_a_redis_that_stands_still_for_longer_than_a_call_may_take_doubles_nothing(
     server: Redis,
 ) -> None:
-    def stand_still() -> None:
+    async def stand_still(here: Process, there: Process) -> None:
         server.freeze()
-        time.sleep(1.2)
+        await until(lambda: not here.log.ready and not there.log.ready)
         server.thaw()
 
     await harmed(server, stand_still)
 
 
 async def test_connections_that_break_lose_and_double_nothing(server: Redis) -> None:
-    def kill() -> None:
+    async def kill(*processes: Process) -> None:
+        del processes
         server.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     await harmed(server, kill)

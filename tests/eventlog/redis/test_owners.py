@@ -20,9 +20,9 @@ from support.redis_log import (
     process,
     rest,
     take,
-    until,
     until_created,
 )
+from support.waiting import until
 
 if TYPE_CHECKING:
     from support.redis import Redis

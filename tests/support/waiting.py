@@ -1,0 +1,54 @@
+"""Waiting for the thing itself, and never for a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+PATIENCE: Final = 60.0
+"""Seconds after which what is waited for does not come; a busy machine is slow."""
+
+
+async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE) -> None:
+    """Wait until something holds. Raises `TimeoutError`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            found = holds()
+            if isinstance(found, Awaitable):
+                found = await found
+            if found:
+                return
+            await asyncio.sleep(0.005)
+
+
+class Openable(Protocol):
+    """What is opened once and closed once."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+Given = ParamSpec("Given")
+Part = TypeVar("Part", bound=Openable)
+
+
+@asynccontextmanager
+async def starting(make: Callable[Given, Part]) -> AsyncGenerator[Callable[Given, Awaitable[Part]]]:
+    """Return what makes and opens parts. At the block's end all are closed, the first one first."""
+    started: list[Part] = []
+
+    async def start(*words: Given.args, **named: Given.kwargs) -> Part:
+        part = make(*words, **named)
+        started.append(part)
+        await part.open()
+        return part
+
+    yield start
+    for part in started:
+        await part.close()
