@@ -33,7 +33,6 @@ class Connection(asyncio.Protocol):
         """Carry exchanges over `sock`; `on_release` is called after each that leaves it usable."""
         self.socket: Final = sock
         self.closed: Final[asyncio.Future[None]] = asyncio.get_running_loop().create_future()
-        """The loop's time when the pool kept it."""
         self._parse: Callable[[bytes], None] = _ignore
         self._on_release: Final = on_release
         self._transport: asyncio.Transport | None = None
