@@ -42,8 +42,8 @@ async def test_a_key_makes_a_real_model_answer_with_the_patience_of_the_settings
     assert isinstance(provider, OpenAIProvider)
     given = settings.provider()
     assert given is not None
-    assert msgspec.structs.astuple(provider.endpoint) == msgspec.structs.astuple(given)
-    assert provider.require_finish is False
+    assert msgspec.structs.astuple(provider.endpoint)[:4] == msgspec.structs.astuple(given)
+    assert provider.endpoint.traits.require_finish is False
     producer = provider.ask(ChatRequest("m", [{"role": "user", "content": "a"}], {}))
     assert producer.patience == Patience(first_token=11.0, idle=7.0)
     await provider.close()

@@ -23,7 +23,8 @@ from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeEr
 from stream_serve.eventlog.memory import MemoryEventLog
 from stream_serve.producers.base import Patience
 from stream_serve.producers.demo import Advice, DemoProvider
-from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
+from stream_serve.producers.openai.endpoint import Endpoint, Traits
+from stream_serve.producers.openai.provider import OpenAIProvider
 from stream_serve.quotas.local import LocalQuotas
 from stream_serve.runs.observers import RunLog
 from stream_serve.runs.service import Runs
@@ -161,11 +162,16 @@ def create_provider(settings: Settings) -> Provider:
     if given is None:
         return DemoProvider(_ADVICE)
     return OpenAIProvider(
-        Endpoint(given.url, given.key, given.model, given.key_name),
+        Endpoint(
+            given.url,
+            given.key,
+            given.model,
+            given.key_name,
+            Traits(require_finish=settings.require_finish),
+        ),
         patience=Patience(settings.first_token_timeout, settings.idle_timeout),
         connect_timeout=settings.connect_timeout,
         max_event_bytes=settings.max_event_bytes,
-        require_finish=settings.require_finish,
     )
 
 

@@ -49,7 +49,7 @@ SETTING_OF: Final = {
     "Limits.total": "max_runs",
     "OpenAIProvider.connect_timeout": "connect_timeout",
     "OpenAIProvider.max_event_bytes": "max_event_bytes",
-    "OpenAIProvider.require_finish": "require_finish",
+    "Traits.require_finish": "require_finish",
     "Patience.first_token": "first_token_timeout",
     "Patience.idle": "idle_timeout",
     "RedisClient.timeout": "redis_timeout",

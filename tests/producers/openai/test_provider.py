@@ -17,7 +17,8 @@ from stream_serve.errors import (
     UpstreamIncomplete,
 )
 from stream_serve.producers.base import Finish, Patience
-from stream_serve.producers.openai.provider import Endpoint, OpenAIProvider
+from stream_serve.producers.openai.endpoint import Endpoint, Traits
+from stream_serve.producers.openai.provider import OpenAIProvider
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
 from support.http1 import Server
@@ -42,11 +43,12 @@ async def play(
 ) -> tuple[str, Finish | UpstreamError]:
     """Ask for the steps; return the text that came, and how it ended."""
     provider = OpenAIProvider(
-        Endpoint(server.url, "", "m", "upstream_api_key"),
+        Endpoint(
+            server.url, "", "m", "upstream_api_key", traits=Traits(require_finish=require_finish)
+        ),
         patience=PATIENCE,
         connect_timeout=5,
         max_event_bytes=100_000,
-        require_finish=require_finish,
     )
     text: list[str] = []
 

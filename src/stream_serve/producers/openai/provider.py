@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Struct
 
 from stream_serve import __version__
 from stream_serve.errors import (
@@ -33,11 +32,13 @@ from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import failures
-from stream_serve.producers.openai.chunks import DONE, Reading
+from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.receiver import Receiver
 
 if TYPE_CHECKING:
-    from stream_serve.events.types import Delta, Usage
+    from stream_serve.events.types import Usage
     from stream_serve.producers.base import Emit, Patience
+    from stream_serve.producers.openai.endpoint import Endpoint
     from stream_serve.producers.provider import ChatRequest
 
 _DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
@@ -46,30 +47,12 @@ _DRAIN_TIMEOUT: Final = 0.25
 _MAX_RETRY_AFTER: Final = 1.0
 _RETRY_PAUSE: Final = (0.1, 0.5)
 _REFUSAL_TIMEOUT: Final = 2.0
-_DONE_TIMEOUT: Final = 2.0
-
-
-class Endpoint(Struct, frozen=True):
-    """An OpenAI-compatible server: its base URL, key and default model.
-
-    `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
-    for errors.
-    """
-
-    url: str
-    key: str
-    model: str
-    key_name: str = ""
-
-    def __repr__(self) -> str:
-        return f"Endpoint(url={self.url!r}, model={self.model!r})"
 
 
 class OpenAIProvider:
     """A provider at a base URL; it has to be constructed in a running event loop.
 
-    `connect_timeout` is in seconds, `max_event_bytes` caps one event of the stream. Without
-    `require_finish`, [DONE] ends an answer properly even if no finish_reason has come.
+    `connect_timeout` is in seconds, `max_event_bytes` caps one event of the stream.
     """
 
     def __init__(
@@ -79,11 +62,9 @@ class OpenAIProvider:
         patience: Patience,
         connect_timeout: float,
         max_event_bytes: int,
-        require_finish: bool = True,
     ) -> None:
         self.endpoint = endpoint
         self.patience = patience
-        self.require_finish = require_finish
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(endpoint.url).netloc
         headers = {
@@ -174,7 +155,7 @@ class OpenAIProducer:
         if reading.broken is not None:
             raise failures.from_ending(reading.broken, key=endpoint.key, key_name=endpoint.key_name)
         reason = reading.finish_reason
-        if reason is None and reading.done and not self._provider.require_finish:
+        if reason is None and reading.done and not endpoint.traits.require_finish:
             reason = "stop"
         if not reading.started:
             raise UpstreamIncomplete("the provider's stream ended without any answer")
@@ -182,7 +163,7 @@ class OpenAIProducer:
             raise UpstreamIncomplete(
                 "the provider's stream ended without a finish_reason: the answer may be cut; for a "
                 "provider that never sends one this can be set",
-                parameters=["OpenAIProvider.require_finish"],
+                parameters=["Traits.require_finish"],
             )
         return Finish(reason, failures.shown(reading.word, endpoint.key))
 
@@ -295,104 +276,6 @@ class OpenAIProducer:
         endpoint = self._provider.endpoint
         details = failures.read(error, request_id=request_id, key=endpoint.key)
         return failures.from_error(details, key_name=endpoint.key_name)
-
-
-class Receiver:
-    """Receives the pieces of a stream's body and emits their deltas.
-
-    One small object with slots, because it is used for every token. After the finish_reason only usage
-    and [DONE] may follow, and it waits at most two seconds for them. Each further finish_reason starts
-    the two seconds again; the timer is not restarted but checks the time when it fires, as that of
-    `Deadline` does. Silence does not end the answer if text has come after the newest finish_reason, or
-    a part of an event, or if there is no text at all and the finish_reason is "stop".
-    """
-
-    __slots__ = (
-        "_emit",
-        "_endings",
-        "_exchange",
-        "_has_text",
-        "_parser",
-        "_reading",
-        "_timer",
-        "_until",
-    )
-
-    def __init__(
-        self, exchange: http1.HTTPExchange, reading: Reading, max_event_bytes: int, emit: Emit
-    ) -> None:
-        self._exchange = exchange
-        self._reading = reading
-        self._parser = sse.Parser(max_event_bytes)
-        self._emit = emit
-        self._endings = 0
-        self._has_text = False
-        self._until = 0.0
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def midway(self) -> bool:
-        """Whether an event that may contain text has come by half."""
-        reading = self._reading
-        ended = reading.done or reading.error is not None
-        return not (ended or DONE.startswith(self._parser.rest()))
-
-    def receive(self, piece: bytes) -> None:
-        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`, `UpstreamProtocol`."""
-        reading = self._reading
-        deltas: list[Delta] = []
-        try:
-            for data in self._parser.data(piece):
-                reading.add(data, deltas)
-                if reading.done or reading.error is not None:
-                    self._exchange.discard_rest()
-                    break
-        finally:
-            if deltas:
-                self._has_text = True
-                self._emit(deltas)
-        if reading.endings != self._endings:
-            self._endings = reading.endings
-            self._start_done_timer()
-
-    def finish(self) -> None:
-        """Read an event that the end of the body, and no empty line, has ended.
-
-        Raises `UpstreamIncomplete` if only a part of it has come.
-        """
-        if not (self.midway or self._parser.rest() == DONE):
-            return
-        try:
-            self.receive(b"\n\n")
-        except UpstreamProtocol:
-            raise UpstreamIncomplete(
-                "the provider's stream ended in the middle of an event: the answer may be cut"
-            ) from None
-
-    def close(self) -> None:
-        """Stop the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _start_done_timer(self) -> None:
-        """Wait two more seconds for usage and [DONE]."""
-        loop = asyncio.get_running_loop()
-        self._until = loop.time() + _DONE_TIMEOUT
-        if self._timer is None:
-            self._timer = loop.call_at(self._until, self._stop_waiting)
-
-    def _stop_waiting(self) -> None:
-        """Stop reading when the time is over, unless the finish_reason came too early to be the end."""
-        self._timer = None
-        reading = self._reading
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._until:
-            self._timer = loop.call_at(self._until, self._stop_waiting)
-        elif self.midway:
-            self._start_done_timer()
-        elif reading.settled and (self._has_text or reading.finish_reason != "stop"):
-            self._exchange.discard_rest()
 
 
 def _is_over(reading: Reading) -> bool:

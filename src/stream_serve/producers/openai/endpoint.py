@@ -1,0 +1,49 @@
+"""Where a provider is, and what it wants and does otherwise than OpenAI's own."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+
+class Traits(Struct, frozen=True, kw_only=True):
+    """What a server wants in a request, and how its stream is to be read.
+
+    - `stream_options`: the request may ask for usage in the stream; with `continuous_usage` in every
+      chunk (vLLM's `continuous_usage_stats`).
+    - `system_role`: the role of a system prompt; `user` puts it before the first question, for servers
+      that know no such role.
+    - `max_tokens`: what the limit on an answer's tokens is called.
+    - `thinking`: where `enable_thinking` goes; None: the server cannot be told.
+    - `think_tags`: whether `<think>…</think>` in the text is thinking: `auto` only at its very beginning.
+    - `comments`: whether the stream's comments are life, which renews how long it may be silent: `first`
+      until the first token.
+    - `require_finish`: without it, [DONE] ends an answer properly even if no finish_reason has come.
+    """
+
+    stream_options: bool = True
+    continuous_usage: bool = False
+    system_role: Literal["system", "developer", "user"] = "system"
+    max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    thinking: Literal["enable_thinking", "chat_template_kwargs"] | None = "enable_thinking"
+    think_tags: Literal["never", "auto"] = "auto"
+    comments: Literal["never", "first", "always"] = "first"
+    require_finish: bool = True
+
+
+class Endpoint(Struct, frozen=True):
+    """An OpenAI-compatible server: its base URL, key and default model.
+
+    `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
+    for errors.
+    """
+
+    url: str
+    key: str
+    model: str
+    key_name: str = ""
+    traits: Traits = Traits()
+
+    def __repr__(self) -> str:
+        return f"Endpoint(url={self.url!r}, model={self.model!r})"
