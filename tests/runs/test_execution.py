@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from stream_serve.errors import RunInterrupted, UpstreamFailed
 from stream_serve.events.types import Chunk, End, Error, Event
-from stream_serve.producers.base import Finish
+from stream_serve.producers.base import Finish, Patience
 from stream_serve.runs.lifecycle import State
 from stream_serve.runs.observers import Observer
 from stream_serve.runs.spec import RunSpec
@@ -19,7 +19,7 @@ from support.runs import Harness, read, turns
 from support.upstream import StepProducer, StepProvider
 
 if TYPE_CHECKING:
-    from stream_serve.producers.base import Emit
+    from stream_serve.producers.base import Emit, Producer
     from stream_serve.runs.run import Run
     from stream_serve.runs.subscription import Subscription
     from stream_serve.runs.view import Receipt
@@ -137,31 +137,35 @@ async def test_a_defect_in_a_producer_is_an_internal_error_and_is_logged(
 class Broken(StepProducer):
     """A producer of which one thing fails, once it has produced."""
 
-    def __init__(self, what: str, *, batches: int = 1) -> None:
+    def __init__(self, what: str, *, batches: int = 1, error: BaseException | None = None) -> None:
         super().__init__(batches=batches)
         self._what = what
+        self._error = error or ValueError(f"{what} is broken")
 
     def __getattribute__(self, name: str) -> object:
         if name == object.__getattribute__(self, "_what") and object.__getattribute__(
             self, "begun"
         ):
-            raise ValueError(f"{name} is broken")
+            raise object.__getattribute__(self, "_error")
         return object.__getattribute__(self, name)
 
 
+@pytest.mark.parametrize("error", [None, asyncio.CancelledError()])
 @pytest.mark.parametrize("how", ["end", "stop"])
 @pytest.mark.parametrize("what", ["usage", "prompt_tokens", "closed", "close"])
 async def test_whatever_of_a_producer_fails_its_run_gets_one_end_and_is_done(
-    what: str, how: str
+    what: str, how: str, error: BaseException | None
 ) -> None:
     harness = Harness(StepProvider())
-    producer = Broken(what, batches=1 if how == "end" else 10_000)
+    producer = Broken(what, batches=1 if how == "end" else 10_000, error=error)
     subscription = await harness.runs.start(RunSpec.of(producer), owner=None)
     run = harness.run(subscription.run_id)
     reading = asyncio.ensure_future(read(subscription))
     await turns(5)
     if how == "stop":
-        with suppress(ValueError):  # the receipt cannot say whether it is closed
+        with suppress(
+            ValueError, asyncio.CancelledError
+        ):  # the receipt cannot say whether it is closed
             await harness.runs.stop(run.id, owner=None)
     check(await reading, run)
     await harness.runs.close()
@@ -310,6 +314,99 @@ async def test_a_producer_that_says_a_stop_in_its_own_way_was_stopped_all_the_sa
     end = (await reading)[-1]
     assert isinstance(end, End)
     assert end.finish_reason == "stopped"
+    await harness.runs.close()
+
+
+class Polite(StepProducer):
+    """A producer that takes a cancellation for the end of its answer."""
+
+    async def produce(self, emit: Emit) -> Finish:
+        emit([Chunk("half of an ans")])
+        with suppress(asyncio.CancelledError):
+            await asyncio.get_running_loop().create_future()
+        return Finish()
+
+
+def wait(harness: Harness, subscription: Subscription) -> None:
+    """Let a limit of the run end it."""
+    assert harness.run(subscription.run_id).events
+
+
+CUTS: dict[str, tuple[Callable[[Harness, Subscription], object], str]] = {
+    "stop": (stop, "stopped"),
+    "leave": (leave, "stopped"),
+    "interrupt": (interrupt, "run_interrupted"),
+    "silence": (wait, "upstream_timeout"),
+    "time": (wait, "run_timeout"),
+}
+
+
+@pytest.mark.parametrize("how", CUTS)
+async def test_no_answer_that_was_cut_is_whole_though_its_producer_says_so(how: str) -> None:
+    observer = Told()
+    way, said = CUTS[how]
+    harness = Harness(
+        StepProvider(), observers=[observer], **({"run": 0.01} if how == "time" else {})
+    )
+    producer = Polite()
+    producer.patience = Patience(0.01, 0.01) if how == "silence" else None
+    subscription = await harness.runs.start(RunSpec.of(producer), owner=None)
+    reading = asyncio.ensure_future(harness.events(subscription.run_id))
+    await turns(5)
+    way(harness, subscription)
+    end = (await reading)[-1]
+    assert isinstance(end, End | Error)
+    assert (end.code if isinstance(end, Error) else end.finish_reason) == said
+    assert observer.told == ["stopped" if said == "stopped" else "failed"]
+    await harness.runs.close()
+
+
+class Late(StepProducer):
+    """A producer that goes on after its end."""
+
+    async def produce(self, emit: Emit) -> Finish:
+        emit([Chunk("a")])
+        self.emit = emit
+        return Finish()
+
+
+async def test_nothing_is_taken_of_a_producer_after_its_end() -> None:
+    harness = Harness(StepProvider(), observers=[Told()])
+    producer = Late()
+    subscription = await harness.runs.start(RunSpec.of(producer), owner=None)
+    run = harness.run(subscription.run_id)
+    while not run.state.terminal:
+        await turns(1)
+    before = run.size
+    with pytest.raises(RuntimeError, match="after its end"):
+        producer.emit([Chunk("late")])
+    assert run.size == before
+    assert [event.content for event in await read(subscription) if isinstance(event, Chunk)] == [
+        "a"
+    ]
+    await harness.runs.close()
+
+
+class Unusual(StepProducer):
+    """A producer whose usage is none, and whose `close` is not a coroutine."""
+
+    usage = object()  # pyright: ignore[reportAssignmentType]
+
+    def close(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Return nothing that can be awaited."""
+
+
+@pytest.mark.parametrize("after", [0, 5])
+async def test_a_producer_of_the_wrong_types_leaves_no_run_behind(after: int) -> None:
+    harness = Harness(StepProvider(batches=10_000))
+    subscription = await harness.runs.start(
+        RunSpec.of(cast("Producer", Unusual(batches=10_000))), owner=None
+    )
+    run = harness.run(subscription.run_id)
+    reading = asyncio.ensure_future(read(subscription))
+    await turns(after)
+    harness.runs.interrupt()
+    check(await reading, run)
     await harness.runs.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -26,12 +27,16 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 @asynccontextmanager
 async def served(
-    play: Play, headers: tuple[tuple[bytes, bytes], ...] = ()
+    play: Play,
+    headers: tuple[tuple[bytes, bytes], ...] = (),
+    gone: asyncio.Event | None = None,
 ) -> AsyncGenerator[socket.socket]:
-    """Serve an application that streams what `play` says; return a connected client."""
+    """Serve an application that streams what `play` says; return a connected client.
+
+    `gone` is set when a request is told that its client is gone.
+    """
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-        del receive
         if scope["type"] != "http":
             return
         write = scope["extensions"][WRITE]
@@ -41,6 +46,10 @@ async def served(
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         await play(write(), more)
+        if gone is not None:
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            gone.set()
         await send({"type": "http.response.body", "body": b""})
 
     config = uvicorn.Config(
@@ -107,6 +116,21 @@ async def test_pipelined_requests_are_answered_one_after_the_other() -> None:
             first += await read(client, b"0\r\n\r\n")
         bodies = [one.partition(b"\r\n\r\n")[2] for one in first.split(b"0\r\n\r\n")[:2]]
         assert bodies == [b"1\r\n1\r\n" * 3, b"1\r\n2\r\n" * 3]
+
+
+async def test_a_stream_learns_that_its_client_is_gone_also_with_requests_behind_it() -> None:
+    gone = asyncio.Event()
+
+    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
+        del write
+        await send(b"here")
+
+    async with served(play, gone=gone) as client:
+        await asyncio.get_running_loop().sock_sendall(client, GET + GET + GET)
+        await read(client, b"here")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        await asyncio.wait_for(gone.wait(), 10)
 
 
 async def test_a_body_of_a_known_length_cannot_be_written_at_once() -> None:

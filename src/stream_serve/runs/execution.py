@@ -146,19 +146,18 @@ class Execution:
                 outcome = await relay(run, context.limits.run, context.on_piece)
                 if not isinstance(outcome, Finish):  # pyright: ignore[reportUnnecessaryIsInstance]
                     raise TypeError(f"produce() returned {type(outcome).__name__}, not a Finish")
-            except RunFailure as failure:
-                if self._stopped:  # a producer that says a stop in its own way
+                if self._interrupted or run.lost:
                     return
+            except RunFailure as failure:
                 outcome = failure
-            self._settle(outcome)
+            if not self._stopped:  # else the producer says in its own way that it was cancelled
+                self._settle(outcome)
         finally:
             await run.producer.close()
 
     def _produced(self, task: asyncio.Task[None]) -> None:
         """Settle what was cut short; the run is done, unless it still has to be stored."""
         self._task = None
-        if not self._begun:
-            self._context.spawn(self.run.producer.close())
         defect = None if task.cancelled() else task.exception()
         if defect is not None:
             _log.error("a run failed by a defect", run_id=self.run.id, exc_info=defect)
@@ -169,7 +168,12 @@ class Execution:
             _log.exception("the end of a run could not be settled", run_id=self.run.id)
         if not self.run.closed and not self._saving:
             self.run.break_off(Error.of(_DEFECT, str(_DEFECT)))
+        if not self._begun:
+            self._context.spawn(self._close_producer())
         self._check_done()
+
+    async def _close_producer(self) -> None:
+        await self.run.producer.close()
 
     def _cut_short(self, defect: BaseException | None) -> RunFailure | None:
         """Say how a run ended whose task was cancelled, or failed; None: it was stopped."""
@@ -232,7 +236,7 @@ class Execution:
             return
         try:
             self.run.summarize(view.encode(self.describe()))
-        except Exception:  # noqa: BLE001 - whoever waits has to be told
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whoever waits has to be told
             _log.exception("a run could not be summarized", run_id=self.run.id)
         self.done.set_result(None)
         self._context.done(self)

@@ -59,3 +59,7 @@ class Lifecycle:
         if state not in TRANSITIONS[self.state]:
             raise ValueError(f"a run cannot go from {self.state.value} to {state.value}")
         self.state = state
+
+    def break_off(self) -> None:
+        """Fail, also after an end which cannot be told."""
+        self.state = State.FAILED

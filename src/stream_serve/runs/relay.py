@@ -25,7 +25,9 @@ async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finis
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            return await _produce(run, on_piece)
+            finish = await _produce(run, on_piece)
+        if not limit.expired():  # else the producer took no notice that it was cancelled
+            return finish
     except TimeoutError:
         if not limit.expired():
             raise
@@ -41,7 +43,9 @@ async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
     try:
         async with deadline:
             intake = Intake(run, patience.idle, deadline, on_piece)
-            return await run.producer.produce(intake.receive)
+            finish = await run.producer.produce(intake.receive)
+        if not deadline.expired:
+            return finish
     except TimeoutError:
         if not deadline.expired:
             raise

@@ -8,6 +8,7 @@ closed, too. No method here waits, so nothing comes between.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ import structlog
 from stream_serve.errors import UpstreamTooLarge
 from stream_serve.events import codec
 from stream_serve.events.transcript import Transcript
-from stream_serve.events.types import End, Start, whole
+from stream_serve.events.types import End, Start, Usage, whole
 from stream_serve.runs.lifecycle import Lifecycle, State
 from stream_serve.runs.names import parts_of
 from stream_serve.runs.view import STOPPED, RunState, milliseconds
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_serve.eventlog.base import LogWriter
-    from stream_serve.events.types import Delta, Error, Event, Usage
-    from stream_serve.producers.base import Finish
+    from stream_serve.events.types import Delta, Error, Event
+    from stream_serve.producers.base import Finish, Producer
     from stream_serve.runs.spec import Bounds, Plan, RunSpec
 
 _EVENT_OVERHEAD = 48
@@ -145,7 +146,12 @@ class Run:
         self._lifecycle.enter(State.WAITING)
 
     def append(self, deltas: Sequence[Delta]) -> None:
-        """Write what the producer brought. Raises `UpstreamTooLarge` past the bounds."""
+        """Write what the producer brought. Raises `UpstreamTooLarge` past the bounds.
+
+        What comes after the run is settled is a defect of the producer (`RuntimeError`).
+        """
+        if self._ended is not None:
+            raise RuntimeError("a producer has emitted after its end")
         if self._first_token is None:
             self._first_token = time.monotonic()
             self._lifecycle.enter(State.STREAMING)
@@ -198,9 +204,10 @@ class Run:
 
     def break_off(self, error: Error) -> None:
         """Close the run with an error, whatever its state: by a defect its own end cannot be told."""
-        if not self.state.terminal:
-            self._lifecycle.enter(State.FAILED)
+        self._lifecycle.break_off()
+        if self._ended is None:
             self._ended = time.monotonic()
+        self.finish_reason = self.provider_finish_reason = None
         self.error = error
         self._write(error)
         self._finish()
@@ -236,10 +243,10 @@ class Run:
     def _used(self) -> Usage | None:
         """Return what the producer reports, or else the estimate, unless nothing was produced."""
         try:
-            usage = self.producer.usage
+            usage = _reported(self.producer)
             if usage is None and (self.state is not State.FAILED or self._first_token is not None):
                 usage = self.transcript.estimate(self.producer.prompt_tokens)
-        except Exception:  # noqa: BLE001 - the numbers of a run do not change how it ended
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - how a run ended stays as it is
             _log.exception("a producer could not tell its usage", run_id=self.id)
             return None
         return usage
@@ -261,3 +268,11 @@ class Run:
         self._last += 1
         self._bytes += len(frame)
         self._writer.append([frame])
+
+
+def _reported(producer: Producer) -> Usage | None:
+    """Return what a producer says of its usage. Raises `TypeError` for something else."""
+    usage = producer.usage
+    if usage is not None and not isinstance(usage, Usage):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"usage is a {type(usage).__name__}, not a Usage")
+    return usage

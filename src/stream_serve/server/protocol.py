@@ -13,8 +13,11 @@ When there are too many, the client gets 431 (RFC 6585, 5) after the responses t
 Then the connection is closed as in nginx's lingering close: first only for writing, so that the response
 reaches a client that is still sending; its data is discarded for two seconds.
 
-Only this module depends on the inside of uvicorn: on the attributes of a `RequestResponseCycle`, and on
-its framing of a chunked body (RFC 9112, 7.1).
+Pipelining: a connection is read on only when none of its requests waits for its turn, and the request
+whose turn it is learns that the client is gone.
+
+Only this module depends on the inside of uvicorn: on the attributes of a `RequestResponseCycle`, on the
+order of its pipeline, and on its framing of a chunked body (RFC 9112, 7.1).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stream_serve.errors import HeadTooLarge
@@ -31,10 +35,11 @@ from stream_serve.web import problems
 from stream_serve.web.stream import WRITE
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
-    from collections.abc import Callable
+    from asyncio import AbstractEventLoop, Transport
+    from collections.abc import Callable, Sized
 
     from uvicorn import Config
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
@@ -51,6 +56,23 @@ class Part(Enum):
     BODY = "body"
 
 
+class PipelineFlow(FlowControl):
+    """Reads on only while no request waits for its turn.
+
+    A response makes uvicorn read on, and so does an application that asks for the body or waits for a
+    disconnect. That never has to wait: a request that has another one behind it has its whole body.
+    """
+
+    def __init__(self, transport: Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
+        if not self._waiting:
+            super().resume_reading()
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection of a client.
 
@@ -63,6 +85,7 @@ class HttpProtocol(HttpToolsProtocol):
     _incomplete = 0
     _completed = False
     _rejected = False
+    _turn: RequestResponseCycle | None = None
 
     def __init__(
         self,
@@ -73,6 +96,11 @@ class HttpProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
+
+    def connection_made(self, transport: Transport) -> None:
+        """Begin with a connection."""
+        super().connection_made(transport)
+        self.flow = PipelineFlow(transport, self.pipeline)
 
     def data_received(self, data: bytes) -> None:
         """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
@@ -134,9 +162,8 @@ class HttpProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Stop direct writes at the end of a response; send the 431 that waited for it."""
         self._close_writer()
+        self._turn = None
         super().on_response_complete()
-        if self.pipeline:  # uvicorn reads on here: no more before the requests that have come
-            self.flow.pause_reading()
         if self._rejected and self.cycle.response_complete and not self.transport.is_closing():
             self._send_431()
 
@@ -146,8 +173,12 @@ class HttpProtocol(HttpToolsProtocol):
             super().send_400_response(msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop direct writes to a client that is gone."""
+        """Stop direct writes to a client that is gone, and tell the request whose turn it is."""
         self._close_writer()
+        turn, self._turn = self._turn, None
+        if turn is not None and turn is not self.cycle:  # uvicorn tells the newest one
+            turn.disconnected = True
+            turn.message_event.set()
         super().connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -161,6 +192,10 @@ class HttpProtocol(HttpToolsProtocol):
         super().resume_writing()
         if self._writer is not None:
             self._writer.ready = True
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._turn = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _head_size(self) -> int:
         """Return the size in bytes of the complete lines of the head that is being read."""

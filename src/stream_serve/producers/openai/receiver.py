@@ -54,7 +54,7 @@ class Receiver:
     def midway(self) -> bool:
         """Whether an event that may contain text has come by half."""
         reading = self._reading
-        ended = reading.done or reading.error is not None
+        ended = reading.done or reading.error is not None or reading.broken is not None
         return not (ended or DONE.startswith(self._parser.rest()))
 
     def receive(self, piece: bytes) -> None:
