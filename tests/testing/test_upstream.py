@@ -64,6 +64,13 @@ class TestChoice:
         assert models["object"] == "list"
         assert [model["id"] for model in models["data"]] == list(SCENARIOS)
 
+    async def test_it_is_healthy_and_a_look_at_its_health_is_no_request(
+        self, client: Client
+    ) -> None:
+        assert await client.get("/health") == {"status": "ok"}
+        assert client.upstream.requests == []
+        assert client.upstream.connections == []
+
     async def test_every_scenario_is_described(self, client: Client) -> None:
         listed = (await client.get("/scenarios"))["scenarios"]
         assert [one["name"] for one in listed] == list(SCENARIOS)
@@ -98,8 +105,9 @@ class TestChoice:
             assert response.status == 405
         async with client.session.post(f"{client.upstream.url}/responses") as response:
             assert response.status == 404
-        async with client.session.post(f"{client.upstream.origin}/scenarios") as response:
-            assert response.status == 405
+        for path in ("/scenarios", "/health"):
+            async with client.session.post(f"{client.upstream.origin}{path}") as response:
+                assert response.status == 405
 
 
 class TestLife:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MAX_BODY: Final = 64 * 1024 * 1024
 _BACKLOG: Final = 4096
-_CONTROL: Final = ("/requests", "/scenarios")
+_CONTROL: Final = ("/health", "/requests", "/scenarios")
 
 
 class ScriptedUpstream:
@@ -53,7 +53,7 @@ class ScriptedUpstream:
 
     @property
     def origin(self) -> str:
-        """The URL of `/requests` and `/scenarios`: scheme, host and port. Raises as `url` does."""
+        """The URL of `/requests` and its like: scheme, host and port. Raises as `url` does."""
         if not self._origin:
             raise RuntimeError("the scripted upstream has not been started")
         return self._origin
@@ -210,7 +210,8 @@ class ScriptedUpstream:
             return web.json_response({"cleared": self.clear()})
         if request.method != "GET":
             return web.json_response(failure("Use GET.", code="method_not_allowed"), status=405)
-        return web.json_response(_scenarios() if request.path == "/scenarios" else self._report())
+        answers = {"/health": _health, "/requests": self._report, "/scenarios": _scenarios}
+        return web.json_response(answers[request.path]())
 
     def _report(self) -> dict[str, Any]:
         return {
@@ -265,6 +266,11 @@ def _models() -> dict[str, Any]:
         for name in SCENARIOS
     ]
     return {"object": "list", "data": data}
+
+
+def _health() -> dict[str, Any]:
+    """Return what llama.cpp's server answers, so that a gateway's check of it passes here, too."""
+    return {"status": "ok"}
 
 
 def _scenarios() -> dict[str, Any]:
