@@ -335,6 +335,7 @@ async def test_doctor_says_that_all_is_well(upstream: ScriptedUpstream) -> None:
     [
         ("unauthorized", "Put a valid key into .env"),
         ("html", "must be the base that ends before"),
+        ("refused?status=404&shape=path", "must be the base that ends before"),
         ("bad-request", "STREAM_SERVE_MODEL"),
         ("incomplete", "OpenAI's protocol"),
     ],

@@ -9,6 +9,7 @@ import pytest
 
 from stream_serve.testing import ANSWER, ScriptedUpstream, blackhole, unused_port
 from stream_serve.testing.scenarios.endings import SHAPES, WORDS
+from stream_serve.testing.scenarios.refusals import BODIES, REFUSED
 from support.client import Json, ask, show, stop, text
 from support.service import UPSTREAM_KEY, Service
 from support.tls import Authority
@@ -130,6 +131,35 @@ async def test_an_error_in_any_shape_is_an_error_with_the_providers_words(
     assert text(events).endswith("LAST") is (model == "error-with-text")
     if model.endswith("dashscope"):
         assert (events[-1]["providerCode"], events[-1]["requestId"]) == ("InternalError", "req-7")
+
+
+@pytest.mark.parametrize("shape", [shape for shape in BODIES if not shape.startswith("path")])
+async def test_a_refusal_in_any_shape_keeps_the_providers_words(
+    service: Service, client: aiohttp.ClientSession, shape: str
+) -> None:
+    error = (await run(client, service, f"refused?shape={shape}"))[-1]
+    assert error["code"] == "upstream_rejected"
+    assert REFUSED in error["message"]
+    assert error["message"].isprintable()
+    assert not {"<", "\x1b", "\u202e"} & set(error["message"] + error.get("providerCode", ""))
+
+
+@pytest.mark.parametrize("shape", [shape for shape in BODIES if shape.startswith("path")])
+@pytest.mark.parametrize("status", [404, 405])
+async def test_a_path_that_the_provider_does_not_know_is_named_and_the_model_is_not_blamed(
+    service: Service,
+    client: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    *,
+    status: int,
+    shape: str,
+) -> None:
+    error = (await run(client, service, f"refused?status={status}&shape={shape}"))[-1]
+    assert error["code"] == "upstream_protocol"
+    assert f"{upstream.url}/chat/completions" in error["message"]
+    assert "STREAM_SERVE_UPSTREAM_URL" in error["message"]
+    error = (await run(client, service, f"refused?status={status}&shape=openai"))[-1]
+    assert error["code"] == "upstream_rejected"
 
 
 async def test_a_finish_reason_in_every_chunk_does_not_cut_the_answer(

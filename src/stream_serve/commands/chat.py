@@ -8,7 +8,6 @@ where they could move the cursor, change the title, or worse.
 from __future__ import annotations
 
 import asyncio
-import re
 import signal
 import sys
 from contextlib import suppress
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from rich.console import Console
 
+from stream_serve.events import plain
 from stream_serve.events.types import Chunk, End, Error, Reasoning
 from stream_serve.runs.spec import RunSpec
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 EXIT_FAILED: Final = 1
 EXIT_STOPPED: Final = 130
-
-_CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 async def chat(runs: Runs, producer: Producer) -> int:
@@ -81,14 +79,14 @@ async def _show(subscription: Subscription, notes: Console) -> int:
                 return EXIT_STOPPED if finish_reason == "stopped" else 0
             case Error():
                 sys.stdout.write("\n")
-                notes.print(f"{event.code}: {_plain(event.message, sys.stderr)}", style="red")
+                notes.print(f"{event.code}: {event.message}", style="red")
             case _:
                 pass
     return EXIT_FAILED
 
 
 def _plain(text: str, stream: TextIO) -> str:
-    return _CONTROL.sub("", text) if stream.isatty() else text
+    return plain.printable(text) if stream.isatty() else text
 
 
 def _receipt_line(receipt: Receipt) -> str:

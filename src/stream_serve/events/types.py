@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from stream_serve.events import plain
+
 if TYPE_CHECKING:
     from stream_serve.errors import RunFailure
+
+_MAX_MESSAGE: Final = 2000
+_MAX_WORD: Final = 128
 
 
 class MessageRef(Struct, frozen=True, kw_only=True):
@@ -123,14 +128,17 @@ class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", 
 
     @classmethod
     def of(cls, failure: RunFailure, message: str) -> Error:
-        """Return the event that tells readers of a failure, in words that are made for them."""
+        """Return the event that tells readers of a failure, in words that are made for them.
+
+        Words of others in it come as one line without control characters, whoever produced.
+        """
         return cls(
-            message=whole(message),
+            message=plain.line(message, _MAX_MESSAGE),
             code=failure.code,
             retryable=failure.retryable,
             retry_after=failure.retry_after,
-            provider_code=failure.provider_code,
-            request_id=failure.request_id,
+            provider_code=_word(failure.provider_code),
+            request_id=_word(failure.request_id),
         )
 
 
@@ -138,6 +146,10 @@ Delta = Chunk | Reasoning
 """What an answer is made of."""
 
 Event = Start | Chunk | Reasoning | End | Error
+
+
+def _word(word: str | None) -> str | None:
+    return None if word is None else plain.line(word, _MAX_WORD)
 
 
 def whole(text: str) -> str:

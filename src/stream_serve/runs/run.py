@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from stream_serve.errors import UpstreamTooLarge
-from stream_serve.events import codec
+from stream_serve.events import codec, plain
 from stream_serve.events.transcript import Transcript
 from stream_serve.events.types import End, Start, Usage, whole
 from stream_serve.runs.lifecycle import Lifecycle, State
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _EVENT_OVERHEAD = 48
 _UNFOLDED = 16
+_MAX_WORD = 100
 _log = structlog.stdlib.get_logger("stream_serve.runs")
 
 
@@ -172,7 +173,8 @@ class Run:
 
     def complete(self, finish: Finish) -> None:
         """Settle the run: it ended well. A settled run is not settled again (`ValueError`)."""
-        reason, word = whole(finish.reason), None if finish.word is None else whole(finish.word)
+        word = None if finish.word is None else plain.line(finish.word, _MAX_WORD)
+        reason = plain.line(finish.reason, _MAX_WORD)
         self._settle(State.COMPLETED)
         self.finish_reason, self.provider_finish_reason = reason, word
 

@@ -86,7 +86,7 @@ def test_a_word_that_says_nothing_is_no_end(word: str) -> None:
 
 
 def test_what_is_kept_can_be_shown_anywhere() -> None:
-    assert read("\x1b]0;owned\x07go\u202e\u2028 on\ud83d") == Ending("stop", "]0;ownedgo on?")
+    assert read("\x1b]0;owned\x07go\u202e\u2028 on\ud83d") == Ending("stop", "go on\ufffd")
     assert read("x" * 1_000_000) == Ending("stop", "x" * 100)
     assert read("st\x00op") == Ending("stop"), "cleaned it is the documented word"
 

@@ -26,7 +26,7 @@ SHAPES: list[tuple[dict[str, object], ErrorDetails]] = [
     ({"type": "error", "message": "m"}, ErrorDetails("m")),
     ({"event": "error", "status": 400, "code": "c", "message": "m"}, ErrorDetails("m", "c")),
     ({"event": "error", "data": {"message": "m", "code": "c"}}, ErrorDetails("m", "c")),
-    ({"status": 503, "title": "no"}, ErrorDetails()),
+    ({"status": 503, "title": "no"}, ErrorDetails("no")),
     ({"status": "failed", "message": "m"}, ErrorDetails("m")),
     ({"detail": "m"}, ErrorDetails("m")),
     ({"detail": "m", "status": 500, "choices": None}, ErrorDetails("m")),

@@ -15,10 +15,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from stream_serve.events import plain
+
 _MAX_WORD: Final = 100
-_CONTROL: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _PREFIXES: Final = ("finish_reason_", "stop_reason_", "reason_")
 _EMPTY: Final = frozenset({"null", "none"})  # DashScope's own API says "null" until the end
@@ -92,8 +91,7 @@ def read(word: str) -> Ending | None:
 
 def clean(word: str) -> str:
     """Return a word that is safe to display: no control characters, at most 100 characters."""
-    word = _CONTROL.sub("", word[: 10 * _MAX_WORD]).encode("utf-8", "replace").decode()
-    return word.strip()[:_MAX_WORD]
+    return plain.line(word[: 10 * _MAX_WORD])[:_MAX_WORD]
 
 
 _DOCUMENTED: Final = {word: Ending(word) for word in set(_KNOWN.values())}

@@ -1,18 +1,19 @@
 """A provider's error responses, mapped to our errors.
 
 The sources are OpenAI's error object (`{"error": {"message", "type", "param", "code"}}`) and the page
-"Error codes" of Alibaba Cloud Model Studio. Our messages never contain the API key: the error for a
-rejected key repeats nothing of the provider's text, and in all other texts `***` replaces the key.
+"Error codes" of Alibaba Cloud Model Studio; `reports` and `bodies` read the formats of others. Our
+messages never contain the API key: the error for a key that was rejected repeats nothing of the
+provider's text, and in all other texts `***` replaces the key (`redaction`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -24,18 +25,33 @@ from stream_serve.errors import (
     UpstreamRateLimited,
     UpstreamRejected,
 )
-from stream_serve.producers.openai import reports
+from stream_serve.events import plain
+from stream_serve.producers.openai import bodies, redaction, reports
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+_MAX_READ: Final = 65_536
 _MAX_TEXT: Final = 500
+_MAX_WORD: Final = 100
+_CODE: Final = re.compile(r"\w[\w .:/()#+@*-]{0,99}")
+_REQUEST_ID: Final = re.compile(r"[\w.:/=+@-]{1,128}", re.ASCII)
+_ID_HEADERS: Final = (
+    *("x-request-id", "request-id", "x-dashscope-request-id", "apim-request-id", "x-ms-request-id"),
+    *("x-amzn-requestid", "cf-ray"),
+)
+_WRONG_PATH: Final = re.compile(
+    r"(?:(?:error|http|status|the|requested|40[45])\b\W*)*"
+    r"(?:(?:page|file|path|url|route|resource|endpoint)\b\W*(?:was )?)?"
+    r"(?:not[ _]?found|method not allowed|invalid url.*|no route.*|cannot post.*|unknown path.*)"
+    r"(?:\W*the (?:requested )?(?:page|url|resource).*)?\W*",
+    re.IGNORECASE,
+)
 _STATUS: Final = re.compile("[45][0-9][0-9]")  # some servers use the status as the code
 _QUOTA_CODES: Final = ("insufficient_quota", "AllocationQuota")
 _RATE_CODES: Final = ("Throttling", "rate_limit", "limit_requests", "limit_burst_rate")
-_AUTH_CODES: Final = frozenset(
-    {"invalid_api_key", "InvalidApiKey", "access_denied", "authentication_error"}
-)
+_KEY_CODES: Final = frozenset({"invalid_api_key", "InvalidApiKey", "authentication_error"})
+_AUTH_CODES: Final = _KEY_CODES | {"access_denied"}
 _REJECTED_CODES: Final = (
     "invalid_parameter",
     "invalid_request",
@@ -61,35 +77,37 @@ def read(error: object, *, request_id: str | None = None, key: str = "") -> Erro
 
     `request_id` is the one from the headers; one in the error object wins.
     """
-    if isinstance(error, dict):
-        fields = cast("dict[str, object]", error)
-        code = fields.get("code") or fields.get("type")
-        own_id = fields.get("request_id")
-        return ErrorDetails(
-            _clean(reports.said(fields), key),
-            _clean(str(code), key) if code else None,
-            _clean(own_id if isinstance(own_id, str) else request_id or "", key) or None,
-        )
-    text = error if isinstance(error, str) else ""
-    return ErrorDetails(_clean(text, key), None, _clean(request_id or "", key) or None)
+    return _details(reports.read(error), request_id, key)
 
 
 def read_body(body: bytes, *, request_id: str | None = None, key: str = "") -> ErrorDetails | None:
-    """Return the details in the body of an error response; None if it has none in a known format."""
-    try:
-        parsed: object = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(parsed, dict):
-        return None
-    fields = cast("dict[str, object]", parsed)
-    own_id = fields.get("request_id")
-    request_id = own_id if isinstance(own_id, str) else request_id
-    if "error" in fields:
-        return read(fields["error"], request_id=request_id, key=key)
-    if "code" in fields or "message" in fields:
-        return read(fields, request_id=request_id, key=key)
-    return None
+    """Return the details in the body of an error response; None if there is nothing to understand."""
+    said = bodies.read(body)
+    return None if said is None else _details(said, request_id, key)
+
+
+def from_body(
+    body: bytes, kind: str, *, request_id: str | None, key: str, key_name: str
+) -> UpstreamError:
+    """Return the error for a response with status 200 that is no stream but has the media type `kind`."""
+    error = bodies.find(body)
+    if error is not None:
+        return from_error(_details(error, request_id, key), key_name=key_name)
+    said = read_body(body, request_id=request_id, key=key) or ErrorDetails()
+    return UpstreamProtocol(
+        _sentence(
+            f"the provider answered with {plain.line(kind, _MAX_WORD)} instead of a stream "
+            "(text/event-stream): check its URL",
+            said,
+        ),
+        parameters=["Endpoint.url"],
+        request_id=said.request_id,
+    )
+
+
+def request_id_of(headers: Mapping[str, str]) -> str | None:
+    """Return the id of the request that the headers of a response name, under any of its usual names."""
+    return next((value for name in _ID_HEADERS if (value := headers.get(name))), None)
 
 
 def from_status(
@@ -97,22 +115,27 @@ def from_status(
     details: ErrorDetails | None,
     *,
     headers: Mapping[str, str],
-    key: str = "",
+    key: str | None = None,
     key_name: str,
+    url: str = "",
 ) -> UpstreamError:
     """Return the error for a response whose status is not 200.
 
-    `headers` may have Retry-After and X-Request-Id; `key_name` is what the key is called where it is set.
+    `headers` may have Retry-After and the request's id; `key_name` is what the key is called where it
+    is set; `url` is what was asked. Where `key` is known, a 403 has the provider's words, too.
     """
-    said = details or ErrorDetails(
-        request_id=_clean(headers.get("x-request-id") or "", key) or None
-    )
+    request_id = _narrow(request_id_of(headers), _REQUEST_ID, key or "")
+    said = details or ErrorDetails(request_id=request_id)
     wait = retry_after(headers.get("retry-after"))
     limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
     if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
-        return _auth(said, status, key_name)
+        tells = status == 403 and key is not None and said.code not in _KEY_CODES
+        words = redaction.hide_parts(said.message, key or "") if tells else ""
+        return _auth(said, status, key_name, words)
     if status == 429 or limited:
         return _rate_limited(said, wait)
+    if status in {404, 405} and _is_wrong_path(said):
+        return _wrong_path(said, status, url)
     parameters: Sequence[str] = ()
     if status >= 500 or status == 408:
         kind: type[UpstreamError] = UpstreamFailed
@@ -158,13 +181,14 @@ def from_ending(word: str, *, key: str = "", key_name: str) -> UpstreamError:
 
     It is retryable unless the word is also a code for a request that would fail again.
     """
-    said = f"it broke the answer off (finish_reason {word})"
-    return from_error(ErrorDetails(_clean(said, key), _clean(word, key)), key_name=key_name)
+    code = _narrow(word, _CODE, key)
+    said = f"it broke the answer off (finish_reason {shown(word, key)})"
+    return from_error(ErrorDetails(said, code), key_name=key_name)
 
 
 def shown(word: str | None, key: str) -> str | None:
     """Return a word of the provider's with the key removed; None for None."""
-    return _clean(word, key) if word is not None else None
+    return plain.cut(_words(word, key), _MAX_WORD) if word is not None else None
 
 
 def retry_after(value: str | None) -> float | None:
@@ -184,11 +208,42 @@ def retry_after(value: str | None) -> float | None:
         return None
 
 
-def _auth(said: ErrorDetails, status: int | None, key_name: str) -> UpstreamAuth:
+def _wrong_path(said: ErrorDetails, status: int, url: str) -> UpstreamProtocol:
+    where = f" at {asked}" if (asked := _without_credentials(url)) else ""
+    what = (
+        f"the provider has nothing{where} (status {status}): the path of its URL is wrong, often with "
+        "/v1 missing at its end, or there twice"
+    )
+    return UpstreamProtocol(
+        _sentence(what, said),
+        parameters=["Endpoint.url"],
+        provider_code=said.code,
+        request_id=said.request_id,
+    )
+
+
+def _is_wrong_path(said: ErrorDetails) -> bool:
+    """Return whether a 404 or 405 says nothing but that: then it is about the path, and no model."""
+    known = said.code is not None and not (_WRONG_PATH.fullmatch(said.code) or said.code.isdigit())
+    if not said.message:
+        return not known
+    return _WRONG_PATH.fullmatch(said.message) is not None
+
+
+def _without_credentials(url: str) -> str:
+    """Return a URL without its user, password, query and fragment, which can be secrets."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    return plain.line(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", _MAX_TEXT)
+
+
+def _auth(said: ErrorDetails, status: int | None, key_name: str, words: str = "") -> UpstreamAuth:
     with_status = f" (status {status})" if status else ""
+    with_words = f". It says: {words}" if words else ""
     return UpstreamAuth(
         f"the provider refused the API key{with_status}: check the key, and that it belongs to the "
-        "region and server of the URL",
+        f"region and server of the URL{with_words}",
         parameters=[key_name or "Endpoint.key"],
         provider_code=said.code,
         request_id=said.request_id,
@@ -215,9 +270,28 @@ def _sentence(what: str, said: ErrorDetails) -> str:
     return f"{what}: {said.message}" if said.message else what
 
 
-def _clean(text: str, key: str) -> str:
-    """Return at most 500 characters of a text, without the key and without lone surrogates."""
-    if key:
-        text = text.replace(key, "***")
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
+def _details(said: reports.Report, request_id: str | None, key: str) -> ErrorDetails:
+    """Return a report fit to be shown: each field within its domain, without the key."""
+    message, code = said.message, _narrow(said.code, _CODE, key)
+    if code is None and not message:
+        message = said.code  # a sentence in the place of a code
+    own_id = _narrow(said.request_id, _REQUEST_ID, key)
+    return ErrorDetails(
+        plain.cut(_words(message, key), _MAX_TEXT),
+        code,
+        own_id or _narrow(request_id, _REQUEST_ID, key),
+    )
+
+
+def _narrow(word: str | None, domain: re.Pattern[str], key: str) -> str | None:
+    """Return a code or an id; None for a text that is none."""
+    word = _words(word or "", key)
+    return word if domain.fullmatch(word) else None
+
+
+def _words(text: str, key: str) -> str:
+    """Return the provider's words as one line, without the key and without markup.
+
+    The key comes last: what is taken out of a text can be what kept its parts asunder.
+    """
+    return redaction.hide(plain.line(bodies.without_page(text[:_MAX_READ])), key)

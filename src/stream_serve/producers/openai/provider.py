@@ -251,25 +251,19 @@ class OpenAIProducer:
             async with asyncio.timeout(_REFUSAL_TIMEOUT):
                 await exchange.read_body(receive)
         await exchange.close()
-        endpoint = self._provider.endpoint
-        details = failures.read_body(
-            bytes(body[:_MAX_REFUSAL]),
-            request_id=exchange.headers.get("x-request-id"),
-            key=endpoint.key,
-        )
-        if exchange.status != 200:
-            return failures.from_status(
-                exchange.status,
-                details,
-                headers=exchange.headers,
-                key=endpoint.key,
-                key_name=endpoint.key_name,
+        endpoint, refusal = self._provider.endpoint, bytes(body[:_MAX_REFUSAL])
+        request_id = failures.request_id_of(exchange.headers)
+        if exchange.status == 200:
+            return failures.from_body(
+                refusal, kind, request_id=request_id, key=endpoint.key, key_name=endpoint.key_name
             )
-        if details is not None:
-            return failures.from_error(details, key_name=endpoint.key_name)
-        return UpstreamProtocol(
-            f"the provider answered with {kind} instead of a stream (text/event-stream): check its URL",
-            parameters=["Endpoint.url"],
+        return failures.from_status(
+            exchange.status,
+            failures.read_body(refusal, request_id=request_id, key=endpoint.key),
+            headers=exchange.headers,
+            key=endpoint.key,
+            key_name=endpoint.key_name,
+            url=f"{endpoint.url}/chat/completions",
         )
 
     def _to_error(self, error: object, request_id: str | None) -> UpstreamError:

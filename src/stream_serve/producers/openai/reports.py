@@ -1,141 +1,244 @@
-"""Finds the error in a JSON object, in the formats of many servers.
+"""Finds the error in what a server sends, in the formats of many servers.
 
 OpenAI's format is `{"error": {"message", "type", "code"}}`. Seen elsewhere: `{"object": "error",
-"message", "code"}` (vLLM, SGLang), `{"detail": ...}` with a text or a list (FastAPI, RFC 9457), `{"code",
-"message", "request_id"}` (DashScope), `{"code", "msg", "success": false}` (Zhipu), `{"error_code",
-"error_msg"}` (Baidu), `{"base_resp": {"status_code", "status_msg"}}` (MiniMax), `{"type": "error", ...}`,
-`{"errors": [...]}` (Cloudflare), `{"error": "...", "error_type": "..."}` (TGI). The result is always
-OpenAI's error object, or a text.
+"message", "code"}` (vLLM, SGLang), `{"error": "..."}` (Ollama), with `error_type` (TGI), `{"detail"}`
+with a text or a list (FastAPI), `{"title", "detail", "errors"}` (RFC 9457), `{"message": {"detail"}}`
+(Mistral), `{"code", "message", "request_id"}` (DashScope), `{"code", "msg", "success": false}` (Zhipu),
+`{"error_code", "error_msg"}` (Baidu), `{"Response": {"Error": {"Code", "Message"}}}` (Tencent),
+`{"base_resp": {"status_code", "status_msg"}}` (MiniMax), `{"type": "error", "error": {...}}` (Anthropic),
+`{"errors": [...]}` (Cloudflare), `{"fault": {"faultstring"}}` (Apigee), `innererror` (Azure),
+`metadata.raw` (OpenRouter), an object in a list (Gemini), a text alone.
+
+How it works: `find` decides whether an object in a stream is an error at all. `read` takes the words out
+of anything that is one: it looks for the usual names, in any case and spelling, first in an object itself
+and then in the objects in it. A text that is JSON is read as such.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final, cast
 
+from msgspec import Struct
+
 Fields = dict[str, object]
 
-_MESSAGES: Final = ("message", "msg", "error_msg", "error_message", "err_msg", "errorMessage")
-_CODES: Final = ("code", "error_code", "err_code", "errorCode", "error_type")
+_SAID: Final = ("message", "msg", "errormsg", "errormessage", "errmsg")
+_MESSAGES: Final = (
+    *_SAID,
+    *("errordescription", "statusmsg", "statusmessage", "faultstring", "detail", "errors"),
+    *("details", "description", "reason", "title"),
+)
+_CODES: Final = ("code", "errorcode", "errcode", "errortype")
 _KINDS: Final = ("object", "type", "event", "status", "state")
-_IDS: Final = ("request_id", "requestId")
+_IDS: Final = ("requestid", "xrequestid")
+_ERRORS: Final = ("error", "fault", "exception")
+_INSIDE: Final = (*_ERRORS, "errors", "detail", "message", "baseresp", "data", "response", "header")
+_NAMES: Final = tuple(dict.fromkeys((*_MESSAGES, *_INSIDE)))
+_CAUSES: Final = ("innererror", "metadata", "cause")
 _BAD: Final = re.compile(r"(.*[._])?(error|failed|failure|exception)", re.IGNORECASE)
 _STATUS: Final = re.compile("[45][0-9][0-9]")
-_GOOD: Final = frozenset({"", "0", "ok", "success", "succeeded", "none", "null", "true", "false"})
+_GOOD: Final = re.compile("|0|2[0-9][0-9]|ok|success|succeeded|none|null|true|false", re.IGNORECASE)
+_NO_TYPE: Final = re.compile(r"error|about:.*|https?:.*|urn:.*", re.IGNORECASE)
+_NO_NAME: Final = re.compile(r"[^a-z]")
 _MAX_DETAILS: Final = 5
+_MAX_DEPTH: Final = 5
+
+
+class Report(Struct, frozen=True):
+    """What a server says of an error: its message, its code and the id of the request, "" for none."""
+
+    message: str = ""
+    code: str = ""
+    request_id: str = ""
 
 
 def find(fields: Fields) -> object:
-    """Return the error in an object, as an error object or a text; None if there is none.
+    """Return the error in an object of a stream, as an error object or a text; None if there is none.
 
     In an object with `choices` only `error` and `base_resp` can mean an error.
     """
-    error = fields.get("error")
-    if error and error is not True:
-        return _with_neighbours(error, fields)
-    base = fields.get("base_resp")
-    if isinstance(base, dict):
-        result = cast("Fields", base)
-        if code := _bad_code(result.get("status_code")):
-            return _error(_text(result.get("status_msg")), code, fields)
-    if fields.get("choices"):
-        return {} if error else None
-    return _find_without_choices(fields, failed=bool(error))
-
-
-def _find_without_choices(fields: Fields, *, failed: bool) -> object:
-    """Return the error in an object without choices and without a text or object in `error`."""
-    errors, detail = fields.get("errors"), fields.get("detail")
-    if errors and isinstance(errors, list):
-        return cast("list[object]", errors)[0] or {}
-    message, code = said(fields), _code(fields)
-    if detail and isinstance(detail, str | list | dict):
-        return _detail(cast("object", detail), message, code, fields)
-    if failed or (message and code) or _is_error(fields, code):
-        inner = fields.get("data")
-        if not message and isinstance(inner, dict):
-            data = cast("Fields", inner)
-            message, code = said(data), code or _code(data)
-        return _error(message, code, fields)
+    names = _named(fields)
+    error, base, request_id = names.get("error"), names.get("baseresp"), _request_id(names, 0)
+    if isinstance(base, dict) and (code := _good_code(cast("Fields", base).get("status_code"))):
+        return _error(Report(_words(cast("object", base), 0), code, request_id))
+    if error and error is not True and not isinstance(error, str):
+        return error
+    if error:
+        bare = bool(fields.get("choices"))
+        said = read({"error": error, "request_id": request_id} if bare else fields)
+        return error if said.message == error and not said.code else _error(said)
+    if not fields.get("choices") and _is_error(names):
+        return _error(read(fields))
     return None
 
 
-def said(fields: Fields) -> str:
-    """Return the message in an object, under any of its usual names; "" if there is none."""
-    for name in _MESSAGES:
-        value = fields.get(name)
-        if isinstance(value, str) and value:
-            return value
-        if isinstance(value, dict) and (inner := cast("Fields", value).get("message")):
-            return _text(inner)
+def _error(said: Report) -> Fields:
+    return {"message": said.message, "code": said.code or None, "request_id": said.request_id}
+
+
+def read(value: object) -> Report:
+    """Return the words of an error, whatever its shape."""
+    if isinstance(value, dict):
+        names = _named(cast("Fields", value))
+        message, code = _message(names, 0), _code(names, 0)
+        error = names.get("error")
+        if not code and isinstance(error, str) and error != message and _is_name(error):
+            code = error
+        return Report(message, code, _request_id(names, 0))
+    if isinstance(value, list) and (items := cast("list[object]", value)):
+        first = items[0]
+        if isinstance(first, dict):
+            return read(cast("object", first))
+        return Report(_words(items, 0))
+    if isinstance(value, str):
+        inner = _parsed(value)
+        return Report(value.strip()) if inner is None else read(inner)
+    return Report()
+
+
+def _is_error(names: Fields) -> bool:
+    """Return whether an object without `choices` and `error` is an error all the same."""
+    code = _own_code(names)
+    marks = (names.get(name) for name in _KINDS)
+    said = any(_words(names.get(name), 0) for name in _SAID)
+    response = names.get("response")
+    return (
+        any(isinstance(mark, str) and _BAD.fullmatch(mark) for mark in marks)
+        or any(_STATUS.fullmatch(_text(names.get(name))) for name in ("status", "statuscode"))
+        or _STATUS.fullmatch(code) is not None
+        or (bool(code) and (said or any(name in names for name in _IDS)))
+        or names.get("success") is False
+        or isinstance(names.get("detail") or None, str | list | dict)
+        or any(isinstance(names.get(name) or None, list | dict) for name in ("errors", "fault"))
+        or (isinstance(response, dict) and bool(_named(cast("Fields", response)).get("error")))
+    )
+
+
+def _message(names: Fields, depth: int) -> str:
+    """Return the message of an object, with that of its cause if this says something else."""
+    said = ""
+    objects = [name for name in _ERRORS if isinstance(names.get(name), dict | list)]
+    for name in dict.fromkeys((*objects, *_NAMES)):
+        if said := _words(names.get(name), depth + 1):
+            break
+    for name in _CAUSES:
+        cause = names.get(name)
+        inner = _cause(cast("Fields", cause), depth) if isinstance(cause, dict) else ""
+        if inner and inner not in said:
+            said = f"{said} ({inner})" if said else inner
+    return said
+
+
+def _cause(cause: Fields, depth: int) -> str:
+    names = _named(cause)
+    return _words(names.get("raw"), depth + 1) or _message(names, depth + 1) or _code(names, depth)
+
+
+def _words(value: object, depth: int) -> str:
+    """Return the message in a value: a text, an object, or a list of some of them."""
+    if depth > _MAX_DEPTH:
+        return ""
+    if isinstance(value, str):
+        inner = _parsed(value)
+        return (_words(inner, depth + 1) if inner is not None else "") or value.strip()
+    if isinstance(value, dict):
+        fields = cast("Fields", value)
+        names = _named(fields)
+        return _at(names.get("loc"), _message(names, depth)) or _by_field(fields, depth)
+    if isinstance(value, list):
+        parts = [_words(one, depth + 1) for one in cast("list[object]", value)[:_MAX_DETAILS]]
+        return "; ".join(part for part in parts if part)
     return ""
 
 
-def _is_error(fields: Fields, code: str) -> bool:
-    """Return whether the type, status or code of an object says that it is an error."""
-    marks = (fields.get(name) for name in _KINDS)
-    return (
-        any(isinstance(mark, str) and _BAD.fullmatch(mark) for mark in marks)
-        or any(_STATUS.fullmatch(_text(fields.get(name))) for name in ("status", "status_code"))
-        or _STATUS.fullmatch(code) is not None
-        or (bool(code) and any(name in fields for name in _IDS))
-        or (fields.get("success") is False)
-    )
-
-
-def _with_neighbours(error: object, fields: Fields) -> object:
-    """Add the message and code next to `error` to an error that is only a text."""
-    if not isinstance(error, str):
-        return error
-    message, code = said(fields), _code(fields)
-    if not message and not code:
-        return error
-    return _error(message or error, code or error, fields)
-
-
-def _detail(detail: object, message: str, code: str, fields: Fields) -> object:
-    """Return the error in FastAPI's `detail`: a text, an error object, or a list of field errors."""
-    if isinstance(detail, dict):
-        inner = cast("Fields", detail)
-        error = inner.get("error")
-        if error and isinstance(error, str | dict):
-            return _with_neighbours(cast("object", error), inner)
-        return _error(said(inner) or message, _code(inner) or code, {**fields, **inner})
-    if isinstance(detail, list):
-        parts = [_part(part) for part in cast("list[object]", detail)[:_MAX_DETAILS]]
-        return _error("; ".join(part for part in parts if part), code, fields)
-    return _error(_text(detail) or message, code, fields)
-
-
-def _part(part: object) -> str:
-    if not isinstance(part, dict):
-        return _text(part)
-    fields = cast("Fields", part)
-    loc = fields.get("loc")
-    place = (
-        ".".join(_text(one) for one in cast("list[object]", loc)) if isinstance(loc, list) else ""
-    )
-    words = said(fields)
+def _at(loc: object, words: str) -> str:
+    """Return the message of one of FastAPI's field errors, after the place of the field."""
+    if not isinstance(loc, list):
+        return words
+    place = ".".join(_text(one) for one in cast("list[object]", loc)[:_MAX_DETAILS])
     return f"{place}: {words}" if place and words else words or place
 
 
-def _code(fields: Fields) -> str:
-    return next((code for name in _CODES if (code := _bad_code(fields.get(name)))), "")
+def _by_field(fields: Fields, depth: int) -> str:
+    """Return the messages of an object that has a list of them for each field of the request."""
+    lists = [name for name, value in fields.items() if isinstance(value, list) and value]
+    parts = [(name, _words(fields[name], depth + 1)) for name in lists[:_MAX_DETAILS]]
+    return "; ".join(f"{name}: {words}" for name, words in parts if words)
 
 
-def _bad_code(value: object) -> str:
-    """Return a code as text; "" for a code that means success, such as 0, 200 and "ok"."""
-    code = _text(value)
-    well = code.lower() in _GOOD or (len(code) == 3 and code.startswith("2") and code.isdigit())
-    return "" if well else code
+def _code(names: Fields, depth: int) -> str:
+    """Return the code of an object or of one in it; the type of the error where it has no code."""
+    if code := _own_code(names):
+        return code
+    for inner in _inside(names, depth):
+        if code := _code(inner, depth + 1):
+            return code
+    kind = _good_code(names.get("type"))
+    is_event = "event" in names or "loc" in names
+    return "" if is_event or not _is_name(kind) or _NO_TYPE.fullmatch(kind) else kind
+
+
+def _own_code(names: Fields) -> str:
+    return next((code for name in _CODES if (code := _good_code(names.get(name)))), "")
+
+
+def _request_id(names: Fields, depth: int) -> str:
+    for name in _IDS:
+        value = names.get(name)
+        if isinstance(value, str) and value:
+            return value
+    found = (_request_id(inner, depth + 1) for inner in _inside(names, depth))
+    return next((one for one in found if one), "")
+
+
+def _inside(names: Fields, depth: int) -> list[Fields]:
+    """Return the objects in an object in which the error may be."""
+    if depth >= _MAX_DEPTH:
+        return []
+    objects: list[Fields] = []
+    for name in _INSIDE:
+        value = names.get(name)
+        if isinstance(value, str):
+            value = _parsed(value)
+        if isinstance(value, list) and value:
+            value = cast("list[object]", value)[0]
+        if isinstance(value, dict):
+            inner = _named(cast("Fields", value))
+            objects.append(
+                {"code": inner.get("statuscode"), **inner} if name == "baseresp" else inner
+            )
+    return objects
+
+
+def _named(fields: Fields) -> Fields:
+    """Return an object with its names in small letters only: `error_msg` and `ErrorMsg` are one."""
+    return {_NO_NAME.sub("", name.lower()): value for name, value in reversed(fields.items())}
+
+
+def _parsed(text: str) -> object:
+    """Return the JSON object or list that a text is; None for any other text."""
+    if not text.lstrip().startswith(("{", "[")):
+        return None
+    try:
+        return cast("object", json.loads(text))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_name(text: str) -> bool:
+    """Return whether a text can be a code and is no sentence."""
+    return len(text) <= 40 and text.count(" ") <= 3 and not text.isdigit()
+
+
+def _good_code(value: object) -> str:
+    """Return a code as text; "" for a code that means success or nothing, such as 0, 200 and "ok"."""
+    code = _text(value).strip()
+    return "" if _GOOD.fullmatch(code) else code
 
 
 def _text(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""
     return value if isinstance(value, str) else str(value)[:40]
-
-
-def _error(message: str, code: str, fields: Fields) -> Fields:
-    request_id = next((one for name in _IDS if isinstance(one := fields.get(name), str)), None)
-    return {"message": message, "code": code or None, "request_id": request_id}

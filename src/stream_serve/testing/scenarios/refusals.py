@@ -28,6 +28,38 @@ _PAGE: Final = """\
 </html>
 """
 REDIRECTED: Final = "/v1/redirected/chat/completions"
+REFUSED: Final = "The prompt is longer than the model's context."
+_FIELD: Final = {"type": "value_error", "loc": ["body", "messages", 0], "msg": REFUSED}
+_RAW: Final = dump({"error": {"message": REFUSED}}).decode()
+BODIES: Final[dict[str, object]] = {
+    "openai": failure(REFUSED, code="context_length_exceeded"),
+    "detail": {"detail": REFUSED},
+    "detail-list": {"detail": [_FIELD]},
+    "message": {"message": {"detail": [_FIELD]}, "type": "invalid_request_error"},
+    "text": REFUSED,
+    "string": f'"{REFUSED}"',
+    "list": [{"error": {"code": 400, "message": REFUSED, "status": "INVALID_ARGUMENT"}}],
+    "page": f"<!doctype html><html><head><title>{REFUSED}</title></head><body>no</body></html>",
+    "problem": {"type": "https://x.example/long", "title": "Bad Request", "detail": REFUSED},
+    "validation": {"title": "Bad Request", "status": 400, "errors": {"messages": [REFUSED]}},
+    "errors": {"success": False, "errors": [{"code": 7003, "message": REFUSED}], "result": None},
+    "innererror": {"error": {"code": "x", "message": "", "innererror": {"message": REFUSED}}},
+    "error": {"error": REFUSED},
+    "error-type": {"error": REFUSED, "error_type": "validation"},
+    "object": {"object": "error", "message": REFUSED, "type": "BadRequestError", "code": 400},
+    "anthropic": {"type": "error", "error": {"type": "invalid_request_error", "message": REFUSED}},
+    "raw": {"error": {"message": "Provider returned error", "metadata": {"raw": _RAW}}},
+    "string-in-string": {"error": {"message": _RAW}},
+    "event": f"event:error\ndata:{_RAW}\n\n",
+    "xml": f"<Error><Code>TooLong</Code><Message>{REFUSED}</Message></Error>",
+    "cut": f'{{"error": {{"message": "{REFUSED}", "param": "mess',
+    "escapes": {
+        "error": {"message": f"\x1b[31m{REFUSED}\x1b]0;owned\x07\u202e\r\n", "code": "\x1b[1mc"}
+    },
+    "path": "404 page not found",
+    "path-json": {"detail": "Not Found"},
+    "path-empty": "",
+}
 
 
 @scenario("unauthorized", "401 invalid_api_key; the message repeats part of the caller's key")
@@ -119,6 +151,21 @@ async def unavailable(reply: Reply, ask: Ask) -> None:
     after = ask.integer("retry-after")
     body = failure("The service is overloaded.", code="ServiceUnavailable", type_="server_error")
     await _fail(reply, ask, 503, body, {"Retry-After": str(after)} if after else None)
+
+
+@scenario(
+    "refused",
+    f"a status other than 200, with a body as {'|'.join(BODIES)}",
+    status=400,
+    shape="openai",
+)
+async def refused(reply: Reply, ask: Ask) -> None:
+    """A refusal in the words of some server or gateway."""
+    body = BODIES[ask.string("shape")]
+    if isinstance(body, str):
+        await reply.whole(ask.integer("status"), body.encode(), content_type="text/plain")
+    else:
+        await reply.json(ask.integer("status"), body)
 
 
 @scenario("big-error-body", "500 with a body of many megabytes", megabytes=16)
