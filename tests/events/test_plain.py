@@ -63,7 +63,7 @@ def test_a_long_text_is_cut_and_says_so() -> None:
 
 @pytest.mark.parametrize("piece", ["\x1b]", "\x9d", "\x1b[", "\x1b", "\x9b0", " ", "\x1bP;"])
 def test_many_beginnings_of_a_sequence_cost_no_more_than_their_length(piece: str) -> None:
-    assert len(plain.line(piece * 200_000)) <= 200_000
+    assert len(plain.line(piece * 200_000)) <= 200_000 * len(piece)
 
 
 def test_an_answer_keeps_its_lines_in_a_terminal() -> None:
