@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -35,8 +35,10 @@ class Traits(Struct, frozen=True, kw_only=True):
 class Endpoint(Struct, frozen=True):
     """An OpenAI-compatible server: its base URL, key and default model.
 
-    `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
-    for errors.
+    - `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
+      for errors. `auth` says how it is sent: as `Authorization: Bearer`, or as Azure's `api-key`.
+    - `extra_headers` go out with every request, `extra_body` is part of every body. A value may be a
+      secret, like the key.
     """
 
     url: str
@@ -44,6 +46,9 @@ class Endpoint(Struct, frozen=True):
     model: str
     key_name: str = ""
     traits: Traits = Traits()
+    auth: Literal["bearer", "api-key"] = "bearer"
+    extra_headers: dict[str, str] = field(default_factory=dict)
+    extra_body: dict[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Endpoint(url={self.url!r}, model={self.model!r})"
