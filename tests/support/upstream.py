@@ -69,6 +69,10 @@ class StepProvider:
     def model_for(self, asked: str | None) -> str:
         return asked or "m"
 
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        del request
+        return {}
+
     async def close(self) -> None:
         pass
 
@@ -115,6 +119,10 @@ class ToldProvider:
 
     def model_for(self, asked: str | None) -> str:
         return asked or "m"
+
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        del request
+        return {}
 
     async def close(self) -> None:
         pass

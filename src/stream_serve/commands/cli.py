@@ -125,6 +125,8 @@ def chat(
                 ],
                 options=options,
             )
+            for reason in provider.unsupported(request).values():
+                _refuse(f"--thinking: {reason}")
             return await show(runs, provider.ask(request))
 
     raise typer.Exit(asyncio.run(ask()))

@@ -117,6 +117,11 @@ class DemoProvider:
         """Return the producer of an answer; it does not start yet."""
         return DemoProducer(request, self)
 
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        """Return nothing: the demo ignores what it does not know."""
+        del request
+        return {}
+
     async def close(self) -> None:
         """Do nothing: the demo has no connections."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from stream_serve.producers.base import Producer
@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 class ChatRequest(Struct, frozen=True):
     """What is asked of the provider.
 
-    `messages` and `options` are in the provider's own words (OpenAI chat completions) and go out
-    as they are; `options` has only what the caller set.
+    `messages` and `options` are in the words of OpenAI's chat completions, and `options` has only what is
+    set; the provider translates what its server calls otherwise. `extra` goes out as it is.
     """
 
     model: str
     messages: list[dict[str, object]]
     options: dict[str, object]
+    extra: dict[str, object] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -36,6 +37,10 @@ class Provider(Protocol):
 
     def ask(self, request: ChatRequest) -> Producer:
         """Return the producer of an answer; nothing is sent before its `produce` is awaited."""
+        ...
+
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        """Return the options of `request` that the provider cannot be told, each with the reason."""
         ...
 
     async def close(self) -> None:

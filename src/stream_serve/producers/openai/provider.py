@@ -34,6 +34,7 @@ from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import failures
 from stream_serve.producers.openai.chunks import Reading
 from stream_serve.producers.openai.receiver import Receiver
+from stream_serve.producers.openai.request import build, unsupported
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Usage
@@ -86,6 +87,10 @@ class OpenAIProvider:
     def ask(self, request: ChatRequest) -> OpenAIProducer:
         """Return the producer of an answer; it sends nothing before `produce`."""
         return OpenAIProducer(self, request)
+
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        """Return the options that the server cannot be told, each with the reason in words."""
+        return unsupported(request, self.endpoint.traits)
 
     async def close(self) -> None:
         """Close the idle connections of the pool."""
@@ -217,15 +222,7 @@ class OpenAIProducer:
         request, provider = self._request, self._provider
         if request is None:
             raise RuntimeError("a producer that was closed does not ask")
-        body = msgspec.json.encode(
-            {
-                **request.options,
-                "model": request.model,
-                "messages": request.messages,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-        )
+        body = msgspec.json.encode(build(request, provider.endpoint))
         try:
             exchange = self._exchange = await provider.client.open(body, self._sockets.append)
             await exchange.read_head()
