@@ -93,6 +93,13 @@ def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
         ("upstream_url", "http://localhost:11434/v1", "http://localhost:11434/v1"),
         ("model", "llama", "llama"),
         ("system_prompt", "你好", "你好"),
+        ("fixed_system_prompt", "true", True),
+        ("allowed_models", "qwen-plus, qwen-max", ("qwen-plus", "qwen-max")),
+        ("max_tokens", "1000", 1000),
+        ("max_thinking_budget", "500", 500),
+        ("allow_content_urls", "true", True),
+        ("allowed_extra_body", "top_k,min_p", ("top_k", "min_p")),
+        ("allowed_extra_body", "none", ("none",)),
         ("connect_timeout", "1.5", 1.5),
         ("first_token_timeout", "1.5", 1.5),
         ("idle_timeout", "1.5", 1.5),
@@ -123,7 +130,9 @@ def test_every_setting_has_been_thought_of() -> None:
         *("max_run_bytes", "max_event_bytes", "max_run_events", "max_runs", "max_runs_per_key"),
         *("max_kept_runs", "max_kept_bytes", "detached_timeout", "database_url", "save_interval"),
         *("lease", "history_tokens", "redis_url", "redis_timeout", "flush_interval", "workers"),
-        *("coalesce_interval", "require_finish", "max_head_bytes"),
+        *("coalesce_interval", "require_finish", "max_head_bytes", "fixed_system_prompt"),
+        *("allowed_models", "max_tokens", "max_thinking_budget", "allow_content_urls"),
+        *("allowed_extra_body",),
     }
 
 

@@ -161,6 +161,29 @@ class Settings(BaseSettings):
 
     model: str | None = Field(None, description="the model that answers when a request names none")
     system_prompt: str = "你是一个专业的编程助手"
+    fixed_system_prompt: bool = Field(
+        default=False, description="every question has this system prompt; callers bring no other"
+    )
+    allowed_models: Names = Field(
+        (), description="models that callers may name, comma-separated; empty: any"
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="the most that a caller's maxTokens may be; sent where there is none",
+    )
+    max_thinking_budget: int | None = Field(
+        None, ge=1, description="the same for thinkingBudget, where the provider takes one"
+    )
+    allow_content_urls: bool = Field(
+        default=False,
+        description="content parts may name addresses, which the provider then fetches",
+    )
+    allowed_extra_body: Names | None = Field(
+        None,
+        description="fields of extraBody that callers may use, comma-separated: * is any, none is "
+        "none; unset: any, but none where a limit on callers is set",
+    )
 
     connect_timeout: Seconds = 5.0
     first_token_timeout: Seconds = 60.0
@@ -188,7 +211,10 @@ class Settings(BaseSettings):
     max_kept_bytes: int = Field(268_435_456, gt=0, description="the events of those, together")
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
 
-    @field_validator("api_keys", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator(
+        *("api_keys", "allowed_hosts", "cors_origins", "allowed_models", "allowed_extra_body"),
+        mode="before",
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

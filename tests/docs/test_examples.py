@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 from typing import TYPE_CHECKING, Any, Final
@@ -238,6 +239,17 @@ async def test_following_with_a_wrong_key_says_so(
             }}"""
         )
     assert "API key" in said
+
+
+@on_api
+async def test_the_request_with_a_field_of_the_providers_own_reaches_it(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream, page: str
+) -> None:
+    (example,) = blocks(page, "json")
+    body = json.loads(example)
+    async with ask(client, service.url, **body) as stream:
+        await stream.rest()
+    assert body["extraBody"].items() <= upstream.requests[0].body.items()
 
 
 # The page on tests

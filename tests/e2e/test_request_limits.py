@@ -89,7 +89,7 @@ async def test_an_id_that_no_run_can_have_is_unknown_on_every_route(
         ('{"messages": [', "{}", "]}", "messages[0].role"),
         ('{"message": "a", "stop": [', "1", "]}", "stop"),
         ('{"messages": [{"role": "user", "content": [', "1", "]}]}", "messages[0].content"),
-        ('{"message": "a", ', '"x": 1', "}", "x"),
+        ('{"message": "a", ', '"topp": 1', "}", "topp"),
     ],
 )
 async def test_a_body_in_which_everything_is_wrong_is_refused_over_http(

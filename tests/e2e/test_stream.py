@@ -45,7 +45,7 @@ async def test_the_headers_are_those_of_an_event_stream_that_no_proxy_may_hold_b
 ) -> None:
     async with ask(client, service.url) as stream:
         headers = stream.response.headers
-        assert headers["Content-Type"] == "text/event-stream"
+        assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
         assert headers["Cache-Control"] == "no-cache, no-transform"
         assert headers["X-Accel-Buffering"] == "no"
         assert headers["Access-Control-Allow-Origin"] == "*"

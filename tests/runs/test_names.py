@@ -19,7 +19,7 @@ from stream_serve.runs.names import name_of, parts_of
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import Plan, RunSpec
 from stream_serve.web.fields import RunId
-from stream_serve.web.routes.chat import ChatBody
+from stream_serve.web.question import ChatBody
 from support.limits import limits
 from support.upstream import StepProvider
 

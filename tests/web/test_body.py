@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from pydantic import ValidationError
-from starlette.requests import Request
 
 from stream_serve.errors import BadRequest, InvalidFields
 from stream_serve.web.body import Body, ValueBudget, field_name, read_json
-from stream_serve.web.routes.chat import ChatBody
+from stream_serve.web.question import ChatBody
 from stream_serve.web.routes.conversations import NewBody, TitleBody
+from support.bodies import request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +69,12 @@ def filled(start: str, item: str, end: str) -> str:
 
 WRONG: dict[str, tuple[str, str, int]] = {
     "unknown fields": (filled('{"message": "a",', '"a#":1', "}"), "a0", 10),
-    "one unknown field": (filled('{"message": "a",', '"a":1', "}"), "a", 1),
+    "one near miss": (filled('{"message": "a",', '"topp":1', "}"), "topp", 1),
+    "unknown fields and a near miss": (
+        filled('{"message": "a", "topp": 1,', '"a#":1', "}"),
+        "topp",
+        10,
+    ),
     "wrong messages": (filled('{"messages": [', "1", "]}"), "messages[0]", 1),
     "empty messages": (filled('{"messages": [', "{}", "]}"), "messages[0].role", 2),
     "lists as messages": (filled('{"messages": [', "[]", "]}"), "messages[0]", 1),
@@ -172,7 +177,7 @@ def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
     def lists(part: Any) -> Iterator[dict[str, Any]]:
         if isinstance(part, dict):
             found = cast("dict[str, Any]", part)
-            if found.get("type") in {"array", "list"}:
+            if found.get("type") in ("array", "list"):
                 yield found
             for inner in found.values():
                 yield from lists(inner)
@@ -189,13 +194,3 @@ def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
     ]
     assert len(core) == (model is ChatBody)
     assert all(part.get("fail_fast") and part.get("max_length") for part in core)
-
-
-def request(body: str) -> Request:
-    """Return a request that has this body."""
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body.encode(), "more_body": False}
-
-    headers = [(b"content-type", b"application/json")]
-    return Request({"type": "http", "headers": headers}, receive)

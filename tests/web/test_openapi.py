@@ -48,7 +48,7 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
     }
     chat = paths["/ai/chat/stream-sse"]["post"]
     assert "text/event-stream" in chat["responses"]["200"]["content"]
-    assert "X-Run-Id" in chat["responses"]["200"]["headers"]
+    assert {"X-Run-Id", "X-Ignored-Fields"} == set(chat["responses"]["200"]["headers"])
     assert {"400", "401", "413", "415", "421", "422", "503"} <= set(chat["responses"])
     for responses in (chat["responses"], paths["/ai/runs/{run_id}/stop"]["post"]["responses"]):
         for status, response in responses.items():
@@ -83,9 +83,15 @@ def test_the_events_are_described_with_the_names_that_are_sent() -> None:
         "topP",
         "maxTokens",
         "stop",
+        "seed",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseFormat",
+        "reasoningEffort",
         "enableThinking",
         "thinkingBudget",
         "enableSearch",
+        "extraBody",
         "runId",
         "onDisconnect",
         "conversationId",

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from stream_serve.events import usage
-from stream_serve.producers.provider import ChatRequest, text_of
+from stream_serve.producers.provider import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_serve.conversations.base import History, Message, Turn
+    from stream_serve.producers.provider import ChatRequest
 
 Content = str | list[dict[str, object]]
 
@@ -50,16 +53,18 @@ class Conversations:
         if self._history is not None:
             await self._history.close()
 
-    def request(self, turn: Turn, *, system_prompt: str, request: ChatRequest) -> ChatRequest:
+    def request(
+        self, turn: Turn, *, system_prompt: str | None, request: ChatRequest
+    ) -> ChatRequest:
         """Return the provider request for a turn: the system prompt, and its path cut to the budget.
 
-        Model and options are those of `request`.
+        Everything but the messages is that of `request`.
         """
-        system: list[dict[str, object]] = [{"role": "system", "content": system_prompt}]
-        return ChatRequest(
-            model=request.model,
-            messages=[*system, *trim(provider_messages(turn.path), self._tokens)],
-            options=request.options,
+        system: list[dict[str, object]] = []
+        if system_prompt is not None:
+            system.append({"role": "system", "content": system_prompt})
+        return structs.replace(
+            request, messages=[*system, *trim(provider_messages(turn.path), self._tokens)]
         )
 
 

@@ -3,26 +3,34 @@
 A body is small, but each of its values can be wrong, and an error costs a hundred times as much as a
 value. So the number of errors is bounded before they are made: only some of the unknown fields of an
 object are validated, lists have `max_length` and `fail_fast`, and the values of free-form JSON in a body
-are counted (`check_values`).
+are counted (`check_values`). For the same reason an `OpenBody` ignores only some unknown fields.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+import msgspec
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from stream_serve.errors import BadRequest, BodyTooLarge, InvalidFields, NotJSON
+from stream_serve.web.nearest import nearest, plain
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import ModelWrapValidatorHandler
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 
 _MAX_NAME: Final = 100
 _MAX_ERRORS: Final = 20
 _MAX_UNKNOWN: Final = 10
+_MAX_IGNORED: Final = 50
 _MAX_VALUES: Final = 50_000
 _MAX_BITS: Final = 64
 
@@ -48,9 +56,51 @@ class Body(BaseModel):
         if not isinstance(data, dict) or len(cast("dict[str, object]", data)) <= _MAX_UNKNOWN:
             return cast("object", data)
         fields = cast("dict[str, object]", data)
-        known = {field.alias for field in cls.model_fields.values()}
+        known = names_of(cls)
         unknown = set(islice((name for name in fields if name not in known), _MAX_UNKNOWN))
         return {name: value for name, value in fields.items() if name in known or name in unknown}
+
+
+class OpenBody(Body):
+    """A body that ignores fields which it does not know, but not the near miss of one that it knows.
+
+    `synonyms` are names of other APIs for fields of this body, without `_` and in lower case; they
+    count as near misses. More than fifty unknown fields are refused like those of a `Body`.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+    synonyms: ClassVar[Mapping[str, str]] = {}
+    _ignored: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """The names of the fields that were ignored."""
+        return self._ignored
+
+    @classmethod
+    def meant(cls, name: str) -> str | None:
+        """Return the field that a caller probably meant by an unknown one; None if none is close."""
+        return cls.synonyms.get(plain(name[:_MAX_NAME])) or nearest(name, names_of(cls))
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _ignore_unknown(cls, data: object, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Leave out the unknown fields that may be ignored; the others become errors."""
+        fields = cast("dict[str, object]", data) if isinstance(data, dict) else {}
+        known = names_of(cls)
+        unknown = list(islice((name for name in fields if name not in known), _MAX_IGNORED + 1))
+        if not unknown or len(unknown) > _MAX_IGNORED:
+            return handler(data)
+        ignored = tuple(name for name in unknown if cls.meant(name) is None)
+        body = handler({name: value for name, value in fields.items() if name not in ignored})
+        body._ignored = ignored
+        return body
+
+
+@cache
+def names_of(model: type[Body]) -> frozenset[str]:
+    """Return the names of a body's fields, as callers write them."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items())
 
 
 class ValueBudget:
@@ -86,6 +136,23 @@ def check_values(value: object, context: object) -> None:
             waiting.extend(parts.values() if isinstance(parts, dict) else parts)
 
 
+def check_size(value: object, *, most: int, levels: int) -> None:
+    """Check that free-form JSON has at most `most` bytes and `levels` of nesting. Raises `ValueError`."""
+    inner: list[object] = [value]
+    for _ in range(levels + 1):
+        inner = [part for one in inner for part in _parts(one)]
+    if inner:
+        raise ValueError(f"may be nested {levels} levels deep")
+    if len(msgspec.json.encode(value)) > most:
+        raise ValueError(f"may have at most {most} bytes")
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, dict):
+        return list(cast("dict[str, object]", value).values())
+    return cast("list[object]", value) if isinstance(value, list) else []
+
+
 _Body = TypeVar("_Body", bound=Body)
 
 
@@ -105,9 +172,22 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
     if details[0]["type"] == "json_invalid":
         raise BadRequest(f"the body is not valid JSON: {details[0]['msg']}")
     raise InvalidFields(
-        "; ".join(f"{field_name(detail['loc'])}: {detail['msg']}" for detail in details[:3]),
-        fields=tuple((field_name(d["loc"]), d["msg"]) for d in details[:_MAX_ERRORS]),
+        "; ".join(f"{field_name(d['loc'])}: {_message(model, d)}" for d in details[:3]),
+        fields=tuple((field_name(d["loc"]), _message(model, d)) for d in details[:_MAX_ERRORS]),
     )
+
+
+def _message(model: type[Body], detail: ErrorDetails) -> str:
+    """Return what is wrong, in our words where the field is unknown."""
+    if detail["type"] != "extra_forbidden":
+        return detail["msg"]
+    name = str(detail["loc"][-1])
+    if len(detail["loc"]) > 1 or not issubclass(model, OpenBody):
+        return "there is no such field"
+    meant = model.meant(name)
+    if meant is not None:
+        return f"there is no such field: did you mean {meant}?"
+    return f"there is no such field, and at most {_MAX_IGNORED} of those are ignored"
 
 
 def invalid(name: str, message: str) -> InvalidFields:

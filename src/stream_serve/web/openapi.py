@@ -14,7 +14,7 @@ from stream_serve.events.codec import Error
 from stream_serve.events.types import Chunk, End, Reasoning, Start, Usage
 from stream_serve.runs.view import Receipt
 from stream_serve.web import problems
-from stream_serve.web.routes.chat import ChatBody
+from stream_serve.web.question import ChatBody
 from stream_serve.web.routes.conversations import (
     ConversationDetail,
     ConversationPage,
@@ -40,6 +40,13 @@ _STREAM: Final = b"".join(
         start=1,
     )
 ).decode()
+_HEADERS: Final = {
+    "X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}},
+    "X-Ignored-Fields": {
+        "description": "the fields of the body that are not known here, if there are any",
+        "schema": {"type": "string"},
+    },
+}
 _EVENTS: Final = (Start, Chunk, Reasoning, End, Error)
 
 
@@ -148,5 +155,5 @@ def _success(schema: str | None) -> Json:
     return {
         "description": "Success",
         "content": {"text/event-stream": {"schema": _ref(schema), "example": _STREAM}},
-        "headers": {"X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}}},
+        "headers": _HEADERS,
     }

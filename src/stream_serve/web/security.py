@@ -50,7 +50,7 @@ _PREFLIGHT: Final = {
     "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED: Final = {"Access-Control-Expose-Headers": "X-Run-Id, Retry-After"}
+_EXPOSED: Final = {"Access-Control-Expose-Headers": "X-Run-Id, X-Ignored-Fields, Retry-After"}
 _WEB: Final = frozenset({"http", "https"})
 _ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _ANY: Final = "*"

@@ -47,7 +47,7 @@ be written directly. `write` returns False, and writes nothing, when the client 
 _QUARTERS: Final = 4
 _STREAMS: Final = "stream_serve.streams"
 _HEADERS: Final = {
-    "Content-Type": "text/event-stream",
+    "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
