@@ -11,10 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from stream_serve.conversations import prompt
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 from support.conversations import ENDS, everything
 from support.history import ask, ended, talk
+from support.strict import check_strictly
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import History, Turn
@@ -211,6 +213,9 @@ class Model:
             self.nodes[turn.user_message_id] = Node(parent, "user", Status.COMPLETE, content)
         self.nodes[turn.answer_id] = Node(turn.user_message_id, "assistant", Status.GENERATING, "")
         assert [at.id for at in turn.path] == self.path(turn.user_message_id)
+        if self.nodes[turn.user_message_id].content.strip():
+            for tokens in (1, 5, 1000):
+                check_strictly(prompt.messages(turn.path, tokens))
 
 
 STEPS: Final = st.lists(

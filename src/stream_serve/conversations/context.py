@@ -1,22 +1,24 @@
-"""Conversations as the routes use them: opens the history, and cuts it for the provider."""
+"""Conversations as the routes use them: opens the history, and makes a provider's request of a turn."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
+import structlog
 from msgspec import structs
 
+from stream_serve.conversations import prompt
 from stream_serve.events import usage
 from stream_serve.producers.provider import text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from stream_serve.conversations.base import History, Message, Turn
+    from stream_serve.conversations.base import History, Turn
     from stream_serve.producers.provider import ChatRequest
 
-Content = str | list[dict[str, object]]
+_log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 
 class Conversations:
@@ -60,32 +62,16 @@ class Conversations:
 
         Everything but the messages is that of `request`.
         """
-        system: list[dict[str, object]] = []
+        messages = prompt.messages(turn.path, self._tokens)
+        asked = usage.count(text_of(messages[-1]["content"]))
+        if asked > self._tokens:
+            _log.warning(
+                "a question alone is beyond the budget of the history; it is sent whole, and without "
+                "any history",
+                conversation_id=turn.conversation_id,
+                tokens=asked,
+                budget=self._tokens,
+            )
         if system_prompt is not None:
-            system.append({"role": "system", "content": system_prompt})
-        return structs.replace(
-            request, messages=[*system, *trim(provider_messages(turn.path), self._tokens)]
-        )
-
-
-def provider_messages(path: Sequence[Message]) -> list[dict[str, object]]:
-    """Return the messages of a path in OpenAI's format, without those that have no content."""
-    return [
-        {"role": message.role, "content": message.content} for message in path if message.content
-    ]
-
-
-def trim(messages: list[dict[str, object]], tokens: int) -> list[dict[str, object]]:
-    """Return the newest messages whose estimated tokens fit into `tokens`.
-
-    Messages are never cut, and the last one always stays, however long it is.
-    """
-    kept = len(messages) - 1
-    left = tokens - _cost(messages[kept]) if messages else 0
-    while kept > 0 and (left := left - _cost(messages[kept - 1])) >= 0:
-        kept -= 1
-    return messages[max(kept, 0) :]
-
-
-def _cost(message: dict[str, object]) -> int:
-    return usage.count(text_of(message["content"]))
+            messages.insert(0, {"role": "system", "content": system_prompt})
+        return structs.replace(request, messages=messages)

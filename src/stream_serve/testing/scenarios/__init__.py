@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from stream_serve.testing.scenarios import answers, endings, faults, floods, formats, refusals
+from stream_serve.testing.scenarios import (
+    answers,
+    endings,
+    faults,
+    floods,
+    formats,
+    refusals,
+    strict,
+)
 from stream_serve.testing.scenarios.refusals import REDIRECTED
 from stream_serve.testing.script import SCENARIOS, choose
 
@@ -16,4 +24,5 @@ __all__ = [
     "floods",
     "formats",
     "refusals",
+    "strict",
 ]

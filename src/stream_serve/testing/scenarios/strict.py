@@ -1,0 +1,50 @@
+"""Scenarios that look at the history that is sent, as strict providers and chat templates do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from stream_serve.testing.chunks import failure
+from stream_serve.testing.scenarios.answers import speak
+from stream_serve.testing.script import scenario
+from stream_serve.testing.speech import TEXT
+
+if TYPE_CHECKING:
+    from stream_serve.testing.reply import Reply
+    from stream_serve.testing.script import Ask
+
+
+@scenario(
+    "strict",
+    "400 unless roles alternate, the first and the last message is the user's, and none is empty; "
+    "reply=empty fails before the first token",
+    reply="",
+    **TEXT,
+)
+async def strict(reply: Reply, ask: Ask) -> None:
+    """A chat template that raises for what it was not made for."""
+    wrong = _objection(ask.body.get("messages"))
+    if wrong is not None:
+        await reply.json(400, failure(wrong, code="invalid_request_error", param="messages"))
+    elif ask.string("reply") == "empty":
+        await reply.json(500, failure("An internal error occurred.", code="internal_error"))
+    else:
+        await speak(reply, ask)
+
+
+def _objection(messages: Any) -> str | None:
+    """Return what a strict template says against these messages; None if nothing."""
+    if messages and messages[0].get("role") == "system":
+        messages = messages[1:]
+    if not messages or messages[0].get("role") != "user":
+        return "Conversation roles must begin with user"
+    if any(one.get("role") == next_one.get("role") for one, next_one in pairwise(messages)):
+        return "Conversation roles must alternate user/assistant/user/assistant/..."
+    if messages[-1].get("role") != "user":
+        return "The last message must be the user's"
+    for message in messages:
+        content = message.get("content")
+        if not (content.strip() if isinstance(content, str) else content):
+            return "all messages must have non-empty content"
+    return None
