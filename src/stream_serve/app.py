@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from stream_serve.cluster.base import Peers
     from stream_serve.conversations.base import History
     from stream_serve.conversations.context import Conversations
+    from stream_serve.conversations.recorder import Persistence
     from stream_serve.eventlog.base import EventLog
     from stream_serve.producers.provider import Provider
     from stream_serve.quotas.base import Quotas
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 
 _MARGIN: Final = 60.0
+_DATABASE_TIMEOUT: Final = 5.0
 _ADVICE: Final = Advice(
     chinese="要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），"
     "或设置 `STREAM_SERVE_UPSTREAM_URL` 和 `STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），"
@@ -125,12 +127,15 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
         del app
+        persistence = persistence_of(settings)
         conversations = Conversations(
-            partial(create_history, settings), tokens=settings.history_tokens
+            partial(create_history, settings),
+            tokens=settings.history_tokens,
+            closing=persistence.closing,
         )
         # An answer's lease is renewed with its text, so that has to happen often enough for both.
         interval = min(settings.save_interval, settings.lease / 3)
-        recorder = Recorder(conversations, interval=interval)
+        recorder = Recorder(conversations, interval=interval, persistence=persistence)
         provider = create_provider(settings)
         log, peers, quotas = create_log(settings)
         runs = Runs(
@@ -240,7 +245,25 @@ def create_history(settings: Settings) -> History:
     """Return the place that keeps conversations, not opened yet. Raises `SettingsError`."""
     from stream_serve.conversations.sql.history import SQLHistory
 
-    return SQLHistory(settings.database_url, lease=settings.lease)
+    # A question that waits for the database must not hold up the end of the process.
+    timeout = min(_DATABASE_TIMEOUT, settings.grace_timeout / 2)
+    return SQLHistory(settings.database_url, lease=settings.lease, timeout=timeout)
+
+
+def persistence_of(settings: Settings) -> Persistence:
+    """Return how long answers are tried to be stored.
+
+    At the end of the process its readers still get their ends, and the database is closed, in the last
+    part of the grace time: so none of these steps takes more than a small part of it.
+    """
+    from stream_serve.conversations.recorder import Persistence
+
+    return Persistence(
+        saving=min(settings.save_timeout, settings.grace_timeout / 10),
+        retrying=settings.save_retry_timeout,
+        closing=min(settings.save_timeout, settings.grace_timeout / 20),
+        bytes=settings.max_unsaved_bytes,
+    )
 
 
 async def migrate(settings: Settings) -> str:

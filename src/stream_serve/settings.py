@@ -150,6 +150,19 @@ class Settings(BaseSettings):
     save_interval: Seconds = Field(
         5.0, description="between two times that a running answer's text is stored"
     )
+    save_timeout: Seconds = Field(
+        1.0,
+        description="how long the end of an answer and the receipt of a stop wait until it is stored; "
+        "at most a tenth of the grace time",
+    )
+    save_retry_timeout: Seconds = Field(
+        600.0, description="how long storing an answer is tried again in the background"
+    )
+    max_unsaved_bytes: int = Field(
+        268_435_456,
+        gt=0,
+        description="answers that wait in the background for the database, together",
+    )
     lease: Seconds = Field(
         10.0,
         ge=1,

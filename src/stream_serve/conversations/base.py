@@ -123,8 +123,12 @@ class History(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Close the connections."""
+    async def close(self, patience: float | None = None) -> None:
+        """Close the connections.
+
+        Calls that still go on are waited for, at most `patience` seconds, and without it as long as a
+        call may take.
+        """
         ...
 
     async def check(self) -> None:

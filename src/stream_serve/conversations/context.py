@@ -28,9 +28,12 @@ class Conversations:
     the part of the history that goes to the provider.
     """
 
-    def __init__(self, create: Callable[[], History], *, tokens: int) -> None:
+    def __init__(
+        self, create: Callable[[], History], *, tokens: int, closing: float | None = None
+    ) -> None:
         self._create = create
         self._tokens = tokens
+        self._closing = closing
         self._history: History | None = None
         self._opened: History | None = None
         self._opening = asyncio.Lock()
@@ -51,9 +54,9 @@ class Conversations:
         return self._opened
 
     async def close(self) -> None:
-        """Close the history if it is open."""
+        """Close the history if it is open; calls that still go on have `closing` seconds."""
         if self._history is not None:
-            await self._history.close()
+            await self._history.close(self._closing)
 
     def request(
         self, turn: Turn, *, system_prompt: str | None, request: ChatRequest

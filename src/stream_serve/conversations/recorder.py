@@ -2,8 +2,12 @@
 
 How it works: the recorder observes runs. While answers are generated, one task for the whole process
 touches them every few seconds, which renews their leases and stores their text so far. When a run is
-settled, its answer is stored; the time for that is bounded. If it fails, the stream's last event has
-`saved: false`, and the recorder tries again in the background with growing pauses for up to ten minutes.
+settled, its answer is stored in a task of its own. The end of the run waits for the first attempt, and
+not longer than `Patience.saving`: then, or if the attempt fails, the stream's last event has `saved:
+false`, and the task goes on in the background, with growing pauses between its attempts.
+
+What waits in the background is bounded in time and in bytes. What is not stored when the process ends
+is found by its lease, which has expired then, and becomes `interrupted` with the text stored last.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import stamina
 import structlog
+from msgspec import Struct
 
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.errors import HistoryError, RunInterrupted
@@ -30,8 +35,6 @@ if TYPE_CHECKING:
 
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
 
-_RETRY_SECONDS: Final = 600.0
-_CLOSE_SECONDS: Final = 5.0
 _STATUSES: Final = {
     State.COMPLETED: Status.COMPLETE,
     State.STOPPED: Status.STOPPED,
@@ -39,15 +42,36 @@ _STATUSES: Final = {
 }
 
 
+class Persistence(Struct, frozen=True, kw_only=True):
+    """How long, and with how much, the recorder insists on storing answers. Times are in seconds.
+
+    `saving` is how long the end of a run waits, `retrying` how long storing is tried again after that,
+    `closing` how long the end of the process waits. `bytes` is the size of all texts that wait.
+    """
+
+    saving: float = 1.0
+    retrying: float = 600.0
+    closing: float = 1.0
+    bytes: int = 268_435_456
+
+
 class Recorder(Observer):
     """Stores the answers of conversations. `interval` is the seconds between two touches."""
 
-    def __init__(self, conversations: Conversations, *, interval: float) -> None:
+    def __init__(
+        self,
+        conversations: Conversations,
+        *,
+        interval: float,
+        persistence: Persistence = Persistence(),  # noqa: B008 - it never changes
+    ) -> None:
         self._conversations = conversations
         self._interval = interval
+        self._persistence = persistence
         self._live: dict[Run, MessageRef] = {}
         self._toucher: asyncio.Task[None] | None = None
-        self._retries: set[asyncio.Task[None]] = set()
+        self._unsaved: dict[asyncio.Task[None], int] = {}
+        """What is being stored, and the bytes of each."""
 
     def began(self, run: Run) -> None:
         """Touch the answer of this run from now on, if it belongs to a conversation."""
@@ -84,28 +108,31 @@ class Recorder(Observer):
     async def _store(self, run_id: str, ref: MessageRef, answer: Answer) -> bool:
         """Store the end of an answer; return False if that failed, or if it was deleted meanwhile.
 
-        After a failure it is tried again in the background.
+        False also if it takes too long. After that, and after a failure, it goes on in the background.
         """
-        try:
-            return await (await self._conversations.history()).finish(ref, answer)
-        except HistoryError as error:
-            _log.warning("an answer is not stored yet", run_id=run_id, error=str(error))
-            retry = asyncio.create_task(self._retry(run_id, ref, answer))
-            self._retries.add(retry)
-            retry.add_done_callback(self._retries.discard)
-            return False
+        first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        task = asyncio.create_task(self._save(run_id, ref, answer, first), name=f"save {run_id}")
+        self._unsaved[task] = 2 * (len(answer.content) + len(answer.reasoning or ""))
+        task.add_done_callback(self._saved)
+        await asyncio.wait([first], timeout=self._persistence.saving)
+        if not first.done():
+            _log.warning("an answer is not stored yet: the database is slow", run_id=run_id)
+        return first.done() and first.result()
 
     async def close(self) -> None:
-        """Stop touching, wait up to five seconds for answers that are not stored yet, and stop."""
+        """Stop touching, wait a moment for answers that are not stored yet, and give up."""
         if self._toucher is not None:
             self._toucher.cancel()
-            await asyncio.wait([self._toucher])
-        if self._retries:
-            await asyncio.wait(self._retries, timeout=_CLOSE_SECONDS)
-        for retry in list(self._retries):
-            retry.cancel()
-        if self._retries:
-            await asyncio.wait(self._retries)
+        if self._unsaved:
+            await asyncio.wait(self._unsaved, timeout=self._persistence.closing)
+        if self._unsaved:
+            _log.error(
+                "answers are not stored at the end of the process; they will be found interrupted, "
+                "with the text that was stored last",
+                answers=len(self._unsaved),
+            )
+        for task in list(self._unsaved):
+            task.cancel()
 
     async def _touch(self) -> None:
         """Touch all live answers again and again, until it is cancelled."""
@@ -120,25 +147,52 @@ class Recorder(Observer):
                 except HistoryError as error:
                     _log.warning("an answer cannot be touched", run_id=run.id, error=str(error))
 
+    async def _save(
+        self, run_id: str, ref: MessageRef, answer: Answer, first: asyncio.Future[bool]
+    ) -> None:
+        """Store the end of an answer. `first` gets the result of the first attempt, whatever it is."""
+        try:
+            first.set_result(await self._finish(ref, answer))
+        except HistoryError as error:
+            _log.warning("an answer is not stored yet", run_id=run_id, error=str(error))
+            first.set_result(False)
+            await self._retry(run_id, ref, answer)
+        finally:
+            if not first.done():
+                first.set_result(False)
+
     async def _retry(self, run_id: str, ref: MessageRef, answer: Answer) -> None:
         """Store the end of an answer, with pauses of 0.5 to 15 s between the attempts."""
+        if sum(self._unsaved.values()) > self._persistence.bytes:
+            _log.error(
+                "an answer could not be stored: too much waits for the database already",
+                run_id=run_id,
+            )
+            return
         stored = False
         try:
             async for attempt in stamina.retry_context(
                 on=HistoryError,
                 attempts=None,
-                timeout=_RETRY_SECONDS,
+                timeout=self._persistence.retrying,
                 wait_initial=0.5,
                 wait_max=15.0,
             ):
                 with attempt:
-                    history = await self._conversations.history()
-                    stored = await history.finish(ref, answer)
+                    stored = await self._finish(ref, answer)
         except HistoryError as error:
             _log.error("an answer could not be stored", run_id=run_id, error=str(error))
         else:
             if stored:
                 _log.info("an answer is stored after all", run_id=run_id)
+
+    async def _finish(self, ref: MessageRef, answer: Answer) -> bool:
+        return await (await self._conversations.history()).finish(ref, answer)
+
+    def _saved(self, task: asyncio.Task[None]) -> None:
+        del self._unsaved[task]
+        if not task.cancelled() and (defect := task.exception()) is not None:
+            _log.error("an answer was not stored, by a defect", exc_info=defect)
 
 
 def answer_of(run: Run) -> Answer:

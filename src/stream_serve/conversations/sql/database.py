@@ -7,8 +7,9 @@ lose a connection or leave a thread behind. The task runs on to its commit, sees
 and rolls back. A cancelled caller that writes waits for that, so that it never leaves a change in
 progress.
 
-SQLite allows one writer at a time. Writers of one process queue for a lock in their order; between
-processes SQLite itself waits, for four fifths of the timeout. PostgreSQL's connections are tested before
+SQLite allows one writer at a time. Writers of one process queue for a lock in their order. A file that
+another process has locked is tried again from the loop: SQLite itself would wait in a thread that nobody
+can cancel, and the process could not end. PostgreSQL's connections are tested before
 use, so that a restarted server gets new ones.
 
 Times come from the database if several processes share it (PostgreSQL), otherwise from this process.
@@ -51,7 +52,7 @@ CONNECTIONS: Final = 8
 """The number of transactions at a time; further ones wait."""
 
 RETRY: Final = 0.02
-"""Seconds between two attempts to change a SQLite file's journal."""
+"""Seconds that SQLite waits for a lock, and between two attempts."""
 
 DEFECTS: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """Errors that mean a defect in one of our statements rather than an unavailable database."""
@@ -76,7 +77,7 @@ class Database:
             pool_timeout=timeout,
             pool_pre_ping=self.path is None,
             hide_parameters=True,
-            connect_args={"timeout": timeout * 0.8} if self.path else server,
+            connect_args={"timeout": RETRY} if self.path else server,
         )
         event.listen(self._engine.sync_engine, "connect", self._connected)
         event.listen(self._engine.sync_engine, "begin", self._begun)
@@ -111,21 +112,29 @@ class Database:
         Does nothing for PostgreSQL. Raises `HistoryError`.
         """
         if self.path is None:
-            return
-        try:
-            await asyncio.to_thread(_make_file, self.path, self._timeout)
-        except (OSError, sqlite3.Error) as error:
-            raise _mapped(error) from None
+            return None
+        end = time.monotonic() + self._timeout
+        while True:
+            try:
+                return await asyncio.to_thread(_make_file, self.path)
+            except (OSError, sqlite3.Error) as error:
+                if not _busy(error) or time.monotonic() > end:
+                    raise _mapped(error) from None
+            await asyncio.sleep(RETRY)
 
-    async def close(self) -> None:
-        """Wait for running transactions, at most `timeout` seconds, and close the connections."""
+    async def close(self, patience: float | None = None) -> None:
+        """Wait for running transactions, and close the connections.
+
+        Waits at most `patience` seconds, and without it as long as a transaction may take.
+        """
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout if patience is None else patience):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
                 await self._engine.dispose()
         except TimeoutError:
-            pass
+            for task in list(self._tasks):
+                task.cancel()
         finally:
             for driver in list(self._drivers):
                 driver.terminate()
@@ -146,17 +155,23 @@ class Database:
         return find(column, literal(words, Words)) > 0
 
     async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
-        me = asyncio.current_task()
-        try:
-            async with self._connection(write=write) as connection:
-                result = await work(connection)
-                if me in self._abandoned:
-                    await connection.rollback()
-                else:
-                    await connection.commit()
-                return result
-        except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            raise _mapped(error) from None
+        """Run a transaction, again from its beginning while another process has locked the file."""
+        while True:
+            try:
+                return await self._attempt(work, write=write)
+            except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+                if not _busy(error) or asyncio.current_task() in self._abandoned:
+                    raise _mapped(error) from None
+            await asyncio.sleep(RETRY)
+
+    async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
+        async with self._connection(write=write) as connection:
+            result = await work(connection)
+            if asyncio.current_task() in self._abandoned:
+                await connection.rollback()
+            else:
+                await connection.commit()
+            return result
 
     @asynccontextmanager
     async def _connection(self, *, write: bool) -> AsyncGenerator[AsyncConnection]:
@@ -192,20 +207,18 @@ class Database:
             task.exception()  # retrieved here, because a cancelled caller never does
 
 
-def _make_file(path: Path, timeout: float) -> None:
+def _make_file(path: Path) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    end = time.monotonic() + timeout * 0.8
     with closing(sqlite3.connect(path, timeout=RETRY)) as connection:
-        while True:
-            try:
-                connection.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError:
-                if time.monotonic() > end:
-                    raise
-                time.sleep(RETRY)
-            else:
-                return
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _busy(error: Exception) -> bool:
+    """Return whether a SQLite file is locked by another process."""
+    cause = error.orig if isinstance(error, StatementError) else error
+    code = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_OK)
+    return code & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _mapped(error: Exception) -> HistoryError:

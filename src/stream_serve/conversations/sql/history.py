@@ -87,9 +87,9 @@ class SQLHistory:
             await self.close()
             raise
 
-    async def close(self) -> None:
-        """Wait for running transactions, at most `timeout` seconds, and close the connections."""
-        await self._database.close()
+    async def close(self, patience: float | None = None) -> None:
+        """Wait for running transactions, at most `patience` seconds, and close the connections."""
+        await self._database.close(patience)
 
     async def check(self) -> None:
         """Check that the database responds."""
