@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream_serve.producers.http1.request import request_head, with_body
+from stream_serve.producers.http1.request import request_head, with_body, without_body
 
 
 def test_a_request_names_the_host_and_quotes_the_path() -> None:
@@ -12,6 +12,19 @@ def test_a_request_names_the_host_and_quotes_the_path() -> None:
 
 def test_an_empty_path_is_the_root() -> None:
     assert request_head("http://a.example", {}).startswith(b"POST / HTTP/1.1\r\n")
+
+
+def test_a_query_is_kept_and_quoted() -> None:
+    head = request_head("https://a.example/v1?api-version=2024-10-21&a=b c%20é#part", {})
+    assert head.startswith(
+        b"POST /v1?api-version=2024-10-21&a=b%20c%20%C3%A9 HTTP/1.1\r\nHost: a.example"
+    )
+    assert request_head("http://a.example?a=1", {}).startswith(b"POST /?a=1 HTTP/1.1\r\n")
+
+
+def test_a_get_has_neither_a_body_nor_its_length() -> None:
+    head = request_head("http://a.example/v1", {"A": "b"}, "GET")
+    assert without_body(head) == b"GET /v1 HTTP/1.1\r\nHost: a.example\r\nA: b\r\n\r\n"
 
 
 def test_an_ipv6_host_keeps_its_brackets() -> None:

@@ -1,11 +1,11 @@
-"""`Client`: POST requests to one URL over pooled connections."""
+"""`Client`: requests to one URL over pooled connections."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from stream_serve.producers.http1.pool import Pool
-from stream_serve.producers.http1.request import request_head, with_body
+from stream_serve.producers.http1.request import request_head, with_body, without_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Sends POST requests to one URL; see `HTTPClient`. To be made inside a running event loop."""
+    """Sends requests to one URL; see `HTTPClient`. To be made inside a running event loop."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], *, connect_timeout: float) -> None:
+    def __init__(
+        self, url: str, headers: Mapping[str, str], *, connect_timeout: float, method: str = "POST"
+    ) -> None:
         """Send `headers` with each request. A connection is made within `connect_timeout` seconds.
 
         The names and values of the headers are sent as they are. Raises `UnicodeError` for what cannot
         be a host's name.
         """
-        self._head: Final = request_head(url, headers)
+        self._has_body: Final = method != "GET"  # RFC 9110, 9.3.1
+        self._head: Final = request_head(url, headers, method)
         self._pool: Final = Pool(url, connect_timeout=connect_timeout)
 
     async def open(self, body: bytes, on_socket: OnSocket) -> Exchange:
-        """Send a request with this body; return the exchange, which the caller finishes or closes.
+        """Send a request with this body, which a GET leaves away; return the exchange, which the caller finishes or closes.
 
         `on_socket` gets each socket that is used or tried, before it is connected. Raises `TimeoutError`
         when no connection is made in time, and `OSError`, of which the errors of name resolution
@@ -36,7 +39,8 @@ class Client:
         POST is the caller's to decide.
         """
         connection = await self._pool.acquire(on_socket)
-        return connection.send(with_body(self._head, body))
+        head = self._head
+        return connection.send(with_body(head, body) if self._has_body else without_body(head))
 
     async def close(self) -> None:
         """Close the connections that are kept for another request; exchanges under way go on.

@@ -9,19 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _PATH: Final = "/%:@!$&'()*+,;=~"
+_QUERY: Final = _PATH + "?"
 
 
-def request_head(url: str, headers: Mapping[str, str]) -> bytes:
-    """Return the head of a POST to a URL, which `with_body` completes.
+def request_head(url: str, headers: Mapping[str, str], method: str = "POST") -> bytes:
+    """Return the head of a request for a URL, which `with_body` or `without_body` completes.
 
-    The target is the URL's path, percent-encoded (origin form: RFC 9112, 3.2.1; "/" for an empty one);
-    a query is left out. Every request names its host (RFC 9112, 3.2; RFC 9110, 7.2).
+    The target is the URL's path and query, percent-encoded (origin form: RFC 9112, 3.2.1; "/" for an
+    empty path). Every request names its host (RFC 9112, 3.2; RFC 9110, 7.2).
     """
     parts = urlsplit(url)
     host = ascii_host(parts.hostname or "")
     host = f"[{host}]" if ":" in host else host
     host = host if parts.port is None else f"{host}:{parts.port}"
-    lines = [f"POST {quote(parts.path, safe=_PATH) or '/'} HTTP/1.1", f"Host: {host}"]
+    target = quote(parts.path, safe=_PATH) or "/"
+    if parts.query:
+        target += f"?{quote(parts.query, safe=_QUERY)}"
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(lines).encode()
 
@@ -29,6 +33,11 @@ def request_head(url: str, headers: Mapping[str, str]) -> bytes:
 def with_body(head: bytes, body: bytes) -> bytes:
     """Return a whole request: `request_head`'s head, and a body with its length (RFC 9112, 6.2)."""
     return b"%b\r\nContent-Length: %d\r\n\r\n%b" % (head, len(body), body)
+
+
+def without_body(head: bytes) -> bytes:
+    """Return a whole request without a body: `request_head`'s head, and the line that ends it."""
+    return head + b"\r\n\r\n"
 
 
 def ascii_host(host: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct, field
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -35,6 +38,8 @@ class Traits(Struct, frozen=True, kw_only=True):
 class Endpoint(Struct, frozen=True):
     """An OpenAI-compatible server: its base URL, key and default model.
 
+    - `url` may have a query, such as Azure's `api-version`. `model` is empty where nothing says which
+      model is the default.
     - `key` is empty for a server that wants none. `key_name` is what the key is called where it is set,
       for errors. `auth` says how it is sent: as `Authorization: Bearer`, or as Azure's `api-key`.
     - `extra_headers` go out with every request, `extra_body` is part of every body. A value may be a
@@ -51,4 +56,27 @@ class Endpoint(Struct, frozen=True):
     extra_body: dict[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"Endpoint(url={self.url!r}, model={self.model!r})"
+        base = self.url.partition("?")[0]  # a query may have a secret
+        return f"Endpoint(url={base!r}, model={self.model!r})"
+
+    def address(self, path: str) -> str:
+        """Return the URL of a path below the base, before the base's query."""
+        base, mark, query = self.url.partition("?")
+        return f"{base.rstrip('/')}/{path}{mark}{query}"
+
+    def headers(self, own: Mapping[str, str]) -> dict[str, str]:
+        """Return the headers of a request: `own`, the key, and the extra ones, which win over both.
+
+        The names of headers know no case (RFC 9110, 5.1).
+        """
+        headers = {**own, **self._key_header()}
+        extra = {name.lower() for name in self.extra_headers}
+        kept = {name: value for name, value in headers.items() if name.lower() not in extra}
+        return {**kept, **self.extra_headers}
+
+    def _key_header(self) -> dict[str, str]:
+        if not self.key:
+            return {}
+        if self.auth == "api-key":
+            return {"api-key": self.key}
+        return {"Authorization": f"Bearer {self.key}"}

@@ -68,16 +68,16 @@ class OpenAIProvider:
         self.patience = patience
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(endpoint.url).netloc
-        headers = {
-            "Accept": "text/event-stream",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "User-Agent": f"stream-serve/{__version__}",
-        }
-        if endpoint.key:
-            headers["Authorization"] = f"Bearer {endpoint.key}"
+        headers = endpoint.headers(
+            {
+                "Accept": "text/event-stream",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "User-Agent": f"stream-serve/{__version__}",
+            }
+        )
         self.client: http1.HTTPClient = http1.Client(
-            f"{endpoint.url}/chat/completions", headers, connect_timeout=connect_timeout
+            endpoint.address("chat/completions"), headers, connect_timeout=connect_timeout
         )
 
     def model_for(self, asked: str | None) -> str:
