@@ -44,6 +44,8 @@ REQUESTS = {
     "NotJSON": ("not_json", None),
     "ForeignHost": ("foreign_host", None),
     "InvalidFields": ("invalid_fields", None),
+    "UnknownModel": ("unknown_model", None),
+    "ModelsUnavailable": ("models_unavailable", 2.0),
     "TooManyRuns": ("too_many_runs", 2.0),
     "HeadTooLarge": ("head_too_large", None),
     "Full": ("full", 2.0),

@@ -16,6 +16,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from stream_serve.cluster.local import LocalPeers
@@ -23,8 +24,11 @@ from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeEr
 from stream_serve.eventlog.memory import MemoryEventLog
 from stream_serve.producers.base import Patience
 from stream_serve.producers.demo import Advice, DemoProvider
-from stream_serve.producers.openai.endpoint import Endpoint, Traits
+from stream_serve.producers.openai.endpoint import Endpoint
+from stream_serve.producers.openai.kinds import KINDS
 from stream_serve.producers.openai.provider import OpenAIProvider
+from stream_serve.producers.provider import Model
+from stream_serve.producers.router import Route, Router
 from stream_serve.quotas.local import LocalQuotas
 from stream_serve.runs.observers import RunLog
 from stream_serve.runs.service import Runs
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from stream_serve.eventlog.base import EventLog
     from stream_serve.producers.provider import Provider
     from stream_serve.quotas.base import Quotas
+    from stream_serve.settings import ModelSettings, ProviderSettings
 
     Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
 
@@ -79,11 +84,10 @@ def create_app(
 
     from stream_serve import __version__
     from stream_serve.web import problems
-    from stream_serve.web.routes import chat, conversations, pages, runs
+    from stream_serve.web.routes import chat, conversations, models, pages, runs
     from stream_serve.web.security import PAGE, Guard, guarded
 
     settings = settings or Settings.load()
-    settings.provider()
     _check_extras(settings)
     app = FastAPI(
         title="stream-serve",
@@ -102,7 +106,7 @@ def create_app(
     app.add_exception_handler(HTTPException, problems.on_http_error)
     app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
-    for router in (chat.router, runs.router, conversations.router, pages.router):
+    for router in (r.router for r in (chat, models, runs, conversations, pages)):
         # As they are: the guard asks each route itself.
         app.router.routes.extend(router.routes)
     show_description = guarded(PAGE)(partial(_show_description, app))
@@ -162,28 +166,69 @@ def _lifespan(
 
 
 def create_provider(settings: Settings) -> Provider:
-    """Return the configured provider, or the demo model. Needs a running event loop."""
-    given = settings.provider()
-    if given is None:
+    """Return the configured providers as one, or the demo model. Needs a running event loop."""
+    catalog = settings.catalog
+    if catalog is None:
         return DemoProvider(_ADVICE)
+    if catalog.file is None:
+        return create_endpoint(settings, catalog.providers[0], model=catalog.default)
+    return Router(
+        {one.name: create_endpoint(settings, one) for one in catalog.providers},
+        [_route(one) for one in catalog.models],
+        default=catalog.default,
+        fallback=catalog.fallback,
+        only_listed=catalog.only_listed,
+    )
+
+
+def create_endpoint(
+    settings: Settings, given: ProviderSettings, *, model: str = ""
+) -> OpenAIProvider:
+    """Return one of the configured providers, whose default is `model`. Needs a running event loop.
+
+    Its kind says what is usual, its own traits what is not.
+    """
+    kind = KINDS[given.kind]
+    traits = {name: None if value == "none" else value for name, value in given.traits.items()}
     return OpenAIProvider(
         Endpoint(
             given.url,
             given.key,
-            given.model,
+            model,
             given.key_name,
-            Traits(require_finish=settings.require_finish),
+            msgspec.structs.replace(kind.traits, **traits),
+            auth=kind.auth,
+            extra_headers=given.headers,
+            extra_body=given.body,
         ),
-        patience=Patience(settings.first_token_timeout, settings.idle_timeout),
-        connect_timeout=settings.connect_timeout,
+        patience=Patience(given.timeouts.first_token, given.timeouts.idle),
+        connect_timeout=given.timeouts.connect,
         max_event_bytes=settings.max_event_bytes,
+        # Here belong given.proxy, ca_file, client_cert and client_key, as soon as the client takes them.
     )
 
 
+def _route(given: ModelSettings) -> Route:
+    target = given.targets[0]
+    model = Model(
+        name=given.name,
+        context=given.context,
+        thinks=given.thinks,
+        sees=given.sees,
+        tools=given.tools,
+    )
+    return Route(model, target.provider, target.model)
+
+
 @asynccontextmanager
-async def local_runs(settings: Settings) -> AsyncGenerator[tuple[Runs, Provider]]:
-    """Open runs of this process alone, and the provider; they end with the block."""
-    provider = create_provider(settings)
+async def local_runs(
+    settings: Settings, provider: Provider | None = None
+) -> AsyncGenerator[tuple[Runs, Provider]]:
+    """Open runs of this process alone, and the provider; they end with the block.
+
+    `provider` is the one of the settings unless it is given.
+    """
+    provider = provider or create_provider(settings)
     runs = Runs(
         MemoryEventLog(),
         LocalPeers(),
@@ -264,6 +309,42 @@ def persistence_of(settings: Settings) -> Persistence:
         closing=min(settings.save_timeout, settings.grace_timeout / 20),
         bytes=settings.max_unsaved_bytes,
     )
+
+
+async def check_redis(settings: Settings) -> str:
+    """Return what is true of Redis. Raises `SettingsError`, `LogUnavailable`."""
+    if settings.redis_url is None:
+        return "not used: runs live in one process"
+    _check_extras(settings)
+    from stream_serve.cluster.redis.client import RedisClient
+
+    client = RedisClient(settings.redis_url.get_secret_value(), settings.redis_timeout)
+    try:
+        await client.run("PING")
+    finally:
+        await client.close()
+    return "replies"
+
+
+async def check_database(settings: Settings) -> str:
+    """Return what is true of the conversations' database, and change nothing in it.
+
+    Raises `SettingsError`, `HistoryError`.
+    """
+    from stream_serve.conversations.sql.files import check_file, plain_file
+
+    _check_extras(settings)
+    file = plain_file(settings.database_url)
+    if file is not None:
+        return check_file(file)
+    from stream_serve.conversations.sql.urls import POSTGRESQL, database_url
+
+    if database_url(settings.database_url).drivername != POSTGRESQL:
+        return "a file"
+    history = create_history(settings)
+    await history.open()
+    await history.close()
+    return "replies, and its schema is right"
 
 
 async def migrate(settings: Settings) -> str:

@@ -14,6 +14,8 @@
     │   ├── NotJSON                the body is not declared as JSON
     │   ├── ForeignHost            a Host header that is not this service's
     │   ├── InvalidFields          the fields are named in `fields`
+    │   ├── UnknownModel           no model of that name; or none is named, and none is the default
+    │   ├── ModelsUnavailable      the provider cannot be asked which models it has
     │   ├── TooManyRuns            the key has as many runs as it may have
     │   ├── HeadTooLarge           so have the request line and the headers
     │   ├── Full                   the process has as many runs as it may have
@@ -167,6 +169,20 @@ class InvalidFields(RequestError):
     def __init__(self, message: str, *, fields: Sequence[tuple[str, str]] = ()) -> None:
         super().__init__(message)
         self.fields = fields
+
+
+class UnknownModel(RequestError):
+    """No model of that name may be asked for; or none is named, and none is the default."""
+
+    code = "unknown_model"
+
+
+class ModelsUnavailable(RequestError):
+    """No model is named, and the provider cannot be asked which it has."""
+
+    code = "models_unavailable"
+    retryable = True
+    retry_after = 2.0
 
 
 class TooManyRuns(RequestError):

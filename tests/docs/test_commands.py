@@ -21,7 +21,11 @@ PAGES: Final = [
     "CONTRIBUTING.md",
     "docs/performance.md",
     "docs/performance.zh-CN.md",
-    *(page for name in ("settings", "api", "deployment", "testing") for page in pair(name)),
+    *(
+        page
+        for name in ("settings", "providers", "api", "deployment", "testing")
+        for page in pair(name)
+    ),
 ]
 SYSTEM: Final = {"cd", "cp", "curl", "git"}
 SEPARATORS: Final = {"&&", "||", "|", ";", "&"}

@@ -185,7 +185,8 @@ async def test_it_can_be_cancelled_while_it_waits_for_its_next_piece() -> None:
 
 async def test_it_has_a_name_and_nothing_to_close() -> None:
     provider: Provider = DemoProvider()
-    assert provider.model_for(None) == provider.model_for("qwen-max") == "demo"
+    assert await provider.model_for(None) == await provider.model_for("qwen-max") == "demo"
+    assert [(model.name, model.default) for model in provider.models] == [("demo", True)]
     assert provider.ask(request()).model == "demo"
     await provider.close()
 

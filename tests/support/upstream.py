@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from stream_serve.errors import UpstreamDisconnected
 from stream_serve.events.types import Chunk
 from stream_serve.producers.base import Finish
-from stream_serve.producers.provider import ChatRequest
+from stream_serve.producers.provider import ChatRequest, Model
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Usage
@@ -66,7 +66,11 @@ class StepProvider:
         self.producers.append(StepProducer(*self._parameters))
         return self.producers[-1]
 
-    def model_for(self, asked: str | None) -> str:
+    @property
+    def models(self) -> list[Model]:
+        return [Model(name="m", default=True)]
+
+    async def model_for(self, asked: str | None) -> str:
         return asked or "m"
 
     def unsupported(self, request: ChatRequest) -> dict[str, str]:
@@ -117,7 +121,11 @@ class ToldProvider:
         self.producers.append(ToldProducer())
         return self.producers[-1]
 
-    def model_for(self, asked: str | None) -> str:
+    @property
+    def models(self) -> list[Model]:
+        return [Model(name="m", default=True)]
+
+    async def model_for(self, asked: str | None) -> str:
         return asked or "m"
 
     def unsupported(self, request: ChatRequest) -> dict[str, str]:

@@ -42,6 +42,7 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/conversations/{conversation_id}",
         "/ai/conversations/{conversation_id}/export",
         "/ai/info",
+        "/ai/models",
         "/health",
         "/health/live",
         "/health/ready",

@@ -43,6 +43,8 @@ STATUSES = {
     "NotJSON": (415, "The request body must be JSON"),
     "ForeignHost": (421, "This service does not answer for that host"),
     "InvalidFields": (422, "Some fields are missing or wrong"),
+    "UnknownModel": (422, "No such model"),
+    "ModelsUnavailable": (503, "The provider cannot be asked for its models"),
     "TooManyRuns": (429, "Too many runs at once"),
     "HeadTooLarge": (431, "The request head is too large"),
     "Full": (503, "The service is full"),
@@ -56,6 +58,7 @@ STATUSES = {
     "HistorySchemaError": (503, "Service Unavailable"),
 }
 WAITS = {
+    "ModelsUnavailable": "2",
     "TooManyRuns": "2",
     "Full": "2",
     "Draining": "5",

@@ -43,7 +43,7 @@ def sent(fields: Json, settings: Settings, traits: Traits | None = None) -> Json
     """Return what goes to the provider for a body. Raises `InvalidFields`, `ValidationError`."""
     asked = body(fields)
     asked.check()
-    terms.check(asked, settings, default_model=DEFAULT)
+    terms.check(asked, settings, defaults=[DEFAULT])
     prompt = terms.system_prompt(asked, settings)
     whole = asked.request(model=asked.model or DEFAULT, system_prompt=prompt)
     endpoint = Endpoint("http://x", "", DEFAULT, traits=traits or Traits())

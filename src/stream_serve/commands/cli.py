@@ -1,4 +1,4 @@
-"""The command `stream-serve`: serve (the default), chat, doctor, migrate.
+"""The command `stream-serve`: serve (the default), chat, models, doctor, migrate.
 
 Each command imports its own modules, so that `--version` is quick and only `serve` loads the web room.
 """
@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from stream_serve import __version__
-from stream_serve.errors import HistoryError, SettingsError
+from stream_serve.errors import HistoryError, RequestError, SettingsError
 
 app = typer.Typer(
     help="AI streaming chat over Server-Sent Events, with a stop that really stops.",
@@ -38,7 +38,7 @@ def main() -> None:
         sys.argv.insert(1, "serve")
     try:
         app()
-    except (SettingsError, HistoryError) as error:
+    except (SettingsError, HistoryError, RequestError) as error:
         from stream_serve.settings import explain
 
         _refuse(explain(error))
@@ -118,7 +118,7 @@ def chat(
     async def ask() -> int:
         async with local_runs(settings) as (runs, provider):
             request = ChatRequest(
-                model=provider.model_for(model),
+                model=await provider.model_for(model),
                 messages=[
                     {"role": "system", "content": system or settings.system_prompt},
                     {"role": "user", "content": message},
@@ -143,23 +143,61 @@ def bring_up_to_date() -> None:
     typer.echo("the schema is up to date")
 
 
-@app.command(name="doctor")
-def examine() -> None:
-    """Show the configuration, reach the provider and stream one short answer."""
+@app.command(name="models")
+def list_models() -> None:
+    """List the models that callers may ask for; a provider without a configured one is asked."""
     from rich.console import Console
 
     from stream_serve import logging
-    from stream_serve.app import local_runs
-    from stream_serve.commands import doctor
+    from stream_serve.app import create_provider
+    from stream_serve.commands import models
     from stream_serve.settings import Settings
 
     settings = Settings.load()
     logging.configure("error", settings.log_format)
 
-    async def ask() -> bool:
-        async with local_runs(settings) as (runs, provider):
+    async def show() -> bool:
+        provider = create_provider(settings)
+        try:
             console = Console(highlight=False, markup=False)
-            return await doctor.examine(runs, provider, settings, console)
+            return await models.show(provider, settings, console)
+        finally:
+            await provider.close()
+
+    raise typer.Exit(0 if asyncio.run(show()) else 1)
+
+
+@app.command(name="doctor")
+def examine() -> None:
+    """Show the configuration, ask every provider one short question, look at Redis and the database."""
+    from contextlib import AsyncExitStack
+    from functools import partial
+
+    from rich.console import Console
+
+    from stream_serve import logging
+    from stream_serve.app import check_database, check_redis, create_endpoint, local_runs
+    from stream_serve.commands.doctor import Doctor, Subject
+    from stream_serve.settings import Settings
+
+    settings = Settings.load()
+    logging.configure("error", settings.log_format)
+    given = settings.catalog.providers if settings.catalog is not None else ()
+    others = {
+        "Redis": partial(check_redis, settings),
+        "conversations": partial(check_database, settings),
+    }
+
+    async def ask() -> bool:
+        async with AsyncExitStack() as last:
+            runs, demo = await last.enter_async_context(local_runs(settings))
+            subjects: list[Subject] = []
+            for one in given:
+                endpoint = create_endpoint(settings, one)
+                last.push_async_callback(endpoint.close)
+                subjects.append(Subject(one, endpoint, endpoint))
+            console = Console(highlight=False, markup=False)
+            return await Doctor(settings, console, runs).examine(subjects, demo, others)
 
     raise typer.Exit(0 if asyncio.run(ask()) else 1)
 

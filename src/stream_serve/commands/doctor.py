@@ -1,129 +1,288 @@
-"""`stream-serve doctor`: shows the configuration, tests the provider, and says what to change."""
+"""`stream-serve doctor`: shows the configuration, tests what it names, and says what to change.
+
+It says which files and settings it has read, asks every provider one short question, and looks at Redis
+and the database. It shows names and addresses, and never a key, a header's value or a query's.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Protocol
 
+from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
 from stream_serve import __version__
-from stream_serve.events.types import Chunk, End, Error
-from stream_serve.producers.provider import ChatRequest
+from stream_serve.commands.advice import advice
+from stream_serve.errors import RequestError, StreamServeError
+from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.producers.provider import ChatRequest, named
 from stream_serve.runs.spec import RunSpec
-from stream_serve.settings import PLACEHOLDER_KEY
+from stream_serve.settings import PLACEHOLDER_KEY, Settings, explain
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
     from rich.console import Console
 
-    from stream_serve.producers.provider import Provider
+    from stream_serve.producers.provider import Model, Provider
     from stream_serve.runs.run import Run
     from stream_serve.runs.service import Runs
     from stream_serve.runs.subscription import Subscription
-    from stream_serve.settings import Settings
+    from stream_serve.settings import Catalog, ProviderSettings
 
 QUESTION: Final = "Answer with the one word: ready"
-
-ADVICE: Final = {
-    "upstream_unreachable": "Check STREAM_SERVE_UPSTREAM_URL, the network, and any proxy or "
-    "firewall between here and the provider.",
-    "upstream_auth": "Put a valid key into .env. A DashScope key belongs to one region: keys of the "
-    "international site need STREAM_SERVE_UPSTREAM_URL="
-    "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
-    "upstream_rejected": "Check that STREAM_SERVE_MODEL is a model that this key may use.",
-    "upstream_rate_limited": "Wait, or look at the quota and the bill in the provider's console.",
-    "upstream_error": "The provider is in trouble: try again later, or look at its status page.",
-    "upstream_protocol": "STREAM_SERVE_UPSTREAM_URL must be the base that ends before "
-    "/chat/completions, often with /v1 at its end.",
-    "upstream_disconnected": "Something between here and the provider cuts the connection: look for "
-    "a proxy, or try again.",
-    "upstream_incomplete": "The server ends its stream without a finish_reason: check that it really "
-    "speaks OpenAI's protocol. If it never sends one, and ends whole answers with [DONE], set "
-    "STREAM_SERVE_REQUIRE_FINISH=false.",
-    "upstream_timeout": "The model is slow to answer: try another one, or raise "
-    "STREAM_SERVE_FIRST_TOKEN_TIMEOUT.",
-}
+_SHORT: Final = 60
 
 
-async def examine(runs: Runs, provider: Provider, settings: Settings, console: Console) -> bool:
-    """Print the configuration and the answer to one short question; return whether it succeeded.
+class Server(Protocol):
+    """A provider that can say which models it has."""
 
-    Cancelled, it stops the run.
-    """
-    console.print(_configuration(settings))
-    if settings.placeholder_key:
-        console.print(
-            f"The API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key.",
-            style="yellow",
+    @property
+    def chat_url(self) -> str:
+        """Where questions go, fit to be shown."""
+        ...
+
+    async def list_models(self) -> list[Model]:
+        """Ask it. Raises `UpstreamError`."""
+        ...
+
+
+class Subject(Struct, frozen=True):
+    """A provider to ask a question: what was said about it, and the provider itself."""
+
+    given: ProviderSettings
+    provider: Provider
+    server: Server
+
+
+class Reply(Struct):
+    """What has come of a question so far."""
+
+    text: str = ""
+    thought: str = ""
+    end: End | None = None
+    error: Error | None = None
+
+
+class Doctor:
+    """Examines a configuration, and prints what it finds to `console`."""
+
+    def __init__(self, settings: Settings, console: Console, runs: Runs) -> None:
+        self._settings = settings
+        self._console = console
+        self._runs = runs
+
+    async def examine(
+        self,
+        subjects: Sequence[Subject],
+        demo: Provider,
+        others: Mapping[str, Callable[[], Awaitable[str]]],
+    ) -> bool:
+        """Examine everything; return whether all is well. Cancelled, it stops the run that it waits for.
+
+        Without `subjects` the `demo` model answers. `others` are checks by what they look at: each
+        returns what is true of it, or raises `StreamServeError`.
+        """
+        self._console.print(_configuration(self._settings))
+        self._warn()
+        fine = True
+        for subject in subjects:
+            fine &= await self._examine_provider(subject)
+        if not subjects:
+            fine &= await self._ask(demo, await demo.model_for(None), None)
+        for name, check in others.items():
+            fine &= await self._check(name, check)
+        return fine
+
+    def _warn(self) -> None:
+        settings = self._settings
+        for name, meant in Settings.unknown():
+            hint = "" if meant is None else f": did you mean {meant}?"
+            self._say(f"{name} is not a setting of this service{hint}", "yellow")
+        if settings.placeholder_key:
+            self._say(
+                f"The API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key.",
+                "yellow",
+            )
+        if settings.catalog is None:
+            self._say(
+                "No provider is configured: the built-in demo model answers. Set DASHSCOPE_API_KEY, or "
+                "STREAM_SERVE_UPSTREAM_URL and STREAM_SERVE_MODEL, in .env; or name several providers in "
+                "stream-serve.toml.",
+                "yellow",
+            )
+
+    async def _examine_provider(self, subject: Subject) -> bool:
+        """Show a provider, and ask it one question."""
+        self._console.print()
+        self._console.print(_described(subject))
+        model = _model_of(subject.given, self._settings.catalog)
+        try:
+            model = model or await subject.provider.model_for(None)
+        except RequestError as error:
+            self._say(explain(error), "red")
+            return False
+        return await self._ask(subject.provider, model, subject)
+
+    async def _ask(self, provider: Provider, model: str, subject: Subject | None) -> bool:
+        request = ChatRequest(
+            model=model, messages=[{"role": "user", "content": QUESTION}], options={}
         )
-    if settings.provider() is None:
-        console.print(
-            "No provider is configured: the built-in demo model answers. Set DASHSCOPE_API_KEY, or "
-            "STREAM_SERVE_UPSTREAM_URL and STREAM_SERVE_MODEL, in .env.",
-            style="yellow",
+        subscription = await self._runs.start(RunSpec.of(provider.ask(request)), owner=None)
+        run = self._runs.get(subscription.run_id, owner=None)
+        try:
+            reply = await _listen(subscription)
+        finally:
+            subscription.close()
+        if reply.end is not None:
+            self._show_answer(model, reply, reply.end, run)
+        elif reply.error is not None:
+            await self._show_failure(model, reply.error, subject)
+        return reply.end is not None
+
+    def _show_answer(self, model: str, reply: Reply, end: End, run: Run) -> None:
+        only_thought = not reply.text and bool(reply.thought)
+        self._say(
+            f"The model answers{': it has only thought so far' if only_thought else ''}.", "green"
         )
-    request = ChatRequest(
-        model=provider.model_for(None), messages=[{"role": "user", "content": QUESTION}], options={}
-    )
-    subscription = await runs.start(RunSpec.of(provider.ask(request)), owner=None)
-    run = runs.get(subscription.run_id, owner=None)
-    try:
-        return await _show_result(subscription, run, console)
-    finally:
-        subscription.close()
+        usage, first = end.usage, run.first_token_seconds
+        rows = {
+            "model": model,
+            "thought" if only_thought else "answer": f"{_short(reply.text or reply.thought)!r} "
+            f"({end.finish_reason})",
+            "first token": None if first is None else f"{first * 1000:.0f} ms",
+            "total": f"{run.seconds * 1000:.0f} ms",
+            "usage": f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})",
+        }
+        self._show(rows)
+
+    async def _show_failure(self, model: str, error: Error, subject: Subject | None) -> None:
+        self._say(f"{error.code}: {error.message}", "red")
+        self._show(
+            {
+                "model": model,
+                "URL asked": None if subject is None else f"POST {subject.server.chat_url}",
+                "provider's code": error.provider_code,
+                "request id": error.request_id,
+                "retry after": None if error.retry_after is None else f"{error.retry_after:g} s",
+                "models there": await _models_there(error, subject),
+            }
+        )
+        if subject is not None and (
+            text := advice(error.code, subject.given, self._settings.catalog)
+        ):
+            self._say(f"What to do: {text}")
+
+    async def _check(self, name: str, check: Callable[[], Awaitable[str]]) -> bool:
+        self._console.print()
+        try:
+            self._say(f"{name}: {await check()}")
+        except StreamServeError as error:
+            self._say(f"{name}: {explain(error)}", "red")
+            return False
+        return True
+
+    def _show(self, rows: Mapping[str, str | None]) -> None:
+        for name, value in rows.items():
+            if value is not None:
+                self._say(f"  {name:<16} {value}")
+
+    def _say(self, text: str, style: str = "") -> None:
+        self._console.print(Text(text, style=style))
 
 
-async def _show_result(subscription: Subscription, run: Run, console: Console) -> bool:
-    answer = ""
+async def _listen(subscription: Subscription) -> Reply:
+    """Return what came of a question, when its run is over."""
+    reply = Reply()
     async for event in subscription.events():
         match event:
             case Chunk(content):
-                answer += content
-            case End(finish_reason, usage):
-                first = run.first_token_seconds
-                console.print("The model answers.", style="green")
-                console.print(Text(f"  answer       {_short(answer)!r} ({finish_reason})"))
-                if first is not None:
-                    console.print(f"  first token  {first * 1000:.0f} ms")
-                console.print(f"  total        {run.seconds * 1000:.0f} ms")
-                console.print(
-                    f"  usage        {usage.prompt_tokens} + {usage.completion_tokens} tokens "
-                    f"({usage.source})"
-                )
-                return True
+                reply.text += content
+            case Reasoning(content):
+                reply.thought += content
+            case End():
+                reply.end = event
             case Error():
-                console.print(Text(f"{event.code}: {event.message}", style="red"))
-                for name, value in (
-                    ("provider's code", event.provider_code),
-                    ("request id", event.request_id),
-                    ("retry after", event.retry_after),
-                ):
-                    if value is not None:
-                        console.print(Text(f"  {name}: {value}"))
-                if advice := ADVICE.get(event.code):
-                    console.print(Text(f"What to do: {advice}"))
+                reply.error = event
             case _:
                 pass
-    return False
+    return reply
+
+
+async def _models_there(error: Error, subject: Subject | None) -> str | None:
+    """Return which models a provider has that refused a question, if it says so."""
+    if subject is None or error.code != "upstream_rejected":
+        return None
+    try:
+        return named(one.name for one in await subject.server.list_models()) or "none"
+    except StreamServeError:
+        return None
+
+
+def _model_of(given: ProviderSettings, catalog: Catalog | None) -> str:
+    """Return the name that a provider knows the model by that is to be asked; empty: ask it."""
+    if catalog is None:
+        return ""
+    models = sorted(catalog.models, key=lambda one: one.name != catalog.default)
+    targets = [one.targets[0] for one in models if one.targets[0].provider == given.name]
+    if targets:
+        return targets[0].model
+    return catalog.default if given.name == catalog.fallback else ""
 
 
 def _configuration(settings: Settings) -> Table:
-    endpoint = settings.provider()
-    table = Table(title=f"stream-serve {__version__}", title_justify="left", show_header=False)
-    rows = {
-        "provider": endpoint.url if endpoint is not None else "built-in demo model",
-        "model": endpoint.model if endpoint is not None else "demo",
-        "API key": "none" if endpoint is None or not endpoint.key else "set",
-        "listens on": f"http://{settings.host}:{settings.port}",
-        "keys for callers": str(len(settings.api_keys) or "none"),
-        "timeouts": f"connect {settings.connect_timeout:g} s, first token "
-        f"{settings.first_token_timeout:g} s, between tokens {settings.idle_timeout:g} s, "
-        f"run {settings.run_timeout:g} s",
-    }
+    catalog, waits = settings.catalog, settings
+    files = [".env" if Path(".env").is_file() else "no .env"]
+    files.append(catalog.file if catalog and catalog.file else "no stream-serve.toml")
+    given = [f"{name} ({source})" for name, source in Settings.given()]
+    return _table(
+        f"stream-serve {__version__}",
+        {
+            "files read": ", ".join(files),
+            "settings read": "\n".join(given) or "none",
+            "providers": "built-in demo model"
+            if catalog is None
+            else ", ".join(one.name for one in catalog.providers),
+            "default model": "demo"
+            if catalog is None
+            else catalog.default or "none is configured: the provider is asked",
+            "listens on": f"http://{settings.host}:{settings.port}",
+            "keys for callers": str(len(settings.api_keys) or "none"),
+            "timeouts": f"connect {waits.connect_timeout:g} s, first token "
+            f"{waits.first_token_timeout:g} s, between tokens {waits.idle_timeout:g} s, "
+            f"run {waits.run_timeout:g} s",
+        },
+    )
+
+
+def _described(subject: Subject) -> Table:
+    given = subject.given
+    proxy = given.proxy.rpartition("@")[2].removeprefix("http://") if given.proxy else None
+    return _table(
+        f"provider {given.name}",
+        {
+            "kind": given.kind,
+            "URL": subject.server.chat_url,
+            "API key": f"set by {given.key_name}" if given.key else "none",
+            "headers": ", ".join(given.headers) or None,
+            "body": ", ".join(given.body) or None,
+            "set otherwise": ", ".join(f"{key} = {value}" for key, value in given.traits.items())
+            or None,
+            "proxy": proxy,
+            "certificates": ", ".join(filter(None, (given.ca_file, given.client_cert))) or None,
+        },
+    )
+
+
+def _table(title: str, rows: Mapping[str, str | None]) -> Table:
+    table = Table(title=title, title_justify="left", show_header=False)
     for name, value in rows.items():
-        table.add_row(name, Text(value))
+        if value is not None:
+            table.add_row(name, Text(value))
     return table
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:60] + "…"
+    return text if len(text) <= _SHORT else text[:_SHORT] + "…"

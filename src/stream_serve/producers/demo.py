@@ -15,7 +15,7 @@ from msgspec import Struct
 from stream_serve.events import usage
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.base import Finish
-from stream_serve.producers.provider import ChatRequest, text_of
+from stream_serve.producers.provider import ChatRequest, Model, text_of
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta, Usage
@@ -108,7 +108,12 @@ class DemoProvider:
         self.advice = advice or Advice("", "")
         self.pace = pace
 
-    def model_for(self, asked: str | None) -> str:
+    @property
+    def models(self) -> list[Model]:
+        """The demo model alone."""
+        return [Model(name=MODEL, default=True, thinks=True, sees=False, tools=False)]
+
+    async def model_for(self, asked: str | None) -> str:
         """Return the name of the demo model, whichever model the request names."""
         del asked
         return MODEL

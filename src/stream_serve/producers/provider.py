@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from stream_serve.producers.base import Producer
+
+_MAX_SHOWN: Final = 20
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    """A model that callers may ask for. `context` is in tokens; what is None is not known."""
+
+    name: str
+    default: bool = False
+    context: int | None = None
+    thinks: bool | None = None
+    sees: bool | None = None
+    tools: bool | None = None
 
 
 class ChatRequest(Struct, frozen=True):
@@ -31,8 +46,16 @@ class ChatRequest(Struct, frozen=True):
 class Provider(Protocol):
     """A model's provider."""
 
-    def model_for(self, asked: str | None) -> str:
-        """Return the model that answers when `asked` is asked for, or none."""
+    @property
+    def models(self) -> Sequence[Model]:
+        """The models that are known now, without asking anybody; the default one first."""
+        ...
+
+    async def model_for(self, asked: str | None) -> str:
+        """Return the model that answers when `asked` is asked for, or none.
+
+        A server may have to be asked which it has. Raises `UnknownModel`, `ModelsUnavailable`.
+        """
         ...
 
     def ask(self, request: ChatRequest) -> Producer:
@@ -46,6 +69,13 @@ class Provider(Protocol):
     async def close(self) -> None:
         """Close the pooled connections."""
         ...
+
+
+def named(names: Iterable[str]) -> str:
+    """Return a list of names for an error: the first of them, and how many more there are."""
+    every = list(names)
+    more = f", and {len(every) - _MAX_SHOWN} more" if len(every) > _MAX_SHOWN else ""
+    return ", ".join(every[:_MAX_SHOWN]) + more
 
 
 def text_of(content: object) -> str:

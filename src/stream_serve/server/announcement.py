@@ -5,25 +5,35 @@ from __future__ import annotations
 import structlog
 
 from stream_serve import __version__
-from stream_serve.settings import PLACEHOLDER_KEY, Settings
+from stream_serve.settings import ENVIRONMENT, PLACEHOLDER_KEY, Settings
 
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
 
 def announce(settings: Settings, url: str) -> None:
     """Log the `url` that the service listens on, its model, and warnings about its settings."""
-    provider = settings.provider()
+    catalog = settings.catalog
     _log.info(
         "listening",
         url=url,
         page=f"{url}/test-stream.html",
         version=__version__,
-        model=provider.model if provider is not None else "demo",
+        model="demo" if catalog is None else catalog.default or "not configured",
         keys=len(settings.api_keys),
         workers=settings.workers,
     )
-    for name in Settings.unknown():
-        _log.warning(f"{name} is not a setting of this service: is it misspelt?")
+    for name, meant in Settings.unknown():
+        hint = "is it misspelt?" if meant is None else f"did you mean {meant}?"
+        _log.warning(f"{name} is not a setting of this service: {hint}")
+    if catalog is not None and catalog.file is not None:
+        _log.info(
+            "providers and models are configured by a file",
+            file=catalog.file,
+            providers=len(catalog.providers),
+            models=len(catalog.models),
+        )
+        if settings.upstream_url is not None and catalog.fallback != ENVIRONMENT:
+            _log.warning(f"STREAM_SERVE_UPSTREAM_URL is not used: {catalog.file} has the providers")
     if settings.placeholder_key:
         _log.warning(
             f"the API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key: put your own "
@@ -34,7 +44,7 @@ def announce(settings: Settings, url: str) -> None:
             "STREAM_SERVE_CORS_ORIGINS is *: the pages of every site may call this service"
             + ("" if settings.api_keys else ", and spend the tokens of its provider")
         )
-    if provider is None:
+    if catalog is None:
         _log.warning(
             "no provider is configured, so the built-in demo model answers: set DASHSCOPE_API_KEY "
             "(or STREAM_SERVE_UPSTREAM_URL and STREAM_SERVE_MODEL) in .env to connect a real one"

@@ -68,6 +68,7 @@ class Record(msgspec.Struct, rename="camel", kw_only=True, eq=False):
     remote_port: int
     connection_reused: bool
     received_at: float
+    query: str = ""
     scenario: str | None = None
     model: str | None = None
     body: Any = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _MAX_BODY: Final = 64 * 1024 * 1024
 _BACKLOG: Final = 4096
+_CHAT: Final = re.compile(r"/v1(/[^/]+)*/chat/completions")
 _CONTROL: Final = ("/health", "/requests", "/scenarios")
 
 
@@ -45,6 +47,8 @@ class ScriptedUpstream:
         self._server: asyncio.Server | None = None
         self._web: _Server | None = None
         self._origin: str = ""
+        self.models: list[str] = list(SCENARIOS)
+        """What `GET /v1/models` lists."""
 
     @property
     def url(self) -> str:
@@ -156,6 +160,7 @@ class ScriptedUpstream:
         record = self._ledger.receive(
             connection.record, method=request.method, path=request.path, headers=headers
         )
+        record.query = request.rel_url.raw_query_string
         reply = Reply(request, connection, self._ledger, record)
         try:
             if connection.stale:
@@ -173,9 +178,9 @@ class ScriptedUpstream:
         record = reply.record
         if raw:
             record.body, record.raw_body = _decode(raw)
-        if record.path.endswith("/models") and record.method == "GET":
-            await reply.json(200, _models())
-        elif not record.path.endswith("/chat/completions"):
+        if record.path == "/v1/models" and record.method == "GET":
+            await reply.json(200, _models(self.models))
+        elif not _CHAT.fullmatch(record.path):
             await reply.json(404, failure(f"Invalid URL ({record.path})", code="not_found"))
         elif record.method != "POST":
             await reply.json(405, failure("Use POST.", code="method_not_allowed"))
@@ -259,11 +264,11 @@ def _problem(body: object) -> tuple[str, str | None]:
     return "", None
 
 
-def _models() -> dict[str, Any]:
+def _models(names: list[str]) -> dict[str, Any]:
     created = int(time.time())
     data = [
         {"id": name, "object": "model", "created": created, "owned_by": "stream-serve"}
-        for name in SCENARIOS
+        for name in names
     ]
     return {"object": "list", "data": data}
 

@@ -21,6 +21,7 @@ from stream_serve.web.routes.conversations import (
     NewBody,
     TitleBody,
 )
+from stream_serve.web.routes.models import ModelList
 from stream_serve.web.routes.runs import RunState
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("post", "/ai/chat/stream-sse"): _Operation(
         "StreamEvent", "ChatBody", (400, 404, 409, 413, 415, 422, 429, 503)
     ),
+    ("get", "/ai/models"): _Operation("ModelList", None, ()),
     ("get", "/ai/runs/{run_id}"): _Operation("RunState", None, (404, 503)),
     ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422, 503)),
     ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404, 503)),
@@ -89,6 +91,7 @@ def describe(app: FastAPI) -> Json:
     _, components = msgspec.json.schema_components(
         [
             *_EVENTS,
+            ModelList,
             Receipt,
             RunState,
             ConversationPage,

@@ -28,6 +28,7 @@ from stream_serve.errors import (
     InvalidFields,
     LogUnavailable,
     MessageNotFound,
+    ModelsUnavailable,
     NotJSON,
     RunConflict,
     RunNotFound,
@@ -36,6 +37,7 @@ from stream_serve.errors import (
     StreamServeError,
     TooManyRuns,
     Unauthorized,
+    UnknownModel,
 )
 from stream_serve.settings import explain
 from stream_serve.web.security import cors_headers
@@ -117,6 +119,8 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
     NotJSON: (415, "The request body must be JSON"),
     ForeignHost: (421, "This service does not answer for that host"),
     InvalidFields: (422, "Some fields are missing or wrong"),
+    UnknownModel: (422, "No such model"),
+    ModelsUnavailable: (503, "The provider cannot be asked for its models"),
     TooManyRuns: (429, "Too many runs at once"),
     HeadTooLarge: (431, "The request head is too large"),
     Full: (503, "The service is full"),

@@ -18,7 +18,7 @@ from stream_serve.web.nearest import plain
 from stream_serve.web.question import LIMITS, ONE_ANSWER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from stream_serve.producers.provider import ChatRequest
     from stream_serve.settings import Settings
@@ -33,15 +33,15 @@ _URL: Final = re.compile(r"[\x00-\x20]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:",
 """The beginning of an address, as lenient as servers that read it: spaces before, line ends inside."""
 
 
-def check(body: ChatBody, settings: Settings, *, default_model: str) -> None:
+def check(body: ChatBody, settings: Settings, *, defaults: Sequence[str]) -> None:
     """Check that a body keeps to the terms. Raises `InvalidFields`.
 
-    `default_model` is the provider's own, which may always be named.
+    `defaults` are the models that answer where a body names none; they may always be named.
     """
     if settings.fixed_system_prompt:
         _check_prompts(body)
     models = settings.allowed_models
-    if models and body.model not in {None, default_model, *models}:
+    if models and body.model not in {None, *defaults, *models}:
         known = ", ".join(models[:_SHOWN])
         raise invalid("model", f"may be one of {known} (STREAM_SERVE_ALLOWED_MODELS)")
     _check_cap("maxTokens", body.max_tokens, settings.max_tokens, "MAX_TOKENS")

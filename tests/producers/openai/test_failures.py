@@ -235,6 +235,38 @@ def test_no_retry_after_breaks_anything(value: str) -> None:
     assert wait is None or wait >= 0
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"404 page not found",
+        b"<html>404</html>",
+        b'{"error":{"code":404,"message":"File Not Found","type":"not_found_error"}}',
+        b'{"error":{"message":"Invalid URL (POST /chat/completions)","type":"invalid_request_error"}}',
+        b'{"error":{"code":"404","message": "Resource not found"}}',
+        b'{"error":{"message":"Method Not Allowed"}}',
+    ],
+)
+def test_a_404_without_a_word_about_a_model_is_a_wrong_path(body: bytes) -> None:
+    failure = refused(404, body)
+    assert isinstance(failure, UpstreamProtocol)
+    assert "path" in str(failure)
+    assert failure.parameters == ["Endpoint.url"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"error":{"message":"The model `x` does not exist.","code":"model_not_found"}}',
+        b'{"error":{"message":"model \'x\' not found, try pulling it first"}}',
+        b'{"object":"error","message":"The model `x` does not exist.","code":404}',
+        b'{"error":{"code":"DeploymentNotFound","message":"The API deployment does not exist"}}',
+    ],
+)
+def test_a_404_about_a_model_is_not_a_wrong_path(body: bytes) -> None:
+    assert isinstance(refused(404, body), UpstreamRejected)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 429, 500, 503, 302])
 @pytest.mark.parametrize("code", ["", "invalid_api_key", "insufficient_quota", "Throttling", "x"])
 def test_the_key_is_nowhere_in_a_failure_though_the_provider_repeats_it_everywhere(

@@ -1,10 +1,13 @@
-"""The path of a SQLite file in its simple forms, without importing SQLAlchemy."""
+"""SQLite files by their simple addresses, without importing SQLAlchemy."""
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Final
+
+from stream_serve.errors import HistoryUnavailable
 
 _PLAIN: Final = re.compile(r"(?:sqlite:///)?(?!file:)(/?[\w~][\w ~./-]*)")
 
@@ -16,3 +19,16 @@ def plain_file(text: str) -> Path | None:
     """
     found = _PLAIN.fullmatch(text)
     return None if found is None else Path(found[1]).expanduser()
+
+
+def check_file(path: Path) -> str:
+    """Return what is true of a SQLite file, without opening it.
+
+    Raises `HistoryUnavailable` for one that the service could not write.
+    """
+    place = path if path.exists() else next(one for one in path.absolute().parents if one.exists())
+    if not os.access(place, os.W_OK):
+        raise HistoryUnavailable(
+            f"{place} cannot be written: look at its owner and its permissions"
+        )
+    return f"the file {path}" + ("" if path.exists() else ", which is made at its first use")

@@ -30,7 +30,9 @@ class Client:
         self._pool: Final = Pool(url, connect_timeout=connect_timeout)
 
     async def open(self, body: bytes, on_socket: OnSocket) -> Exchange:
-        """Send a request with this body, which a GET leaves away; return the exchange, which the caller finishes or closes.
+        """Send a request with this body; return the exchange, which the caller finishes or closes.
+
+        A GET is sent without the body.
 
         `on_socket` gets each socket that is used or tried, before it is connected. Raises `TimeoutError`
         when no connection is made in time, and `OSError`, of which the errors of name resolution

@@ -56,13 +56,18 @@ class Endpoint(Struct, frozen=True):
     extra_body: dict[str, object] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        base = self.url.partition("?")[0]  # a query may have a secret
-        return f"Endpoint(url={base!r}, model={self.model!r})"
+        return f"Endpoint(url={self.url.partition('?')[0]!r}, model={self.model!r})"
 
     def address(self, path: str) -> str:
         """Return the URL of a path below the base, before the base's query."""
         base, mark, query = self.url.partition("?")
         return f"{base.rstrip('/')}/{path}{mark}{query}"
+
+    def shown(self, path: str) -> str:
+        """Return the URL of a path without the values of its query, of which one may be secret."""
+        base, mark, query = self.address(path).partition("?")
+        names = [f"{part.partition('=')[0]}=…" for part in query.split("&") if part]
+        return base + mark + "&".join(names)
 
     def headers(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request: `own`, the key, and the extra ones, which win over both.

@@ -31,17 +31,22 @@ from stream_serve.errors import (
 from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
-from stream_serve.producers.openai import failures
+from stream_serve.producers.openai import failures, models
 from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.models import SoleModel
 from stream_serve.producers.openai.receiver import Receiver
 from stream_serve.producers.openai.request import build, unsupported
+from stream_serve.producers.provider import Model
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from stream_serve.events.types import Usage
     from stream_serve.producers.base import Emit, Patience
     from stream_serve.producers.openai.endpoint import Endpoint
     from stream_serve.producers.provider import ChatRequest
 
+_USER_AGENT: Final = f"stream-serve/{__version__}"
 _DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
@@ -73,16 +78,61 @@ class OpenAIProvider:
                 "Accept": "text/event-stream",
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json",
-                "User-Agent": f"stream-serve/{__version__}",
+                "User-Agent": _USER_AGENT,
             }
         )
         self.client: http1.HTTPClient = http1.Client(
             endpoint.address("chat/completions"), headers, connect_timeout=connect_timeout
         )
+        self._lister: http1.HTTPClient = http1.Client(
+            endpoint.address("models"),
+            endpoint.headers({"Accept": "application/json", "User-Agent": _USER_AGENT}),
+            connect_timeout=connect_timeout,
+            method="GET",
+        )
+        self._connect_timeout = connect_timeout
+        self._sole = SoleModel(self.list_models)
 
-    def model_for(self, asked: str | None) -> str:
-        """Return `asked`, the model of the request, or else the configured model."""
-        return asked or self.endpoint.model
+    @property
+    def models(self) -> Sequence[Model]:
+        """The configured model, or else those that the server had when it was asked."""
+        if self.endpoint.model:
+            return [Model(name=self.endpoint.model, default=True)]
+        found = self._sole.found
+        return [msgspec.structs.replace(one, default=len(found) == 1) for one in found]
+
+    @property
+    def chat_url(self) -> str:
+        """Where questions go, without the values of the URL's query."""
+        return self.endpoint.shown("chat/completions")
+
+    async def model_for(self, asked: str | None) -> str:
+        """Return `asked`, or else the configured model, or else the only one that the server has.
+
+        Raises `UnknownModel`, `ModelsUnavailable`.
+        """
+        return asked or self.endpoint.model or await self._sole.name()
+
+    async def list_models(self) -> list[Model]:
+        """Ask the server which models it has. Raises `UpstreamError`; cancelled, it closes the socket.
+
+        The answer has to come within the time for a connection, since a caller waits for it.
+        """
+        endpoint = self.endpoint
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                listing = await models.fetch(self._lister)
+        except (http1.ProtocolError, http1.IncompleteResponse, OSError) as error:
+            raise _connection_error(error, self.host) from error
+        if listing.status == 200:
+            return models.parse(listing.body)
+        raise failures.from_status(
+            listing.status,
+            failures.read_body(listing.body[:_MAX_REFUSAL], key=endpoint.key),
+            headers=listing.headers,
+            key=endpoint.key,
+            key_name=endpoint.key_name,
+        )
 
     def ask(self, request: ChatRequest) -> OpenAIProducer:
         """Return the producer of an answer; it sends nothing before `produce`."""
@@ -93,7 +143,7 @@ class OpenAIProvider:
         return unsupported(request, self.endpoint.traits)
 
     async def close(self) -> None:
-        """Close the idle connections of the pool."""
+        """Close the idle connections of the pool; none of the other one is ever kept."""
         await self.client.close()
 
 
@@ -260,7 +310,7 @@ class OpenAIProducer:
             headers=exchange.headers,
             key=endpoint.key,
             key_name=endpoint.key_name,
-            url=f"{endpoint.url}/chat/completions",
+            url=self._provider.chat_url,
         )
 
     def _to_error(self, error: object, request_id: str | None) -> UpstreamError:

@@ -52,15 +52,15 @@ async def stream_chat(
     body.check()
     if body.conversation_id is not None or body.on_disconnect == "continue":
         check_origin_trusted(request)
-    terms.check(body, settings, default_model=provider.model_for(None))
+    terms.check(body, settings, defaults=[one.name for one in provider.models if one.default])
     owner = owner_of(request)
-    model = provider.model_for(body.model)
     prompt = terms.system_prompt(body, settings)
-    asked = body.request(model=model, system_prompt=prompt)
-    _check_supported(asked, provider)
-    asked = terms.fill(asked, settings)
 
     async def prepare(run_id: str) -> Plan:
+        model = await provider.model_for(body.model)
+        asked = body.request(model=model, system_prompt=prompt)
+        _check_supported(asked, provider)
+        asked = terms.fill(asked, settings)
         if body.conversation_id is None:
             return Plan(provider.ask(asked))
         turn = await _turn(body, await conversations.history(), owner, run_id, model)

@@ -104,13 +104,16 @@ class Liveness(BaseModel):
 
 
 class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
-    """The facts that a page needs before its first request, such as whether a key is required."""
+    """The facts that a page needs before its first request, such as whether a key is required.
+
+    `model` is null while nobody has said which one answers.
+    """
 
     name: str
     version: str
     demo: bool
     auth_required: bool
-    model: str
+    model: str | None
 
 
 @router.head("/health", include_in_schema=False)
@@ -165,9 +168,9 @@ async def show_info(
     return Info(
         name="stream-serve",
         version=__version__,
-        demo=settings.provider() is None,
+        demo=settings.catalog is None,
         auth_required=bool(settings.api_keys),
-        model=provider.model_for(None),
+        model=next((one.name for one in provider.models if one.default), None),
     )
 
 

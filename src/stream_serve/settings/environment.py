@@ -1,7 +1,8 @@
-"""The settings; only this module reads environment variables.
+"""The settings from the environment; only this module reads environment variables.
 
 A setting `name` is read from the environment variable `STREAM_SERVE_NAME`, or from that line of the file
-`.env` in the current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names.
+`.env` in the current folder. `DASHSCOPE_API_KEY` and `PORT` have the article's names. The file
+`stream-serve.toml` is read with them, where there is one (`file.py`).
 """
 
 from __future__ import annotations
@@ -9,39 +10,54 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from msgspec import Struct
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stream_serve.errors import SettingsError
+from stream_serve.settings import file, values
+from stream_serve.settings.catalog import (
+    ENVIRONMENT,
+    Catalog,
+    ModelSettings,
+    ProviderSettings,
+    Target,
+    Timeouts,
+)
+from stream_serve.settings.kinds import DASHSCOPE_MODEL, Kind, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from stream_serve.errors import StreamServeError
 
-PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
-"""The article's example key, which counts as no key."""
-
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
-DASHSCOPE_MODEL: Final = "qwen-plus"
 
 _ORIGIN: Final = re.compile(
     r"((?P<scheme>[a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:]+\]|[a-z0-9._-]+))(?P<port>(?::[0-9]{1,5})?)/?"
 )
 _DEFAULT_PORTS: Final = {"http:80", "https:443"}
-_DASHSCOPE_HOST: Final = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.aliyuncs\.com")
 
 _DASHSCOPE_KEY: Final = "DASHSCOPE_API_KEY"
 _UPSTREAM_KEY: Final = "STREAM_SERVE_UPSTREAM_API_KEY"
+_PREFIX: Final = "STREAM_SERVE_"
+_OURS: Final = re.compile("STREAM_?SERVER?_(.*)", re.IGNORECASE)
+_ENV_FILE: Final = ".env"
 
 SETTING_OF: Final = {
     "Bounds.bytes": "max_run_bytes",
     "Bounds.events": "max_run_events",
+    "Endpoint.model": "model",
     "Endpoint.url": "upstream_url",
     "Limits.each": "max_runs_per_key",
     "Limits.retention": "run_retention",
@@ -60,21 +76,6 @@ SETTING_OF: Final = {
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
-
-
-class ProviderSettings(Struct, frozen=True):
-    """The OpenAI-compatible server that answers: its base URL, key and default model.
-
-    `key` is empty for a server that needs none; `key_name` is the variable that the key is set with.
-    """
-
-    url: str
-    key: str
-    model: str
-    key_name: str
-
-    def __repr__(self) -> str:
-        return f"ProviderSettings(url={self.url!r}, model={self.model!r})"
 
 
 class Settings(BaseSettings):
@@ -133,6 +134,13 @@ class Settings(BaseSettings):
         None, description="base URL of an OpenAI-compatible server, without /chat/completions"
     )
     upstream_api_key: SecretStr | None = None
+    upstream_kind: Kind | None = Field(
+        None, description="what the server wants and does otherwise; unset: by its host, or generic"
+    )
+    config: Path | None = Field(
+        None,
+        description="file with several providers and models; unset: stream-serve.toml, if it is there",
+    )
     require_finish: bool = Field(
         default=True,
         description="an answer without a finish_reason is incomplete; false: [DONE] alone is an end",
@@ -257,28 +265,15 @@ class Settings(BaseSettings):
         if key is None:
             return None
         text = key.get_secret_value().strip()
-        if not text.isascii() or not text.isprintable() or " " in text:
-            raise ValueError("a key has only printable ASCII characters and no spaces")
+        values.key(text)
         return SecretStr(text)
 
     @field_validator("upstream_url")
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        wrong = "it must be an http:// or https:// address"
-        try:
-            parts = urlsplit(url.strip())
-            _ = parts.port
-        except ValueError:
-            raise ValueError(wrong) from None  # its message would repeat the address
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(wrong)
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(
-                "it must not carry a credential or a query: the key has its own setting"
-            )
-        return url.strip().rstrip("/").removesuffix("/chat/completions")
+        return None if url is None else values.base_url(url)
+
+    _catalog: Catalog | None = PrivateAttr(None)
 
     @classmethod
     def load(cls, **overrides: Any) -> Settings:
@@ -288,7 +283,7 @@ class Settings(BaseSettings):
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
-            return cls(**given)
+            settings = cls(**given)
         except UnicodeDecodeError:
             raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
         except ValidationError as error:
@@ -296,46 +291,80 @@ class Settings(BaseSettings):
                 f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
             ]
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
+        settings._catalog = settings._read_catalog()
+        return settings
 
     @classmethod
-    def unknown(cls) -> list[str]:
-        """Return the names of variables that look like settings but are none, probably misspelt ones."""
-        known = {f"STREAM_SERVE_{name.upper()}" for name in cls.model_fields}
-        given = {**dotenv_values(".env"), **os.environ}
-        return sorted(
-            name for name in given if name.startswith("STREAM_SERVE_") and name not in known
-        )
+    def unknown(cls) -> list[tuple[str, str | None]]:
+        """Return the variables that look like settings but are none, each with what it probably means."""
+        known = {name: _variable((name,)) for name in cls.model_fields}
+        return [
+            (name, known.get(values.nearest(found[1], known) or ""))
+            for name in sorted(_variables())
+            if (found := _OURS.match(name)) and name.upper() not in known.values()
+        ]
+
+    @classmethod
+    def given(cls) -> list[tuple[str, str]]:
+        """Return the settings that the environment or `.env` gives, each with where it comes from."""
+        names = {*(_variable((name,)) for name in cls.model_fields), "PORT", "WEB_CONCURRENCY"}
+        return [
+            (name, "environment" if os.environ.get(name) else _ENV_FILE)
+            for name, value in sorted(_variables().items())
+            if name in names and value
+        ]
+
+    @property
+    def catalog(self) -> Catalog | None:
+        """The providers and models; None means the built-in demo model."""
+        return self._catalog
 
     @property
     def placeholder_key(self) -> bool:
         """Whether a key is set to the article's placeholder, which counts as no key."""
         keys = (self.dashscope_api_key, self.upstream_api_key)
-        return any(key is not None and key.get_secret_value() == PLACEHOLDER_KEY for key in keys)
+        return any(key is not None and not values.key(key.get_secret_value()) for key in keys)
 
-    def provider(self) -> ProviderSettings | None:
-        """Return the configured provider; None means the built-in demo model.
+    def _read_catalog(self) -> Catalog | None:
+        """Return the catalog of the file, or else of the environment. Raises `SettingsError`."""
+        own = self._provider()
+        path = self.config or Path(file.DEFAULT)
+        if self.config is not None or path.is_file():
+            reader = file.Reader(
+                path, variables=_variables(), fallback=own, common=self._timeouts()
+            )
+            return reader.read(self.model)
+        if own is None:
+            return None
+        default = self.model or (DASHSCOPE_MODEL if own.kind == "dashscope" else "")
+        models = (ModelSettings(name=default, targets=(Target(ENVIRONMENT, default),)),)
+        return Catalog(providers=(own,), models=models if default else (), default=default)
+
+    def _provider(self) -> ProviderSettings | None:
+        """Return the provider that the environment configures, if it does.
 
         `STREAM_SERVE_UPSTREAM_URL` wins over `DASHSCOPE_API_KEY`. The DashScope key goes only to
-        DashScope's own hosts, and only over HTTPS. Raises `SettingsError` if a URL is set without a
-        model.
+        DashScope's own hosts, and only over HTTPS.
         """
         dashscope_key = _secret(self.dashscope_api_key)
-        if self.upstream_url is not None:
-            dashscope = _is_dashscope(self.upstream_url)
-            model = self.model or (DASHSCOPE_MODEL if dashscope else None)
-            if model is None:
-                raise SettingsError(
-                    "STREAM_SERVE_UPSTREAM_URL is set, and no model: set STREAM_SERVE_MODEL to the "
-                    "name of the model that the server should answer with"
-                )
-            key = _secret(self.upstream_api_key)
-            if not key and dashscope and dashscope_key:
-                return ProviderSettings(self.upstream_url, dashscope_key, model, _DASHSCOPE_KEY)
-            return ProviderSettings(self.upstream_url, key, model, _UPSTREAM_KEY)
-        if dashscope_key:
-            model = self.model or DASHSCOPE_MODEL
-            return ProviderSettings(DASHSCOPE_URL, dashscope_key, model, _DASHSCOPE_KEY)
-        return None
+        url, key, name = self.upstream_url, _secret(self.upstream_api_key), _UPSTREAM_KEY
+        if url is None and not dashscope_key:
+            return None
+        url = url or DASHSCOPE_URL
+        if kind_of(url) == "dashscope" and dashscope_key and (self.upstream_url is None or not key):
+            key, name = dashscope_key, _DASHSCOPE_KEY
+        return ProviderSettings(
+            name=ENVIRONMENT,
+            kind=self.upstream_kind or kind_of(url),
+            url=url,
+            key=key,
+            key_name=name,
+            traits={} if self.require_finish else {"require_finish": False},
+            timeouts=self._timeouts(),
+        )
+
+    def _timeouts(self) -> Timeouts:
+        return Timeouts(self.connect_timeout, self.first_token_timeout, self.idle_timeout)
 
     def check_exposure(self) -> None:
         """Raise `SettingsError` if other machines could use the service without API keys."""
@@ -375,7 +404,7 @@ def environment(**overrides: object) -> Mapping[str, str]:
     Overrides that are None or False are left out.
     """
     return {
-        f"STREAM_SERVE_{name.upper()}": str(value).lower() if value is True else str(value)
+        f"{_PREFIX}{name.upper()}": str(value).lower() if value is True else str(value)
         for name, value in overrides.items()
         if value is not None and value is not False
     }
@@ -394,13 +423,12 @@ def _origin(text: str) -> str:
 
 
 def _secret(key: SecretStr | None) -> str:
-    text = key.get_secret_value() if key is not None else ""
-    return "" if text == PLACEHOLDER_KEY else text
+    return values.key(key.get_secret_value()) if key is not None else ""
 
 
-def _is_dashscope(url: str) -> bool:
-    parts = urlsplit(url)
-    return parts.scheme == "https" and _DASHSCOPE_HOST.fullmatch(parts.hostname or "") is not None
+def _variables() -> dict[str, str | None]:
+    """Return the environment's variables, and those of `.env` that it does not have."""
+    return {**dotenv_values(_ENV_FILE), **os.environ}
 
 
 def _variable(loc: tuple[int | str, ...]) -> str:
@@ -409,4 +437,4 @@ def _variable(loc: tuple[int | str, ...]) -> str:
         return name
     if name == "dashscope_api_key":
         return _DASHSCOPE_KEY
-    return f"STREAM_SERVE_{name.upper()}"
+    return f"{_PREFIX}{name.upper()}"

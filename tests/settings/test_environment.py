@@ -1,4 +1,4 @@
-"""The settings: where they come from, what is refused, and where a key may go."""
+"""The settings of the environment: where they come from, what is refused, and where a key may go."""
 
 from __future__ import annotations
 
@@ -49,9 +49,21 @@ def secret(key: SecretStr | None) -> str | None:
 
 
 def provider(**settings: Any) -> ProviderSettings:
-    found = Settings.load(**settings).provider()
-    assert found is not None
+    catalog = Settings.load(**settings).catalog
+    assert catalog is not None
+    (found,) = catalog.providers
     return found
+
+
+def default(**settings: Any) -> str:
+    catalog = Settings.load(**settings).catalog
+    assert catalog is not None
+    return catalog.default
+
+
+def facts(**settings: Any) -> tuple[str, str, str, str]:
+    found = provider(**settings)
+    return found.url, found.key, default(**settings), found.key_name
 
 
 def refusal(**settings: Any) -> str:
@@ -63,7 +75,7 @@ def refusal(**settings: Any) -> str:
 def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
     settings = Settings.load()
     assert (settings.host, settings.port) == ("127.0.0.1", 3000)
-    assert settings.provider() is None
+    assert settings.catalog is None
     assert settings.api_keys == ()
     settings.check_exposure()
 
@@ -134,6 +146,7 @@ def test_every_setting_has_been_thought_of() -> None:
         *("allowed_models", "max_tokens", "max_thinking_budget", "allow_content_urls"),
         *("allowed_extra_body",),
         *("save_timeout", "save_retry_timeout", "max_unsaved_bytes"),
+        *("upstream_kind", "config"),
     }
 
 
@@ -169,7 +182,7 @@ def test_an_empty_variable_is_as_good_as_none(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY="", STREAM_SERVE_PORT="", STREAM_SERVE_UPSTREAM_URL="")
     settings = Settings.load()
     assert settings.port == 3000
-    assert settings.provider() is None
+    assert settings.catalog is None
 
 
 def test_unknown_lines_of_the_env_file_are_nobodys_business() -> None:
@@ -202,30 +215,63 @@ def test_keys_for_callers_are_a_comma_list_and_blanks_do_not_count(
 def test_a_misspelt_setting_is_named(env: Callable[..., None]) -> None:
     dotenv("STREAM_SERVE_MODELL=x\nSTREAM_SERVE_MODEL=y\nOTHER=z\n")
     env(STREAM_SERVE_API_KEY="x")
-    assert Settings.unknown() == ["STREAM_SERVE_API_KEY", "STREAM_SERVE_MODELL"]
+    assert Settings.unknown() == [
+        ("STREAM_SERVE_API_KEY", "STREAM_SERVE_API_KEYS"),
+        ("STREAM_SERVE_MODELL", "STREAM_SERVE_MODEL"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("STREAM_SERVE_UPSTREAM_KEY", "STREAM_SERVE_UPSTREAM_API_KEY"),
+        ("STREAM_SERVE_DASHSCOPE_API_KEY", "DASHSCOPE_API_KEY"),
+        ("STREAM_SERVE_WORKER", "STREAM_SERVE_WORKERS"),
+        ("STREAM_SERVER_PORT", "STREAM_SERVE_PORT"),
+        ("STREAM_SERVE_IDLE_TIMOUT", "STREAM_SERVE_IDLE_TIMEOUT"),
+        ("stream_serve_hots", "STREAM_SERVE_HOST"),
+        ("STREAM_SERVE_QQQ", None),
+    ],
+)
+def test_a_misspelt_setting_comes_with_the_nearest_one(
+    env: Callable[..., None], name: str, meant: str | None
+) -> None:
+    env(**{name: "x"})
+    assert Settings.unknown() == [(name, meant)]
+
+
+def test_what_is_given_is_said_with_its_place_and_without_its_value(
+    env: Callable[..., None],
+) -> None:
+    dotenv(f"DASHSCOPE_API_KEY={CANARY}\nSTREAM_SERVE_MODEL=m\nSTREAM_SERVE_HOST=\nOTHER=1\n")
+    env(STREAM_SERVE_MODEL="n", PORT="1")
+    assert Settings.given() == [
+        ("DASHSCOPE_API_KEY", ".env"),
+        ("PORT", "environment"),
+        ("STREAM_SERVE_MODEL", "environment"),
+    ]
 
 
 def test_with_a_dashscope_key_dashscope_answers(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY=" sk-dash ")
-    assert provider() == ProviderSettings(
-        DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "DASHSCOPE_API_KEY"
-    )
+    assert facts() == (DASHSCOPE_URL, "sk-dash", DASHSCOPE_MODEL, "DASHSCOPE_API_KEY")
+    assert provider().kind == "dashscope"
     env(STREAM_SERVE_MODEL="qwen-max")
-    assert provider().model == "qwen-max"
+    assert default() == "qwen-max"
 
 
 def test_the_url_wins_over_the_dashscope_key_and_never_gets_it(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY="sk-dash")
-    assert provider(upstream_url="http://localhost:8000/v1", model="m") == ProviderSettings(
-        "http://localhost:8000/v1", "", "m", "STREAM_SERVE_UPSTREAM_API_KEY"
+    assert facts(upstream_url="http://localhost:8000/v1", model="m") == (
+        *("http://localhost:8000/v1", "", "m", "STREAM_SERVE_UPSTREAM_API_KEY"),
     )
 
 
 def test_a_url_has_its_own_key_also_when_it_is_dashscopes(env: Callable[..., None]) -> None:
     env(DASHSCOPE_API_KEY="sk-dash")
     for url in ("https://api.example/v1", INTERNATIONAL):
-        found = provider(upstream_url=url, upstream_api_key=" sk-own ", model="m")
-        assert found == ProviderSettings(url, "sk-own", "m", "STREAM_SERVE_UPSTREAM_API_KEY")
+        found = facts(upstream_url=url, upstream_api_key=" sk-own ", model="m")
+        assert found == (url, "sk-own", "m", "STREAM_SERVE_UPSTREAM_API_KEY")
 
 
 @pytest.mark.parametrize(
@@ -238,8 +284,8 @@ def test_a_url_has_its_own_key_also_when_it_is_dashscopes(env: Callable[..., Non
     ],
 )
 def test_another_host_of_dashscopes_gets_the_dashscope_key_and_model(url: str) -> None:
-    found = provider(upstream_url=url, dashscope_api_key="sk-dash")
-    assert (found.url, found.key, found.model) == (url, "sk-dash", DASHSCOPE_MODEL)
+    found = facts(upstream_url=url, dashscope_api_key="sk-dash")
+    assert found[:3] == (url, "sk-dash", DASHSCOPE_MODEL)
 
 
 def test_the_setting_to_look_at_is_the_one_that_the_key_came_from() -> None:
@@ -272,21 +318,49 @@ def test_the_dashscope_key_never_goes_to_a_host_that_only_looks_like_dashscopes(
     assert found.key == ""
 
 
-def test_a_url_without_a_model_is_refused_and_says_which_setting_is_missing() -> None:
-    settings = Settings.load(upstream_url="http://localhost:8000/v1", dashscope_api_key="sk-dash")
-    with pytest.raises(SettingsError, match="set STREAM_SERVE_MODEL"):
-        settings.provider()
+def test_a_url_without_a_model_leaves_it_to_the_server() -> None:
+    catalog = Settings.load(
+        upstream_url="http://localhost:8000/v1", dashscope_api_key="sk-dash"
+    ).catalog
+    assert catalog is not None
+    assert (catalog.default, catalog.models) == ("", ())
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("https://dashscope.aliyuncs.com/compatible-mode/v1", "dashscope"),
+        ("https://api.openai.com/v1", "openai"),
+        ("https://eu.api.openai.com/v1", "openai"),
+        ("https://me.openai.azure.com/openai/v1", "azure"),
+        ("https://api.mistral.ai/v1", "mistral"),
+        ("https://openrouter.ai/api/v1", "openrouter"),
+        ("http://api.openai.com/v1", "generic"),
+        ("https://api.openai.com.evil.example/v1", "generic"),
+        ("https://evilapi.openai.com.example/v1", "generic"),
+        ("http://localhost:11434/v1", "generic"),
+    ],
+)
+def test_the_kind_of_a_provider_is_known_by_its_own_hosts_only(url: str, kind: str) -> None:
+    assert provider(upstream_url=url, model="m").kind == kind
+    assert provider(upstream_url=url, model="m", upstream_kind="vllm").kind == "vllm"
+
+
+def test_a_url_may_have_a_query() -> None:
+    url = "https://me.openai.azure.com/openai/deployments/d"
+    query = "?api-version=2024-10-21"
+    assert provider(upstream_url=url + query, model="d").url == url + query
+    assert provider(upstream_url=f"{url}/chat/completions{query}").url == url + query
 
 
 def test_the_articles_placeholder_counts_as_no_key_and_is_noticed() -> None:
     settings = Settings.load(dashscope_api_key=PLACEHOLDER_KEY)
-    assert settings.provider() is None
+    assert settings.catalog is None
     assert settings.placeholder_key
     own = Settings.load(upstream_api_key=f" {PLACEHOLDER_KEY} ", upstream_url="http://h", model="m")
     assert own.placeholder_key
-    found = own.provider()
-    assert found is not None
-    assert found.key == ""
+    assert own.catalog is not None
+    assert own.catalog.providers[0].key == ""
     assert not Settings.load(dashscope_api_key="sk-real").placeholder_key
     assert not Settings.load().placeholder_key
 
@@ -402,11 +476,12 @@ def test_no_key_is_ever_shown() -> None:
         api_keys=f"k-3-{CANARY},k-4-{CANARY}",
         upstream_url=INTERNATIONAL,
     )
-    found = settings.provider()
-    assert found is not None
+    assert settings.catalog is not None
+    (found,) = settings.catalog.providers
     assert CANARY in found.key
     shown = [repr(settings), str(settings), f"{settings}", settings.model_dump_json()]
     shown += [str(settings.model_dump()), repr(found), str(found), f"{found}"]
+    shown += [repr(settings.catalog)]
     assert not [text for text in shown if CANARY in text]
 
 

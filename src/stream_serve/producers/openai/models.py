@@ -1,0 +1,145 @@
+"""The models that a server has, by its `GET /models`, and which of them answers where nothing says so."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Final, cast
+
+import structlog
+from msgspec import Struct
+
+from stream_serve.errors import ModelsUnavailable, UnknownModel, UpstreamError, UpstreamProtocol
+from stream_serve.producers.provider import Model, named
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from stream_serve.producers.http1 import HTTPClient
+
+_MAX_BYTES: Final = 8_388_608
+_MAX_MODELS: Final = 10_000
+_MAX_NAME: Final = 200
+_FRESH_SECONDS: Final = 60.0
+_CONTEXT_KEYS: Final = ("max_model_len", "context_length", "max_context_length")
+
+_log = structlog.stdlib.get_logger("stream_serve.producers")
+
+
+class Listing(Struct, frozen=True):
+    """The response to `GET /models`, with at most 8 MiB of its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+async def fetch(client: HTTPClient) -> Listing:
+    """Ask a server for its models, over a connection that is closed afterwards.
+
+    Raises as the client does, and `UpstreamProtocol` for a list that is too large. Cancelled, it closes
+    the connection.
+    """
+    exchange = await client.open(b"", lambda _: None)
+    body = bytearray()
+
+    def receive(piece: bytes) -> None:
+        body.extend(piece)
+        if len(body) > _MAX_BYTES:
+            raise UpstreamProtocol("the provider's list of models is too large to be read")
+
+    try:
+        await exchange.read_head()
+        await exchange.read_body(receive)
+    finally:
+        await exchange.close()
+    return Listing(exchange.status, exchange.headers, bytes(body))
+
+
+def parse(body: bytes) -> list[Model]:
+    """Return the models in the body of a response. Raises `UpstreamProtocol` if it has no list.
+
+    The context is read where servers are known to say it (vLLM, OpenRouter, Mistral, llama.cpp). What
+    has no usable name is left out.
+    """
+    try:
+        parsed: object = json.loads(body)
+    except (ValueError, RecursionError):
+        parsed = None
+    data = cast("dict[str, object]", parsed).get("data") if isinstance(parsed, dict) else parsed
+    if not isinstance(data, list):
+        raise UpstreamProtocol("the provider's list of models cannot be read")
+    found: dict[str, Model] = {}
+    for one in cast("list[object]", data)[:_MAX_MODELS]:
+        fields = cast("dict[str, object]", one) if isinstance(one, dict) else {}
+        name = fields.get("id")
+        if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable():
+            found.setdefault(name, Model(name=name, context=_context(fields)))
+    return list(found.values())
+
+
+def _context(fields: dict[str, object]) -> int | None:
+    """Return the tokens that a model takes, where the server says so."""
+    meta = fields.get("meta")
+    inner = cast("dict[str, object]", meta) if isinstance(meta, dict) else {}
+    for value in (*(fields.get(key) for key in _CONTEXT_KEYS), inner.get("n_ctx")):
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
+
+
+class SoleModel:
+    """The model that answers where nothing says which: the only one that the server has.
+
+    How it works: the server is asked at the first use, and again after a minute, because a local server
+    may be started anew with another model. While it cannot be asked, what it said last holds.
+    """
+
+    def __init__(self, ask: Callable[[], Awaitable[Sequence[Model]]]) -> None:
+        self._ask = ask
+        self._lock = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._said = ""
+        self.found: Sequence[Model] = ()
+        """The models that the server had when it was last asked."""
+
+    async def name(self) -> str:
+        """Return the name of the model.
+
+        Raises `UnknownModel` if there is not exactly one, `ModelsUnavailable` if the server cannot be
+        asked now. Cancelled, it closes the connection, and the next call asks.
+        """
+        async with self._lock:
+            if asyncio.get_running_loop().time() - self._asked_at > _FRESH_SECONDS:
+                await self._refresh()
+        if len(self.found) == 1:
+            return self.found[0].name
+        raise UnknownModel(
+            "no model is configured, and the provider has several: name one of them in the request, or "
+            f"make one the default: {named(one.name for one in self.found)}"
+            if self.found
+            else "no model is configured, and the provider has none: load one there",
+            parameters=["Endpoint.model"],
+        )
+
+    async def _refresh(self) -> None:
+        """Ask the server; only the answer that settles it is kept for a while."""
+        try:
+            found = await self._ask()
+        except UpstreamError as error:
+            if not self.found:
+                kind = ModelsUnavailable if error.retryable else UnknownModel
+                raise kind(
+                    f"no model is configured, and the provider does not say which it has: {error}",
+                    parameters=["Endpoint.model", *error.parameters],
+                ) from error
+            found = self.found
+        self.found = found
+        if len(found) != 1:
+            return
+        self._asked_at = asyncio.get_running_loop().time()
+        if self._said != found[0].name:
+            self._said = found[0].name
+            _log.info(
+                "no model is configured: the only one of the provider is used", model=self._said
+            )

@@ -1,0 +1,152 @@
+"""`Router`: one provider made of several; the name of a model says which of them answers.
+
+How it works: a request names a model as callers know it. The router finds the provider that answers, and
+the name that it knows the model by. The events name the model as the caller did. A model that is not in
+the table goes to the provider `fallback`, unless only the listed ones may be asked for.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from stream_serve.errors import UnknownModel, UpstreamError
+from stream_serve.producers.provider import named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from stream_serve.events.types import Usage
+    from stream_serve.producers.base import Emit, Finish, Patience, Producer
+    from stream_serve.producers.provider import ChatRequest, Model, Provider
+
+_KEYS: Final = {
+    "Endpoint.url": "url",
+    "OpenAIProvider.connect_timeout": "timeouts.connect",
+    "Traits.require_finish": "require_finish",
+}
+"""What sets these parameters for one provider of several; the others are the same for all."""
+
+
+class Route(Struct, frozen=True):
+    """A model that callers may ask for: the provider that answers, and its name there."""
+
+    model: Model
+    provider: str
+    name: str
+
+
+class Router:
+    """Several providers behind the contract of one.
+
+    `default` is the model that answers when a request names none; empty: the provider `fallback` says.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, Provider],
+        routes: Sequence[Route],
+        *,
+        default: str,
+        fallback: str,
+        only_listed: bool = False,
+    ) -> None:
+        self._providers = providers
+        self._routes = {route.model.name: route for route in routes}
+        self._default = default
+        self._fallback = fallback
+        self._only_listed = only_listed
+
+    @property
+    def models(self) -> Sequence[Model]:
+        """The models of the table, the default one first; without a table, those of `fallback`."""
+        if not self._routes:
+            return self._providers[self._fallback].models
+        found = [
+            msgspec.structs.replace(route.model, default=name == self._default)
+            for name, route in self._routes.items()
+        ]
+        return sorted(found, key=lambda model: not model.default)
+
+    async def model_for(self, asked: str | None) -> str:
+        """Return the model that answers, by the name that callers use.
+
+        Raises `UnknownModel` for one that may not be asked for, and what the provider `fallback` raises.
+        """
+        if not asked:
+            return self._default or await self._providers[self._fallback].model_for(None)
+        if self._only_listed and asked not in self._routes:
+            raise UnknownModel(f"there is no model of this name: there are {named(self._routes)}")
+        return asked
+
+    def ask(self, request: ChatRequest) -> Producer:
+        """Return the producer of an answer by the provider of the request's model."""
+        provider, own = self._route(request)
+        producer = self._providers[provider].ask(own)
+        return RoutedProducer(producer, model=request.model, provider=provider)
+
+    def unsupported(self, request: ChatRequest) -> dict[str, str]:
+        """Return the options that the model's provider cannot be told, each with the reason in words."""
+        provider, own = self._route(request)
+        return self._providers[provider].unsupported(own)
+
+    def _route(self, request: ChatRequest) -> tuple[str, ChatRequest]:
+        """Return the provider that answers, by name, and the request with the model's name there."""
+        route = self._routes.get(request.model)
+        if route is None:
+            return self._fallback, request
+        return route.provider, msgspec.structs.replace(request, model=route.name)
+
+    async def close(self) -> None:
+        """Close the connections of all providers, also when the waiting for one of them is cancelled."""
+        async with AsyncExitStack() as every:
+            for provider in self._providers.values():
+                every.push_async_callback(provider.close)
+
+
+class RoutedProducer:
+    """A provider's producer under the name that the caller knows the model by."""
+
+    def __init__(self, producer: Producer, *, model: str, provider: str) -> None:
+        self.model = model
+        self._producer = producer
+        self._provider = provider
+
+    @property
+    def patience(self) -> Patience | None:
+        """The provider's."""
+        return self._producer.patience
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The provider's."""
+        return self._producer.prompt_tokens
+
+    @property
+    def usage(self) -> Usage | None:
+        """The provider's."""
+        return self._producer.usage
+
+    @property
+    def closed(self) -> bool | None:
+        """The provider's."""
+        return self._producer.closed
+
+    async def produce(self, emit: Emit) -> Finish:
+        """Produce as the provider does. An error says whose settings it is about."""
+        try:
+            return await self._producer.produce(emit)
+        except UpstreamError as error:
+            error.parameters = [self._said(parameter) for parameter in error.parameters]
+            raise
+
+    async def close(self) -> None:
+        """Close as the provider does."""
+        await self._producer.close()
+
+    def _said(self, parameter: str) -> str:
+        key = _KEYS.get(parameter)
+        return parameter if key is None else f"{key} of the provider {self._provider}"

@@ -1,0 +1,37 @@
+"""All settings: environment variables, `.env`, and the file `stream-serve.toml`."""
+
+from __future__ import annotations
+
+from stream_serve.settings.catalog import (
+    ENVIRONMENT,
+    Catalog,
+    ModelSettings,
+    ProviderSettings,
+    Target,
+)
+from stream_serve.settings.environment import (
+    DASHSCOPE_URL,
+    SETTING_OF,
+    Settings,
+    environment,
+    explain,
+    is_loopback,
+)
+from stream_serve.settings.kinds import DASHSCOPE_MODEL
+from stream_serve.settings.values import PLACEHOLDER_KEY
+
+__all__ = [
+    "DASHSCOPE_MODEL",
+    "DASHSCOPE_URL",
+    "ENVIRONMENT",
+    "PLACEHOLDER_KEY",
+    "SETTING_OF",
+    "Catalog",
+    "ModelSettings",
+    "ProviderSettings",
+    "Settings",
+    "Target",
+    "environment",
+    "explain",
+    "is_loopback",
+]

@@ -1,0 +1,299 @@
+"""The file `stream-serve.toml`: it is read, checked, and made into a catalog.
+
+Everything that is wrong is named at once, each with its line. No message repeats a value, which might be
+a secret: only keys, names of providers and names of models.
+"""
+
+from __future__ import annotations
+
+import tomllib
+import typing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from stream_serve.errors import SettingsError
+from stream_serve.settings import tables, toml, values
+from stream_serve.settings.catalog import (
+    ENVIRONMENT,
+    Catalog,
+    ModelSettings,
+    ProviderSettings,
+    Target,
+    Timeouts,
+)
+from stream_serve.settings.kinds import DASHSCOPE_MODEL, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    Problem = tuple[toml.Path, str]
+
+DEFAULT: Final = "stream-serve.toml"
+
+_MAX_BYTES: Final = 1_048_576
+_MAX_PROBLEMS: Final = 20
+_KEYS: Final = ("key", "key_env", "key_file")
+_FILES: Final = ("ca_file", "client_cert", "client_key")
+_WORDS: Final = {
+    "missing": "this key is needed",
+    "bool_type": "it should be true or false",
+    "list_type": "it should be a list",
+    "dict_type": "it should be a table",
+    "model_type": "it should be a table",
+    "string_type": "it should be text, in quotes",
+    "int_type": "it should be a whole number",
+    "float_type": "it should be a number",
+}
+"""Our words for the commonest errors of pydantic's; the others are said in its own."""
+
+
+class Reader:
+    """Reads one file.
+
+    `variables` are the environment's, for keys that are there. `fallback` is the provider that they
+    configure, for a file without providers. `common` are the timeouts that a provider does not set
+    itself.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        variables: Mapping[str, str | None],
+        fallback: ProviderSettings | None,
+        common: Timeouts,
+    ) -> None:
+        self._path = path
+        self._variables = variables
+        self._fallback = fallback
+        self._common = common
+
+    def read(self, default: str | None = None) -> Catalog:
+        """Return the catalog; the model `default` wins over the default one of the file.
+
+        Raises `SettingsError`, which names the file, and the line of everything that is wrong.
+        """
+        document = self._parse()
+        try:
+            root = tables.Root.model_validate(document.values)
+        except ValidationError as error:
+            raise self._refuse(document, _explained(error)) from None
+        found = list(self._check(root))
+        if found:
+            raise self._refuse(document, found)
+        names = [one.name for one in root.models]
+        if default and root.only_listed and default not in names:
+            raise SettingsError(
+                f"{self._path} lists the only models, and the default one is not among them"
+                f"{_hint(default, names)}",
+                parameters=["Endpoint.model"],
+            )
+        return self._catalog(root, default)
+
+    def _parse(self) -> toml.Document:
+        try:
+            with self._path.open("rb") as file:
+                raw = file.read(_MAX_BYTES + 1)
+            if len(raw) > _MAX_BYTES:
+                raise SettingsError(f"{self._path}: the file is larger than {_MAX_BYTES} bytes")
+            return toml.read(raw.decode("utf-8-sig"))
+        except OSError as error:
+            raise SettingsError(f"{self._path}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            raise SettingsError(
+                f"{self._path}, line {line}: this is not UTF-8: save the file as UTF-8"
+            ) from None
+        except tomllib.TOMLDecodeError as error:
+            raise SettingsError(f"{self._path}: this is not TOML: {error}") from None
+        except RecursionError:
+            raise SettingsError(f"{self._path}: tables are nested too deep") from None
+
+    def _refuse(self, document: toml.Document, problems: list[Problem]) -> SettingsError:
+        """Return the error that names all problems, in the order of their lines."""
+        found = sorted((document.line(path), _dotted(path), what) for path, what in problems)
+        lines = [f"line {line}: {key}: {what}" for line, key, what in found[:_MAX_PROBLEMS]]
+        if len(found) > _MAX_PROBLEMS:
+            lines.append(f"and {len(found) - _MAX_PROBLEMS} more")
+        return SettingsError(f"wrong settings in {self._path}\n  " + "\n  ".join(lines))
+
+    def _check(self, root: tables.Root) -> Iterator[Problem]:
+        """Yield what is wrong about keys that depend on each other, or on files and variables."""
+        if not root.providers and self._fallback is None:
+            yield (("providers",), "there is none: add [[providers]] with a name and a url")
+        yield from _repeated("providers", [one.name for one in root.providers])
+        yield from _repeated("models", [one.name for one in root.models])
+        if root.only_listed and not root.models:
+            yield (("only_listed",), "it needs [[models]]: otherwise every model is refused")
+        for number, provider in enumerate(root.providers):
+            yield from self._check_provider(("providers", number), provider)
+        defaults = [number for number, one in enumerate(root.models) if one.default]
+        for number in defaults[1:]:
+            yield (
+                ("models", number, "default"),
+                "one model is the default, and another is already",
+            )
+        names = [one.name for one in root.providers] or [ENVIRONMENT]
+        for number, model in enumerate(root.models):
+            for at, target in enumerate(model.targets):
+                if target.provider is not None and target.provider not in names:
+                    path = ("models", number, "targets", at, "provider")
+                    hint = _hint(target.provider, names) or f": there are {', '.join(names)}"
+                    yield (path, f"there is no provider of this name{hint}")
+
+    def _check_provider(self, path: toml.Path, provider: tables.Provider) -> Iterator[Problem]:
+        given = [name for name in _KEYS if getattr(provider, name) is not None]
+        for name in given[1:]:
+            yield ((*path, name), f"give one of {', '.join(_KEYS)}")
+        if given:
+            yield from _tried((*path, given[0]), lambda: self._key(provider))
+        for name, value in provider.headers.items():
+            yield from _tried((*path, "headers", name), lambda n=name, v=value: values.header(n, v))
+        for name, inner in provider.body.items():
+            yield from _tried(
+                (*path, "body", name), lambda n=name, v=inner: values.body_field(n, v)
+            )
+        for name in _FILES:
+            file = getattr(provider, name)
+            if file is not None and not self._beside(file).is_file():
+                yield ((*path, name), "there is no such file")
+        if provider.client_key is not None and provider.client_cert is None:
+            yield ((*path, "client_key"), "it needs client_cert, too")
+
+    def _key(self, provider: tables.Provider) -> tuple[str, str]:
+        """Return a provider's key, and what it is called where it is set. Raises `ValueError`."""
+        if provider.key_env is not None:
+            value = self._variables.get(provider.key_env)
+            if not value:
+                raise ValueError("this variable is not set")
+            return values.key(value), provider.key_env
+        if provider.key_file is not None:
+            try:
+                text = self._beside(provider.key_file).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+                raise ValueError(f"this file cannot be read: {reason}") from None
+            return values.key(text), provider.key_file
+        return provider.key or "", f"key of the provider {provider.name} in {self._path}"
+
+    def _beside(self, file: str) -> Path:
+        return self._path.parent / Path(file).expanduser()
+
+    def _catalog(self, root: tables.Root, default: str | None) -> Catalog:
+        fallback = [self._fallback] if self._fallback is not None else []
+        providers = [self._provider(one) for one in root.providers] or fallback
+        first = providers[0].name
+        models = [_model(one, first) for one in root.models]
+        flagged = [one.name for one in root.models if one.default] or [one.name for one in models]
+        if not flagged and providers[0].kind == "dashscope":
+            flagged = [DASHSCOPE_MODEL]
+        chosen = default or (flagged[0] if flagged else "")
+        return Catalog(
+            providers=tuple(providers),
+            models=tuple(models),
+            default=chosen,
+            fallback=next((m.targets[0].provider for m in models if m.name == chosen), first),
+            only_listed=root.only_listed,
+            file=str(self._path),
+        )
+
+    def _provider(self, given: tables.Provider) -> ProviderSettings:
+        key, key_name = self._key(given)
+        traits = {name: getattr(given, name) for name in tables.TRAITS}
+        own, common = given.timeouts, self._common
+        return ProviderSettings(
+            name=given.name,
+            kind=given.kind or kind_of(given.url),
+            url=given.url,
+            key=key,
+            key_name=key_name,
+            headers=given.headers,
+            body=given.body,
+            traits={name: value for name, value in traits.items() if value is not None},
+            proxy=given.proxy,
+            ca_file=self._absolute(given.ca_file),
+            client_cert=self._absolute(given.client_cert),
+            client_key=self._absolute(given.client_key),
+            timeouts=common
+            if own is None
+            else Timeouts(
+                own.connect or common.connect,
+                own.first_token or common.first_token,
+                own.idle or common.idle,
+            ),
+        )
+
+    def _absolute(self, file: str | None) -> str | None:
+        return None if file is None else str(self._beside(file))
+
+
+def _model(given: tables.Model, first: str) -> ModelSettings:
+    return ModelSettings(
+        name=given.name,
+        targets=tuple(
+            Target(target.provider or first, target.model or given.name) for target in given.targets
+        ),
+        context=given.context,
+        thinks=given.thinks,
+        sees=given.sees,
+        tools=given.tools,
+    )
+
+
+def _repeated(table: str, names: list[str]) -> Iterator[Problem]:
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            yield ((table, number, "name"), "this name is taken")
+
+
+def _tried(path: toml.Path, check: Callable[[], object]) -> Iterator[Problem]:
+    try:
+        check()
+    except ValueError as error:
+        yield (path, str(error))
+
+
+def _explained(error: ValidationError) -> list[Problem]:
+    """Return pydantic's errors in our words. Those of one key are one."""
+    found: dict[toml.Path, str] = {}
+    for one in error.errors(include_input=False, include_url=False):
+        path: toml.Path = one["loc"]
+        if one["type"] == "extra_forbidden":
+            known = _keys_at(path)
+            what = "there is no such key" + (
+                _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
+            )
+        else:
+            what = _WORDS.get(one["type"], one["msg"].removeprefix("Value error, "))
+        found.setdefault(path, what)
+    return list(found.items())
+
+
+def _keys_at(path: toml.Path) -> list[str]:
+    """Return the keys of the table that a path's last key is in."""
+    table: type[tables.Table] = tables.Root
+    for part in path[:-1]:
+        if isinstance(part, str):
+            table = _table_in(table.model_fields[part].annotation) or table
+    return list(table.model_fields)
+
+
+def _table_in(annotation: object) -> type[tables.Table] | None:
+    """Return the kind of table that an annotation is about."""
+    if isinstance(annotation, type) and issubclass(annotation, tables.Table):
+        return annotation
+    found = map(_table_in, typing.get_args(annotation))
+    return next((one for one in found if one is not None), None)
+
+
+def _hint(name: str, known: list[str]) -> str:
+    found = values.nearest(name, known)
+    return f": did you mean {found}?" if found is not None else ""
+
+
+def _dotted(path: toml.Path) -> str:
+    """Return a path as people write it: `providers[0].headers.X-Team`; a key is cleaned and cut."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part[:60]}" for part in path)
+    return "".join(letter if letter.isprintable() else "?" for letter in text).removeprefix(".")
