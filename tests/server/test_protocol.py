@@ -121,16 +121,26 @@ async def test_pipelined_requests_are_answered_one_after_the_other() -> None:
 async def test_a_stream_learns_that_its_client_is_gone_also_with_requests_behind_it() -> None:
     gone = asyncio.Event()
 
-    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
-        del write
-        await send(b"here")
+    async def go_on(write: Write) -> None:
+        while write(b"here"):
+            await asyncio.sleep(0.001)
 
+    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
+        del send
+        assert write is not None
+        writing.append(asyncio.ensure_future(go_on(write)))
+
+    writing: list[asyncio.Future[None]] = []
     async with served(play, gone=gone) as client:
         await asyncio.get_running_loop().sock_sendall(client, GET + GET + GET)
         await read(client, b"here")
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
-        await asyncio.wait_for(gone.wait(), 10)
+        try:
+            await asyncio.wait_for(gone.wait(), 10)
+        finally:
+            for one in writing:
+                one.cancel()
 
 
 async def test_a_body_of_a_known_length_cannot_be_written_at_once() -> None:
