@@ -210,6 +210,9 @@ async def test_elsewhere_an_unknown_field_is_refused(
         problem = await response.json(content_type=None)
         assert response.status == 422
         assert problem["errors"] == [{"field": "user", "message": "there is no such field"}]
+    async with client.post(f"{service.url}/ai/conversations", json={"titel": "a"}) as response:
+        problem = await response.json(content_type=None)
+        assert "did you mean title?" in problem["errors"][0]["message"]
 
 
 # The operator's terms

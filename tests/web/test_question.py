@@ -43,14 +43,14 @@ async def test_every_option_has_its_range_and_its_type() -> None:
     wrong: dict[str, list[Any]] = {
         "temperature": [-0.1, 2.1, "1"],
         "topP": [-0.1, 1.1],
-        "maxTokens": [0, 1.5, True],
+        "maxTokens": [0, 1.5, True, 2**31, 10**30],
         "seed": [1.5, "1", True, 2**63, -(2**63) - 1],
         "presencePenalty": [-2.1, 2.1, "0"],
         "frequencyPenalty": [-2.1, 2.1, True],
         "responseFormat": ["json", 1, [], {}, {"type": 1}],
         "reasoningEffort": ["", "High", 1],
         "enableThinking": [1, "true"],
-        "thinkingBudget": [0, -1],
+        "thinkingBudget": [0, -1, 2**31],
         "extraBody": ["a", 1, [], [{}]],
     }
     for name, values in wrong.items():

@@ -38,8 +38,11 @@ _MAX_BITS: Final = 64
 class Body(BaseModel):
     """A JSON body: names in camel case, no unknown fields, no conversion between types.
 
+    `synonyms` are names of other APIs for fields of this body, without `_` and in lower case.
     `cache_strings` keeps the parser from caching short texts of requests; it caches only names.
     """
+
+    synonyms: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(
         alias_generator=to_camel,
@@ -48,6 +51,11 @@ class Body(BaseModel):
         allow_inf_nan=False,
         cache_strings="keys",
     )
+
+    @classmethod
+    def meant(cls, name: str) -> str | None:
+        """Return the field that a caller probably meant by an unknown one; None if none is close."""
+        return cls.synonyms.get(plain(name[:_MAX_NAME])) or nearest(name, names_of(cls))
 
     @model_validator(mode="before")
     @classmethod
@@ -64,23 +72,16 @@ class Body(BaseModel):
 class OpenBody(Body):
     """A body that ignores fields which it does not know, but not the near miss of one that it knows.
 
-    `synonyms` are names of other APIs for fields of this body, without `_` and in lower case; they
-    count as near misses. More than fifty unknown fields are refused like those of a `Body`.
+    A synonym is a near miss, too. More than fifty unknown fields are refused like those of a `Body`.
     """
 
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
-    synonyms: ClassVar[Mapping[str, str]] = {}
     _ignored: tuple[str, ...] = PrivateAttr(())
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """The names of the fields that were ignored."""
         return self._ignored
-
-    @classmethod
-    def meant(cls, name: str) -> str | None:
-        """Return the field that a caller probably meant by an unknown one; None if none is close."""
-        return cls.synonyms.get(plain(name[:_MAX_NAME])) or nearest(name, names_of(cls))
 
     @model_validator(mode="wrap")
     @classmethod
@@ -181,13 +182,14 @@ def _message(model: type[Body], detail: ErrorDetails) -> str:
     """Return what is wrong, in our words where the field is unknown."""
     if detail["type"] != "extra_forbidden":
         return detail["msg"]
-    name = str(detail["loc"][-1])
-    if len(detail["loc"]) > 1 or not issubclass(model, OpenBody):
+    if len(detail["loc"]) != 1:
         return "there is no such field"
-    meant = model.meant(name)
+    meant = model.meant(str(detail["loc"][-1]))
     if meant is not None:
         return f"there is no such field: did you mean {meant}?"
-    return f"there is no such field, and at most {_MAX_IGNORED} of those are ignored"
+    if issubclass(model, OpenBody):
+        return f"there is no such field, and at most {_MAX_IGNORED} of those are ignored"
+    return "there is no such field"
 
 
 def invalid(name: str, message: str) -> InvalidFields:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from itertools import islice
 from typing import Annotated, ClassVar, Final, Literal, cast
 
@@ -21,6 +22,7 @@ _MAX_PARTS: Final = 1_000
 _MAX_STOPS: Final = 16
 _MAX_OBJECT: Final = 65_536
 _MAX_LEVELS: Final = 32
+_MAX_TOKENS: Final = 2**31 - 1
 _MAX_SEED: Final = 2**63 - 1
 _OPTIONS: Final = (
     "temperature",
@@ -139,7 +141,7 @@ class ChatBody(OpenBody):
     refused.
     """
 
-    synonyms: ClassVar = {
+    synonyms: ClassVar[Mapping[str, str]] = {
         **LIMITS,
         **dict.fromkeys(("stopsequences", "stopsequence", "stopwords"), "stop"),
         **dict.fromkeys(("system", "systemmessage", "systeminstruction"), "systemPrompt"),
@@ -164,6 +166,7 @@ class ChatBody(OpenBody):
     max_tokens: int | None = Field(
         None,
         ge=1,
+        le=_MAX_TOKENS,
         description="the most tokens of the answer, thinking included where the model thinks",
     )
     stop: Annotated[
@@ -211,7 +214,10 @@ class ChatBody(OpenBody):
         description="let a thinking model think first, or not; refused where the provider cannot be told",
     )
     thinking_budget: int | None = Field(
-        None, ge=1, description="tokens it may think; refused where the provider cannot be told"
+        None,
+        ge=1,
+        le=_MAX_TOKENS,
+        description="tokens it may think; refused where the provider cannot be told",
     )
     enable_search: bool | None = Field(None, description="let the provider search the web")
     extra_body: Annotated[
@@ -220,7 +226,7 @@ class ChatBody(OpenBody):
         WithJsonSchema(
             {
                 "type": "object",
-                "description": "more fields for the provider, which get them unchanged, such as "
+                "description": "more fields for the provider, which gets them unchanged, such as "
                 f'{{"top_k": 20}}; at most {_MAX_OBJECT} bytes, nested {_MAX_LEVELS} levels deep, and '
                 "nothing that has a field here. The operator may allow only some, or none",
             }
