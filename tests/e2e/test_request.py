@@ -244,6 +244,10 @@ async def test_the_operators_limits_hold_for_every_caller(
                 "ALLOW_CONTENT_URLS",
             ),
         }
+        async with client.get(f"{service.url}/ai/models") as response:
+            listed = await response.json()
+        assert [one["name"] for one in listed["models"]] == ["answer", "echo", "thinking"]
+        assert listed["onlyListed"] is True
         for name, (fields, setting) in beyond.items():
             ((field, said),) = await refused(client, service, **fields)
             assert field == name

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from stream_serve.errors import RequestError
 from stream_serve.settings import explain
+from stream_serve.web import terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,12 @@ async def show(provider: Provider, settings: Settings, console: Console) -> bool
             await provider.model_for(None)
         except RequestError as error:
             problem = explain(error)
-    if provider.models:
-        console.print(_table(provider.models))
+    if models := terms.models(provider.models, settings):
+        console.print(_table(models))
     if problem:
         console.print(Text(problem, style="red"))
     catalog = settings.catalog
-    if catalog is not None and not catalog.only_listed:
+    if catalog is not None and not catalog.only_listed and not settings.allowed_models:
         console.print(f"Other models are asked of the provider {catalog.fallback}.", style="dim")
     return not problem
 

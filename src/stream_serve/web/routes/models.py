@@ -12,6 +12,7 @@ from starlette.responses import Response
 from stream_serve.errors import RequestError
 from stream_serve.producers.provider import Model, Provider
 from stream_serve.settings import Settings
+from stream_serve.web import terms
 from stream_serve.web.dependencies import provider_of, settings_of
 from stream_serve.web.response import json_response
 from stream_serve.web.security import API, guarded
@@ -55,7 +56,7 @@ async def list_models(
     """List the models that a request may name, the default one first.
 
     They are those of the configuration. Where no model is configured, the provider is asked which it has;
-    if it cannot say, the list is empty.
+    if it cannot say, the list is empty. `STREAM_SERVE_ALLOWED_MODELS` narrows the list.
     """
     if not provider.models:
         with suppress(RequestError):
@@ -64,7 +65,7 @@ async def list_models(
     return json_response(
         request,
         ModelList(
-            [ModelView.of(one) for one in provider.models],
-            catalog is not None and catalog.only_listed,
+            [ModelView.of(one) for one in terms.models(provider.models, settings)],
+            bool(settings.allowed_models) or (catalog is not None and catalog.only_listed),
         ),
     )
