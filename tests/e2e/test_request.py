@@ -6,10 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_serve import app
-from stream_serve.producers.base import Patience
-from stream_serve.producers.openai.endpoint import Endpoint, Traits
-from stream_serve.producers.openai.provider import OpenAIProvider
 from support.client import Json, ask, text
 from support.service import Service
 
@@ -99,30 +95,18 @@ async def test_extra_body_cannot_replace_what_the_request_says_itself(
 
 
 @pytest.mark.parametrize(
-    ("thinking", "sent"),
+    ("kind", "sent"),
     [
-        ("enable_thinking", {"enable_thinking": False}),
-        ("chat_template_kwargs", {"chat_template_kwargs": {"enable_thinking": False}}),
-        (None, None),
+        ("dashscope", {"enable_thinking": False}),
+        ("vllm", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("llamacpp", {"chat_template_kwargs": {"enable_thinking": False}}),
+        ("openai", None),
     ],
 )
 async def test_thinking_is_told_in_the_providers_way_or_refused_before_anything_is_sent(
-    upstream: ScriptedUpstream,
-    client: aiohttp.ClientSession,
-    monkeypatch: pytest.MonkeyPatch,
-    thinking: Any,
-    sent: Json | None,
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession, kind: str, sent: Json | None
 ) -> None:
-    def create(_: object) -> OpenAIProvider:
-        return OpenAIProvider(
-            Endpoint(upstream.url, "", "answer", traits=Traits(thinking=thinking)),
-            patience=Patience(60, 60),
-            connect_timeout=5,
-            max_event_bytes=100_000,
-        )
-
-    monkeypatch.setattr(app, "create_provider", create)
-    async with Service() as service:
+    async with Service(upstream_url=upstream.url, upstream_kind=kind) as service:
         if sent is None:
             for more in ({}, {"conversationId": "new"}):
                 ((field, said),) = await refused(client, service, enableThinking=False, **more)
@@ -135,6 +119,20 @@ async def test_thinking_is_told_in_the_providers_way_or_refused_before_anything_
         async with ask(client, service.url, enableThinking=False) as stream:
             await stream.rest()
         assert sent.items() <= upstream.requests[0].body.items()
+        assert ("enable_thinking" in upstream.requests[0].body) is ("enable_thinking" in sent)
+
+
+async def test_a_limit_has_the_name_that_the_provider_knows(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    for kind, name in (("openai", "max_completion_tokens"), ("vllm", "max_tokens")):
+        async with (
+            Service(upstream_url=upstream.url, upstream_kind=kind, max_tokens=100) as service,
+            ask(client, service.url) as stream,
+        ):
+            await stream.rest()
+        body = upstream.requests[-1].body
+        assert {key: value for key, value in body.items() if key.startswith("max")} == {name: 100}
 
 
 async def test_the_stream_says_that_it_is_utf_8(
