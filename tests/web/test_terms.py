@@ -159,6 +159,7 @@ ADDRESSES = [
     "HTTPS://EXAMPLE.COM/x",
     "  \n\thttp://x",
     "ht\ntp://x",
+    "http:\n//x",
     "http:x",
     "file:///etc/passwd",
     "file:/etc/passwd",
@@ -175,6 +176,8 @@ DATA = [
     "/9j/4AAQSkZJRg==",
     "iVBORw0KGgo=",
     "file-abc123",
+    "Note: this is a text",
+    "12:30",
     "mp3",
     "",
 ]
