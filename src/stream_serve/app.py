@@ -208,6 +208,19 @@ def create_endpoint(
     )
 
 
+def create_each(settings: Settings) -> list[tuple[ProviderSettings, Provider, OpenAIProvider]]:
+    """Return every configured provider for itself: what was said of it, a provider whose errors name
+    what it is set by, and the server to close. Needs a running event loop."""
+    catalog = settings.catalog
+    found: list[tuple[ProviderSettings, Provider, OpenAIProvider]] = []
+    for given in catalog.providers if catalog is not None else ():
+        server = create_endpoint(settings, given)
+        alone = Router({given.name: server}, [], default="", fallback=given.name)
+        by_file = catalog is not None and catalog.file is not None
+        found.append((given, alone if by_file else server, server))
+    return found
+
+
 def _route(given: ModelSettings) -> Route:
     target = given.targets[0]
     model = Model(

@@ -176,13 +176,12 @@ def examine() -> None:
     from rich.console import Console
 
     from stream_serve import logging
-    from stream_serve.app import check_database, check_redis, create_endpoint, local_runs
+    from stream_serve.app import check_database, check_redis, create_each, local_runs
     from stream_serve.commands.doctor import Doctor, Subject
     from stream_serve.settings import Settings
 
     settings = Settings.load()
     logging.configure("error", settings.log_format)
-    given = settings.catalog.providers if settings.catalog is not None else ()
     others = {
         "Redis": partial(check_redis, settings),
         "conversations": partial(check_database, settings),
@@ -191,11 +190,9 @@ def examine() -> None:
     async def ask() -> bool:
         async with AsyncExitStack() as last:
             runs, demo = await last.enter_async_context(local_runs(settings))
-            subjects: list[Subject] = []
-            for one in given:
-                endpoint = create_endpoint(settings, one)
-                last.push_async_callback(endpoint.close)
-                subjects.append(Subject(one, endpoint, endpoint))
+            subjects = [Subject(*one) for one in create_each(settings)]
+            for one in subjects:
+                last.push_async_callback(one.provider.close)
             console = Console(highlight=False, markup=False)
             return await Doctor(settings, console, runs).examine(subjects, demo, others)
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stream_serve import __version__
 from stream_serve.commands.advice import advice
-from stream_serve.errors import RequestError, StreamServeError
+from stream_serve.errors import RequestError, StreamServeError, UnknownModel
 from stream_serve.events.types import Chunk, End, Error, Reasoning
 from stream_serve.producers.provider import ChatRequest, named
 from stream_serve.runs.spec import RunSpec
@@ -118,9 +118,17 @@ class Doctor:
         """Show a provider, and ask it one question."""
         self._console.print()
         self._console.print(_described(subject))
-        model = _model_of(subject.given, self._settings.catalog)
+        catalog = self._settings.catalog
+        model = _model_of(subject.given, catalog)
         try:
             model = model or await subject.provider.model_for(None)
+        except UnknownModel as error:
+            # A provider that only answers to names that a request gives needs no default.
+            needed = catalog is None or (
+                subject.given.name == catalog.fallback and not catalog.default
+            )
+            self._say(explain(error), "red" if needed else "yellow")
+            return not needed
         except RequestError as error:
             self._say(explain(error), "red")
             return False
@@ -265,7 +273,7 @@ def _described(subject: Subject) -> Table:
         {
             "kind": given.kind,
             "URL": subject.server.chat_url,
-            "API key": f"set by {given.key_name}" if given.key else "none",
+            "API key": f"set ({given.key_name})" if given.key else "none",
             "headers": ", ".join(given.headers) or None,
             "body": ", ".join(given.body) or None,
             "set otherwise": ", ".join(f"{key} = {value}" for key, value in given.traits.items())

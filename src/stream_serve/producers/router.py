@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct
 
-from stream_serve.errors import UnknownModel, UpstreamError
+from stream_serve.errors import RequestError, UnknownModel, UpstreamError
 from stream_serve.producers.provider import named
 
 if TYPE_CHECKING:
@@ -77,10 +77,17 @@ class Router:
         Raises `UnknownModel` for one that may not be asked for, and what the provider `fallback` raises.
         """
         if not asked:
-            return self._default or await self._providers[self._fallback].model_for(None)
+            return self._default or await self._ask_fallback()
         if self._only_listed and asked not in self._routes:
             raise UnknownModel(f"there is no model of this name: there are {named(self._routes)}")
         return asked
+
+    async def _ask_fallback(self) -> str:
+        try:
+            return await self._providers[self._fallback].model_for(None)
+        except RequestError as error:
+            error.parameters = [_said(one, self._fallback) for one in error.parameters]
+            raise
 
     def ask(self, request: ChatRequest) -> Producer:
         """Return the producer of an answer by the provider of the request's model."""
@@ -140,13 +147,17 @@ class RoutedProducer:
         try:
             return await self._producer.produce(emit)
         except UpstreamError as error:
-            error.parameters = [self._said(parameter) for parameter in error.parameters]
+            error.parameters = [_said(one, self._provider) for one in error.parameters]
             raise
 
     async def close(self) -> None:
         """Close as the provider does."""
         await self._producer.close()
 
-    def _said(self, parameter: str) -> str:
-        key = _KEYS.get(parameter)
-        return parameter if key is None else f"{key} of the provider {self._provider}"
+
+def _said(parameter: str, provider: str) -> str:
+    """Return what sets a parameter for one provider of several."""
+    if parameter == "Endpoint.model":
+        return "default of a model"
+    key = _KEYS.get(parameter)
+    return parameter if key is None else f"{key} of the provider {provider}"
