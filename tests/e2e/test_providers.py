@@ -140,6 +140,40 @@ async def test_the_models_are_listed_with_what_is_known_of_them(
         assert names == ["second", "first"]
 
 
+async def test_where_the_operator_allows_some_models_the_list_has_only_these(
+    upstream: ScriptedUpstream, other: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    configure(two(upstream, other))
+    async with Service(allowed_models="third") as service:
+        shown = await listed(client, service.url)
+        assert [one["name"] for one in shown["models"]] == ["first", "third"]
+        assert shown["onlyListed"] is True
+        status, problem = await refused(client, service.url, model="second")
+        assert (status, problem["code"]) == (422, "invalid_fields")
+
+
+async def test_a_switch_of_the_file_reaches_the_request(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    configure(
+        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\nkind = "vllm"\n'
+        'stream_options = false\nmax_tokens = "max_completion_tokens"\nsystem_role = "developer"\n'
+        'body = { user = "u", chat_template_kwargs = { x = 1 } }\n'
+        '[[models]]\nname = "m"\ntargets = [{ model = "answer" }]\n'
+    )
+    async with (
+        Service() as service,
+        ask(client, service.url, maxTokens=5, enableThinking=False, systemPrompt="s") as stream,
+    ):
+        await stream.rest()
+    body = upstream.requests[0].body
+    assert "stream_options" not in body
+    assert (body["max_completion_tokens"], body.get("max_tokens")) == (5, None)
+    assert body["chat_template_kwargs"] == {"x": 1, "enable_thinking": False}
+    assert body["messages"][0] == {"role": "developer", "content": "s"}
+    assert (body["user"], body["model"]) == ("u", "answer")
+
+
 async def test_the_list_needs_a_key_where_keys_are_set(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from stream_serve.errors import InvalidFields
 from stream_serve.producers.openai.endpoint import Endpoint, Traits
 from stream_serve.producers.openai.request import build
-from stream_serve.producers.provider import Model
 from stream_serve.settings import Settings
 from stream_serve.web import terms
 from stream_serve.web.body import ValueBudget
@@ -117,14 +116,6 @@ def test_only_the_listed_models_and_the_default_may_be_named() -> None:
     assert field == "model"
     assert "a, b (STREAM_SERVE_ALLOWED_MODELS)" in said
     assert sent({"model": "c"}, operator())["model"] == "c"
-
-
-def test_the_list_of_models_has_those_that_may_be_named() -> None:
-    known = [Model(name=DEFAULT, default=True), Model(name="a", context=5), Model(name="c")]
-    assert terms.models(known, operator()) == known
-    narrow = operator(allowed_models=("b", "a"))
-    assert terms.models(known, narrow) == [*known[:2], Model(name="b")]
-    assert terms.models([], narrow) == [Model(name="b"), Model(name="a")]
 
 
 def test_a_caller_who_goes_beyond_a_cap_is_told_and_who_says_nothing_gets_it() -> None:

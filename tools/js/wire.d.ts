@@ -92,6 +92,21 @@ declare namespace Wire {
     version: string;
     demo: boolean;
     authRequired: boolean;
-    model: string;
+    model: string | null;
+  }
+
+  /** A model that a request may name; null is not known. */
+  interface Model {
+    name: string;
+    default: boolean;
+    context: number | null;
+    thinks: boolean | null;
+    sees: boolean | null;
+    tools: boolean | null;
+  }
+
+  interface ModelList {
+    models: Model[];
+    onlyListed: boolean;
   }
 }

@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_serve.errors import RequestError
+from stream_serve.producers.provider import offered
 from stream_serve.settings import explain
-from stream_serve.web import terms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +28,13 @@ async def show(provider: Provider, settings: Settings, console: Console) -> bool
             await provider.model_for(None)
         except RequestError as error:
             problem = explain(error)
-    if models := terms.models(provider.models, settings):
+    catalog = settings.catalog
+    only_listed = catalog is not None and catalog.only_listed
+    if models := offered(provider.models, settings.allowed_models, only_listed=only_listed):
         console.print(_table(models))
     if problem:
         console.print(Text(problem, style="red"))
-    catalog = settings.catalog
-    if catalog is not None and not catalog.only_listed and not settings.allowed_models:
+    if catalog is not None and not (only_listed or settings.allowed_models):
         console.print(f"Other models are asked of the provider {catalog.fallback}.", style="dim")
     return not problem
 

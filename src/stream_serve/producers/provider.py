@@ -71,6 +71,19 @@ class Provider(Protocol):
         ...
 
 
+def offered(models: Sequence[Model], allowed: Sequence[str], *, only_listed: bool) -> list[Model]:
+    """Return the models that callers may name: the default one, and those that are `allowed`.
+
+    Where none are named as allowed, all are. One that nobody knows may be asked of the provider, unless
+    `only_listed`.
+    """
+    found = [one for one in models if not allowed or one.default or one.name in allowed]
+    if not only_listed:
+        names = {one.name for one in found}
+        found += [Model(name=name) for name in allowed if name not in names]
+    return found
+
+
 def named(names: Iterable[str]) -> str:
     """Return a list of names for an error: the first of them, and how many more there are."""
     every = list(names)

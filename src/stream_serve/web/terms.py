@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import structs
 
-from stream_serve.producers.provider import Model
 from stream_serve.web.body import invalid
 from stream_serve.web.nearest import plain
 from stream_serve.web.question import LIMITS, ONE_ANSWER
@@ -66,19 +65,6 @@ def system_prompt(body: ChatBody, settings: Settings) -> str | None:
     if body.unprompted or (body.messages is not None and not body.system_prompt):
         return None
     return body.system_prompt or settings.system_prompt
-
-
-def models(known: Sequence[Model], settings: Settings) -> list[Model]:
-    """Return the models that callers may name: the default one, and those that are listed.
-
-    Without a list (`STREAM_SERVE_ALLOWED_MODELS`) they are all that are known.
-    """
-    listed = settings.allowed_models
-    allowed = [one for one in known if not listed or one.default or one.name in listed]
-    if settings.catalog is None or not settings.catalog.only_listed:
-        names = {one.name for one in allowed}
-        allowed += [Model(name=name) for name in listed if name not in names]
-    return allowed
 
 
 def fill(request: ChatRequest, settings: Settings) -> ChatRequest:

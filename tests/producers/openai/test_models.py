@@ -188,7 +188,7 @@ async def test_the_list_is_asked_with_the_key_and_the_query(upstream: ScriptedUp
 
 async def test_a_wrong_path_is_said_for_the_list_too(upstream: ScriptedUpstream) -> None:
     provider = connect(upstream.origin)
-    with pytest.raises(UnknownModel, match="nothing at this path"):
+    with pytest.raises(UnknownModel, match="the path of its URL is wrong"):
         await provider.model_for(None)
     assert await provider.model_for("m") == "m"
     await provider.close()

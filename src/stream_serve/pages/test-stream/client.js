@@ -112,6 +112,18 @@ export async function info() {
 }
 
 /**
+ * The models that a request may name.
+ * @param {string} key the caller's key, or ""
+ * @returns {Promise<Wire.ModelList>}
+ */
+export async function models(key) {
+  const headers = { Accept: "application/json", ...authorization(key) };
+  const response = await fetch("/ai/models", { headers, cache: "no-store" });
+  if (!response.ok) throw await Problem.from(response);
+  return response.json();
+}
+
+/**
  * Send a request whose answer is a stream of events.
  * @param {Call} request
  * @param {AbortSignal} signal

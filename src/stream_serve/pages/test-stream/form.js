@@ -1,7 +1,7 @@
 // The request form: its fields, the key for this tab, and which of the two buttons can be pressed.
 
-import { byId, put } from "./element.js";
-import { text } from "./text.js";
+import { byId, make, put } from "./element.js";
+import { number, text } from "./text.js";
 
 /**
  * What the form holds.
@@ -15,6 +15,9 @@ export class Form {
   #message = byId("message", HTMLTextAreaElement);
   #systemPrompt = byId("system-prompt", HTMLTextAreaElement);
   #model = byId("model", HTMLInputElement);
+  #models = byId("models");
+  /** @type {Wire.Model[]} */
+  #offered = [];
   #thinking = byId("thinking-switch", HTMLInputElement);
   #error = byId("message-error");
   #key = byId("key", HTMLInputElement);
@@ -101,6 +104,25 @@ export class Form {
   }
 
   /**
+   * Offer these models below the field, which takes other names, too.
+   * @param {Wire.Model[]} models the default one first
+   */
+  offer(models) {
+    this.#offered = models;
+    const chosen = models.find((model) => model.default);
+    if (chosen !== undefined) this.defaultModel(chosen.name);
+    const options = models.map((model) => {
+      const option = make("option", "", facts(model));
+      option.value = model.name;
+      return option;
+    });
+    this.#models.replaceChildren(...options);
+    // The placeholder names the default one: a list of that alone offers nothing.
+    if (models.length > 1) this.#model.setAttribute("list", "models");
+    else this.#model.removeAttribute("list");
+  }
+
+  /**
    * Set the buttons; a focus that would be lost goes to the other one.
    * @param {boolean} running
    * @param {boolean} stopping
@@ -116,6 +138,7 @@ export class Form {
 
   words() {
     put(this.#error, text("messageNeeded"));
+    this.offer(this.#offered);
   }
 
   /** @param {boolean} wrong */
@@ -125,6 +148,19 @@ export class Form {
     if (wrong) this.#message.setAttribute("aria-invalid", "true");
     else this.#message.removeAttribute("aria-invalid");
   }
+}
+
+/**
+ * What is known of a model, in a few words.
+ * @param {Wire.Model} model
+ */
+function facts(model) {
+  const words = model.context === null ? [] : [text("modelContext", { tokens: number(model.context) })];
+  if (model.default) words.unshift(text("modelDefault"));
+  if (model.thinks) words.push(text("modelThinks"));
+  if (model.sees) words.push(text("modelSees"));
+  if (model.tools) words.push(text("modelTools"));
+  return words.join(" · ");
 }
 
 function stored() {

@@ -109,8 +109,9 @@ function refusal(own) {
   return failure?.kind === "problem" ? failure.problem.status : null;
 }
 
-/** A key was entered: take up the run that could not be read without it. */
+/** A key was entered: ask what needs one, and take up the run that could not be read without it. */
 function keyed() {
+  void offer();
   if (run?.known && refusal(run) === 401) take(run.id);
 }
 
@@ -210,11 +211,22 @@ async function meet() {
     about = await client.info();
     form.defaultModel(about.model ?? "");
     if (about.authRequired) form.wantKey(false);
+    void offer();
   } catch (error) {
     aboutFailure = client.errorOf(error);
   }
   showAbout();
   command();
+}
+
+/** Offer the models of the service; without its list the field takes any name. */
+async function offer() {
+  if (form.wantsKey && form.key === "") return;
+  try {
+    form.offer((await client.models(form.key)).models);
+  } catch {
+    form.offer([]);
+  }
 }
 
 /** Show the run that the address names, else the one that this tab had before it was reloaded. */

@@ -132,6 +132,7 @@ class OpenAIProvider:
             headers=listing.headers,
             key=endpoint.key,
             key_name=endpoint.key_name,
+            url=endpoint.address("models"),
         )
 
     def ask(self, request: ChatRequest) -> OpenAIProducer:

@@ -10,9 +10,8 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from stream_serve.errors import RequestError
-from stream_serve.producers.provider import Model, Provider
+from stream_serve.producers.provider import Model, Provider, offered
 from stream_serve.settings import Settings
-from stream_serve.web import terms
 from stream_serve.web.dependencies import provider_of, settings_of
 from stream_serve.web.response import json_response
 from stream_serve.web.security import API, guarded
@@ -55,17 +54,14 @@ async def list_models(
 ) -> Response:
     """List the models that a request may name, the default one first.
 
-    They are those of the configuration. Where no model is configured, the provider is asked which it has;
-    if it cannot say, the list is empty. `STREAM_SERVE_ALLOWED_MODELS` narrows the list.
+    They are those of the configuration, of which the operator may allow some. Where no model is
+    configured, the provider is asked which it has; if it cannot say, the list is empty.
     """
     if not provider.models:
         with suppress(RequestError):
             await provider.model_for(None)
     catalog = settings.catalog
-    return json_response(
-        request,
-        ModelList(
-            [ModelView.of(one) for one in terms.models(provider.models, settings)],
-            bool(settings.allowed_models) or (catalog is not None and catalog.only_listed),
-        ),
-    )
+    only_listed = catalog is not None and catalog.only_listed
+    models = offered(provider.models, settings.allowed_models, only_listed=only_listed)
+    closed = only_listed or bool(settings.allowed_models)
+    return json_response(request, ModelList([ModelView.of(one) for one in models], closed))

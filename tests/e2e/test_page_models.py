@@ -1,0 +1,54 @@
+"""The debug page offers the models of the service, and says what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playwright.async_api import expect
+
+from support.page import visit
+from support.service import Service
+
+if TYPE_CHECKING:
+    from stream_serve.testing import ScriptedUpstream
+    from support.page import KeyedService, PageFactory
+
+
+async def test_the_models_are_offered_in_the_language_of_the_page(
+    upstream: ScriptedUpstream, page_context: PageFactory
+) -> None:
+    Path("stream-serve.toml").write_text(
+        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
+        '[[models]]\nname = "answer?tokens=1"\n'
+        '[[models]]\nname = "<b>fine</b>"\ncontext = 32768\nthinks = true\nsees = false\n'
+        'targets = [{ model = "answer?tokens=2" }]\ndefault = true\n',
+        encoding="utf-8",
+    )
+    async with Service() as service:
+        debugger = await visit(page_context, service, locale="en-US")
+        options = debugger.page.locator("#models option")
+        await expect(options).to_have_text(["default · 32,768 tokens · thinks", ""])
+        names = await options.evaluate_all("all => all.map((one) => one.value)")
+        assert names == ["<b>fine</b>", "answer?tokens=1"]
+        await expect(debugger.page.locator("#model")).to_have_attribute(
+            "placeholder", "<b>fine</b>"
+        )
+        box = debugger.page.get_by_role("combobox", name="Model")
+        await expect(box).to_be_visible()
+        await debugger.page.locator("#language-zh").click()
+        await expect(options.first).to_have_text("默认 · 32,768 token · 能思考")
+        await debugger.send("<b>fine</b>")
+        await debugger.reaches("finished")
+        await expect(debugger.page.locator("#answer-model")).to_have_text("<b>fine</b>")
+    assert upstream.requests[-1].model == "answer?tokens=2"
+
+
+async def test_where_a_key_is_needed_the_models_are_offered_after_it_is_entered(
+    keyed_service: KeyedService, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, keyed_service)
+    await expect(debugger.page.locator("#models option")).to_have_count(0)
+    await debugger.page.locator("#key").fill(keyed_service.key)
+    await debugger.page.locator("#key").blur()
+    await expect(debugger.page.locator("#models option")).to_have_count(1)
