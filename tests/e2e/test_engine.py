@@ -147,3 +147,18 @@ async def test_an_engine_that_is_away_is_said_to_be_and_works_again_after_its_re
     assert (error["type"], error["code"]) == ("error", "upstream_unreachable")
     await engine.start()
     assert text(await answer(client, service, SHORT)) == WHOLE
+
+
+async def test_as_a_provider_of_its_kind_it_is_asked_for_its_model_and_takes_every_switch(
+    engine: Engine, client: aiohttp.ClientSession
+) -> None:
+    async with Service(upstream_url=engine.url, model="", upstream_kind="llamacpp") as service:
+        async with client.get(f"{service.url}/ai/models") as response:
+            (shown,) = (await response.json())["models"]
+        assert shown["default"] is True
+        assert shown["context"] == CONTEXT
+        for thinking in (True, False):
+            events = await answer(client, service, SHORT, enableThinking=thinking, maxTokens=100)
+            assert text(events) == WHOLE
+            assert events[0]["model"] == shown["name"]
+            assert events[-1]["usage"]["completionTokens"] == WHOLE_TOKENS

@@ -59,7 +59,10 @@ class Provider(Table):
     body: dict[str, object] = Field({}, description="extra fields of every request's body")
 
     stream_options: bool | None = Field(None, description="ask for usage in the stream")
-    continuous_usage: bool | None = Field(None, description="ask for usage in every chunk (vLLM)")
+    continuous_usage: bool | Literal["timings_per_token"] | None = Field(
+        None,
+        description="ask for usage in every chunk (vLLM); timings_per_token: llama.cpp's form of it",
+    )
     system_role: Literal["system", "developer", "user"] | None = Field(
         None, description="the role of a system prompt; user: it is put before the first question"
     )

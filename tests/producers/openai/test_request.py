@@ -59,6 +59,9 @@ def test_a_server_that_refuses_stream_options_gets_none() -> None:
 def test_a_server_that_can_count_as_it_goes_is_asked_to() -> None:
     body = build(asked(), endpoint(continuous_usage=True))
     assert body["stream_options"] == {"include_usage": True, "continuous_usage_stats": True}
+    body = build(asked(), endpoint(continuous_usage="timings_per_token", stream_options=False))
+    assert body["timings_per_token"] is True
+    assert "stream_options" not in body
 
 
 def test_the_limit_on_tokens_has_the_name_that_the_server_knows() -> None:

@@ -14,7 +14,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     """What a server wants in a request, and how its stream is to be read.
 
     - `stream_options`: the request may ask for usage in the stream; with `continuous_usage` in every
-      chunk (vLLM's `continuous_usage_stats`).
+      chunk (vLLM's `continuous_usage_stats`, or llama.cpp's `timings_per_token`).
     - `system_role`: the role of a system prompt; `user` puts it before the first question, for servers
       that know no such role.
     - `max_tokens`: what the limit on an answer's tokens is called.
@@ -26,7 +26,7 @@ class Traits(Struct, frozen=True, kw_only=True):
     """
 
     stream_options: bool = True
-    continuous_usage: bool = False
+    continuous_usage: bool | Literal["timings_per_token"] = False
     system_role: Literal["system", "developer", "user"] = "system"
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     thinking: Literal["enable_thinking", "chat_template_kwargs"] | None = "enable_thinking"

@@ -9,7 +9,8 @@ and what their servers were seen to refuse:
 - `azure`: the same API behind `api-key`, from API version 2024-09-01 on.
 - `vllm`: the page "OpenAI-Compatible Server". Templates take `chat_template_kwargs`; usage can come with
   every chunk.
-- `llamacpp`: the README of its server. Templates take `chat_template_kwargs`.
+- `llamacpp`: the README of its server. Templates take `chat_template_kwargs`; every chunk can have
+  `timings`.
 - `ollama`: the page "OpenAI compatibility": neither form of `enable_thinking` is read.
 - `mistral`: refuses what it does not know, `stream_options` too; usage comes without it.
 - `openrouter`: sends comments while it waits for a model; `enable_thinking` is unknown.
@@ -39,7 +40,7 @@ KINDS: Final = {
     "openai": Kind(_OPENAI),
     "azure": Kind(_OPENAI, auth="api-key"),
     "vllm": Kind(Traits(thinking="chat_template_kwargs", continuous_usage=True)),
-    "llamacpp": Kind(Traits(thinking="chat_template_kwargs")),
+    "llamacpp": Kind(Traits(thinking="chat_template_kwargs", continuous_usage="timings_per_token")),
     "ollama": Kind(Traits(thinking=None)),
     "mistral": Kind(Traits(stream_options=False, thinking=None)),
     "openrouter": Kind(Traits(thinking=None)),

@@ -29,8 +29,10 @@ def build(request: ChatRequest, endpoint: Endpoint) -> dict[str, object]:
     body["stream"] = True
     if traits.stream_options:
         body["stream_options"] = {"include_usage": True}
-        if traits.continuous_usage:
+        if traits.continuous_usage is True:
             body["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}
+    if traits.continuous_usage == "timings_per_token":
+        body["timings_per_token"] = True
     return body
 
 
