@@ -234,14 +234,9 @@ def _route(given: ModelSettings) -> Route:
 
 
 @asynccontextmanager
-async def local_runs(
-    settings: Settings, provider: Provider | None = None
-) -> AsyncGenerator[tuple[Runs, Provider]]:
-    """Open runs of this process alone, and the provider; they end with the block.
-
-    `provider` is the one of the settings unless it is given.
-    """
-    provider = provider or create_provider(settings)
+async def local_runs(settings: Settings) -> AsyncGenerator[tuple[Runs, Provider]]:
+    """Open runs of this process alone, and the provider; they end with the block."""
+    provider = create_provider(settings)
     runs = Runs(
         MemoryEventLog(),
         LocalPeers(),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import get_args, get_type_hints
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from stream_serve.errors import SettingsError
 from stream_serve.producers.openai.endpoint import Traits
@@ -257,6 +260,13 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         ),
         (ONE + "body = { a = [1979-05-27] }\n", "providers[0].body.a: JSON has no dates"),
         (ONE + "body = { a = nan }\n", "providers[0].body.a: JSON has no such number"),
+        (
+            ONE + 'continuous_usage = "x"\n',
+            "line 4: providers[0].continuous_usage: it should be true or false",
+        ),
+        ("providers = 1\n", "line 1: providers: it should be a list"),
+        ("providers = [1]\n", "line 1: providers[0]: it should be a table"),
+        (ONE + "headers = { X = 1 }\n", "line 4: providers[0].headers.X: it should be text"),
         (ONE + "timeouts = { idle = 0 }\n", "line 4: providers[0].timeouts.idle: "),
         (
             ONE + '[[models]]\nname = "m"\ntargets = [\n  { provider = "pp" },\n]\n',
@@ -282,6 +292,57 @@ def test_what_is_wrong_is_named_with_its_line(text: str, said: str) -> None:
 def test_everything_that_is_wrong_is_named_at_once_in_the_order_of_the_lines() -> None:
     lines = refusal(ONE + 'kind = "x"\nurll = 1\n[[models]]\n')
     assert [line.split(":")[0] for line in lines[1:]] == ["line 4", "line 5", "line 6"]
+
+
+VALUES = st.recursive(
+    st.one_of(
+        st.sampled_from(
+            ["true", "0", "-1.5", "nan", "[]", "{}", "1979-05-27", '"p"', '"http://h"']
+        ),
+        st.just(f'"{CANARY}"'),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2).map(lambda items: f"[{', '.join(items)}]"),
+        st.dictionaries(
+            st.sampled_from(["provider", "model", "idle", "X-A", "z"]), inner, max_size=2
+        ).map(
+            lambda items: "{" + ", ".join(f"{key} = {value}" for key, value in items.items()) + "}"
+        ),
+    ),
+    max_leaves=4,
+)
+
+
+def table(heading: str, kind: type[tables.Table]) -> st.SearchStrategy[str]:
+    """A table with some of its keys, and with others, of any values."""
+    keys = st.sampled_from([*kind.model_fields, "nam", "x"])
+    return st.dictionaries(keys, VALUES, max_size=6).map(
+        lambda items: "\n".join([heading, *(f"{key} = {value}" for key, value in items.items())])
+    )
+
+
+@given(
+    st.lists(
+        st.one_of(
+            table("[[providers]]", tables.Provider),
+            table("[[models]]", tables.Model),
+            st.just(ONE),
+        ),
+        max_size=4,
+    )
+)
+def test_any_file_is_a_catalog_or_a_refusal_that_names_lines(parts: list[str]) -> None:
+    write("\n".join(parts))
+    said = ""
+    try:
+        assert Settings.load().catalog is not None
+    except SettingsError as error:
+        said = str(error)
+    first, *lines = said.splitlines() or [""]
+    assert first == ("wrong settings in stream-serve.toml" if said else "")
+    assert bool(lines) is bool(said)
+    assert all(re.match(r"  (line \d+: \S+: \S|and \d+ more)", line) for line in lines)
+    assert CANARY not in said
 
 
 def test_a_thousand_wrong_keys_are_not_a_thousand_lines() -> None:

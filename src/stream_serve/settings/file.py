@@ -9,7 +9,7 @@ from __future__ import annotations
 import tomllib
 import typing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from pydantic import ValidationError
 
@@ -79,7 +79,7 @@ class Reader:
         try:
             root = tables.Root.model_validate(document.values)
         except ValidationError as error:
-            raise self._refuse(document, _explained(error)) from None
+            raise self._refuse(document, _explained(error, document)) from None
         found = list(self._check(root))
         if found:
             raise self._refuse(document, found)
@@ -255,20 +255,32 @@ def _tried(path: toml.Path, check: Callable[[], object]) -> Iterator[Problem]:
         yield (path, str(error))
 
 
-def _explained(error: ValidationError) -> list[Problem]:
+def _explained(error: ValidationError, document: toml.Document) -> list[Problem]:
     """Return pydantic's errors in our words. Those of one key are one."""
     found: dict[toml.Path, str] = {}
     for one in error.errors(include_input=False, include_url=False):
-        path: toml.Path = one["loc"]
-        if one["type"] == "extra_forbidden":
+        kind: str = one["type"]
+        path = one["loc"] if kind == "missing" else _present(one["loc"], document.values)
+        if kind == "extra_forbidden":
             known = _keys_at(path)
-            what = "there is no such key" + (
-                _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
-            )
+            hint = _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
+            found.setdefault(path, f"there is no such key{hint}")
         else:
-            what = _WORDS.get(one["type"], one["msg"].removeprefix("Value error, "))
-        found.setdefault(path, what)
+            words = _WORDS.get(kind) or one["msg"].removeprefix("Value error, ")
+            found.setdefault(path, words)
     return list(found.items())
+
+
+def _present(path: toml.Path, value: object) -> toml.Path:
+    """Return as much of a path as the document has: pydantic adds which of several types it tried."""
+    for length, part in enumerate(path):
+        if isinstance(value, dict) and part in value:
+            value = cast("dict[object, object]", value)[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            value = cast("list[object]", value)[part]
+        else:
+            return path[:length]
+    return path
 
 
 def _keys_at(path: toml.Path) -> list[str]:
