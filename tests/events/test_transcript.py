@@ -71,9 +71,21 @@ def test_an_estimate_is_for_what_was_asked_and_what_was_said(
     prompt_tokens: int, events: list[Delta]
 ) -> None:
     answer, reasoning = said(events, Chunk), said(events, Reasoning)
-    assert Transcript.of(events).estimate(prompt_tokens) == usage.estimate(
-        prompt_tokens=prompt_tokens, answer=answer, reasoning=reasoning
+    pieces = (
+        sum(isinstance(event, Chunk) and event.content != "" for event in events),
+        sum(not isinstance(event, Chunk) and event.content != "" for event in events),
     )
+    transcript = Transcript.of(events)
+    assert transcript.pieces == pieces
+    assert transcript.estimate(prompt_tokens) == usage.estimate(
+        prompt_tokens=prompt_tokens, answer=answer, reasoning=reasoning, pieces=transcript.pieces
+    )
+
+
+def test_each_piece_with_text_is_at_least_one_token() -> None:
+    events = [Chunk("a"), Chunk(""), Reasoning("b"), Chunk("c"), Chunk("d")]
+    estimate = Transcript.of(events).estimate(7)
+    assert (estimate.completion_tokens, estimate.reasoning_tokens) == (4, 1)
 
 
 def test_a_run_that_is_over_lets_go_of_its_text_and_knows_its_start_and_end() -> None:

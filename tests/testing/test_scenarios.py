@@ -18,6 +18,7 @@ pytestmark = pytest.mark.both_loops
 ENDLESS: Final = {
     "silent", "silent-after-headers", "hang-mid", "hang-end", "keep-alive-after-done",
     "hang-after-finish", "forever", "comments-forever", "endless-line", "endless-event",
+    "usage-as-it-goes", "usage-early",
 }  # fmt: skip
 CUT: Final = {
     "reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line",

@@ -60,8 +60,16 @@ class Transcript:
     def estimate(self, prompt_tokens: int) -> Usage:
         """Return an estimate of the tokens that were used, for what was asked and what was said."""
         return usage.estimate(
-            prompt_tokens=prompt_tokens, answer=self.text, reasoning=self.reasoning
+            prompt_tokens=prompt_tokens,
+            answer=self.text,
+            reasoning=self.reasoning,
+            pieces=self.pieces,
         )
+
+    @property
+    def pieces(self) -> tuple[int, int]:
+        """In how many pieces the answer and the reasoning have come."""
+        return sum(map(bool, self._text)), sum(map(bool, self._reasoning))
 
     def clear(self) -> None:
         """Let go of the text: whoever needs it reads the log."""

@@ -27,14 +27,18 @@ def count(text: str) -> int:
     return max(1, round(cjk * _PER_CJK + (len(text) - cjk) * _PER_OTHER))
 
 
-def estimate(*, prompt_tokens: int, answer: str, reasoning: str) -> Usage:
-    """Return the estimated usage of a run from its prompt's tokens and the text generated so far."""
-    thought = count(reasoning)
-    completion_tokens = count(answer) + thought
+def estimate(
+    *, prompt_tokens: int, answer: str, reasoning: str, pieces: tuple[int, int] = (0, 0)
+) -> Usage:
+    """Return the estimated usage of a run from its prompt's tokens and the text generated so far.
+
+    `pieces` is in how many pieces the answer and the reasoning came: each is at least one token.
+    """
+    said, thought = max(count(answer), pieces[0]), max(count(reasoning), pieces[1])
     return Usage(
         prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        total_tokens=prompt_tokens + completion_tokens,
+        completion_tokens=said + thought,
+        total_tokens=prompt_tokens + said + thought,
         source="estimated",
         reasoning_tokens=thought or None,
     )

@@ -243,11 +243,18 @@ class Run:
         self.usage = self._used()
 
     def _used(self) -> Usage | None:
-        """Return what the producer reports, or else the estimate, unless nothing was produced."""
+        """Return what the producer reports, or else the estimate, unless nothing was produced.
+
+        Of an answer that was cut a report can be older than its newest pieces: then it is estimated.
+        """
         try:
-            usage = _reported(self.producer)
-            if usage is None and (self.state is not State.FAILED or self._first_token is not None):
-                usage = self.transcript.estimate(self.producer.prompt_tokens)
+            usage, cut = _reported(self.producer), self.state is not State.COMPLETED
+            if usage is None:
+                if self.state is State.FAILED and self._first_token is None:
+                    return None
+                return self.transcript.estimate(self.producer.prompt_tokens)
+            if cut and usage.completion_tokens < sum(self.transcript.pieces):
+                return self.transcript.estimate(usage.prompt_tokens)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - how a run ended stays as it is
             _log.exception("a producer could not tell its usage", run_id=self.id)
             return None

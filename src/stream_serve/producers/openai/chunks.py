@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from stream_serve.errors import UpstreamProtocol
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
-from stream_serve.producers.openai import endings, reports
+from stream_serve.producers.openai import endings, figures, reports
 
 DONE: Final = b"[DONE]"
 _FIRST: Final = (0, "0", None)
@@ -59,34 +59,23 @@ class WireChoice(Struct, gc=False):
     index: int | str | None = 0
     message: WireDelta | None = None
     text: str | None = None
-
-
-class WireTokenDetails(Struct, gc=False):
-    """`usage.completion_tokens_details`; its numbers may overlap, and must not be added up."""
-
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(Struct, gc=False):
-    """`usage`, in the last chunk or, from some servers, in every chunk."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    completion_tokens_details: WireTokenDetails | None = None
+    usage: object = None
 
 
 class WireChunk(Struct, gc=False):
     """The `data` of one event. When the provider fails, `error` replaces the other fields.
 
-    `base_resp` is MiniMax's status, which may be in every chunk, also when there is no error.
+    `base_resp` is MiniMax's status, which may be in every chunk, also when there is no error. What
+    `figures` reads is `object`: an odd figure costs nothing else.
     """
 
     choices: list[WireChoice] | None = None
-    usage: WireUsage | None = None
+    usage: object = None
     error: Any = None
     base_resp: Any = None
     request_id: str | None = None
+    timings: object = None
+    x_groq: object = None
 
 
 _decode: Final = msgspec.json.Decoder(WireChunk).decode
@@ -121,8 +110,7 @@ def _convert(data: bytes) -> WireChunk | None:
         if reports.find({**parts, "choices": None}) is None:
             why = f"the provider sent choices that cannot be read: {error}"
             raise UpstreamProtocol(why) from None
-    with suppress(msgspec.ValidationError):
-        chunk.usage = msgspec.convert(parts.get("usage"), WireUsage | None)
+    chunk.usage, chunk.timings, chunk.x_groq = map(parts.get, ("usage", "timings", "x_groq"))
     with suppress(msgspec.ValidationError):
         chunk.request_id = msgspec.convert(parts.get("request_id"), str | None)
     return chunk
@@ -186,8 +174,10 @@ class Reading:
 
     __slots__ = (
         "_answer",
+        "_figures",
         "_several",
         "_thought",
+        "_timings",
         "broken",
         "done",
         "doubtful",
@@ -196,7 +186,6 @@ class Reading:
         "finish_reason",
         "settled",
         "started",
-        "usage",
         "word",
     )
 
@@ -212,8 +201,14 @@ class Reading:
         self.finish_reason: str | None = None
         self.word: str | None = None
         self.broken: str | None = None
-        self.usage: Usage | None = None
         self.error: WireChunk | None = None
+        self._figures: object = None
+        self._timings: object = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The newest usage of the provider; None if it has sent none that can be read."""
+        return figures.read(self._figures) or figures.from_timings(self._timings)
 
     def add(self, data: bytes, deltas: list[Delta]) -> None:
         """Decode the `data` of one SSE event and append its deltas to `deltas`.
@@ -230,8 +225,8 @@ class Reading:
             chunk = decode(data)
         if chunk is None:
             return
-        if chunk.usage is not None:
-            self.usage = _usage(chunk.usage) or self.usage
+        self._figures = chunk.usage or self._figures
+        self._timings = chunk.timings or self._timings
         choices = chunk.choices
         if not choices:
             self._find_error(chunk, data)
@@ -246,7 +241,7 @@ class Reading:
             elif choice.text and (text := self._answer.add(choice.text)):
                 deltas.append(Chunk(text))
             if choice.finish_reason or self.settled or choice.error:
-                self._finish(choice)
+                self._finish(choice, chunk.x_groq)
         if chunk.error or chunk.base_resp:
             self._find_error(chunk, data)
 
@@ -258,8 +253,9 @@ class Reading:
         self._several = self._several or 0 < len(first) < len(choices)
         return first or choices[:1]
 
-    def _finish(self, choice: WireChoice) -> None:
+    def _finish(self, choice: WireChoice, x_groq: object) -> None:
         """Record the finish_reason or the error of a choice, or that text came after a finish_reason."""
+        self._figures = figures.in_choice(choice.usage, x_groq) or self._figures
         if choice.error:
             self.error = self.error or WireChunk(error=choice.error)
         if self.settled and _has_text(choice):
@@ -313,17 +309,3 @@ def _has_text(choice: WireChoice) -> bool:
     if delta is None:
         return bool(choice.text)
     return bool(delta.content or delta.refusal or delta.reasoning_content or delta.reasoning)
-
-
-def _usage(wire: WireUsage) -> Usage | None:
-    """Return the provider's usage; None if one of its two numbers is missing."""
-    if wire.prompt_tokens is None or wire.completion_tokens is None:
-        return None
-    details = wire.completion_tokens_details
-    return Usage(
-        prompt_tokens=wire.prompt_tokens,
-        completion_tokens=wire.completion_tokens,
-        total_tokens=wire.total_tokens or wire.prompt_tokens + wire.completion_tokens,
-        source="provider",
-        reasoning_tokens=details.reasoning_tokens if details is not None else None,
-    )

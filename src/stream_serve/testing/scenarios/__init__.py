@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stream_serve.testing.scenarios import (
     answers,
+    counts,
     endings,
     faults,
     floods,
@@ -19,6 +20,7 @@ __all__ = [
     "SCENARIOS",
     "answers",
     "choose",
+    "counts",
     "endings",
     "faults",
     "floods",

@@ -1,0 +1,98 @@
+"""Reads how many tokens a provider says it used, wherever and however it says so.
+
+OpenAI's `usage` has `prompt_tokens`, `completion_tokens` and `total_tokens`, and the tokens of thinking
+in `completion_tokens_details.reasoning_tokens`. Others say `input_tokens` and `output_tokens` (Anthropic,
+OpenAI's Responses), put `usage` into the choice (Moonshot) or into `x_groq` (Groq), or count in `timings`
+(llama.cpp). Figures come as texts of digits and as 30.0, too. What cannot be is not passed on: a figure
+that is negative, a fraction, a truth value or more than a trillion, a total that is less than its parts,
+more tokens of thinking than of everything.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, cast
+
+from stream_serve.events.types import Usage
+
+_Fields = dict[str, object]
+
+_MAX: Final = 10**12
+_DIGITS: Final = re.compile(r"\s*[0-9]{1,13}\s*", re.ASCII)
+_PROMPT: Final = ("prompt_tokens", "input_tokens", "promptTokens", "inputTokens")
+_COMPLETION: Final = ("completion_tokens", "output_tokens", "completionTokens", "outputTokens")
+_TOTAL: Final = ("total_tokens", "totalTokens")
+_DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_BAD: Final = -1
+
+
+def read(usage: object) -> Usage | None:
+    """Return the figures of a `usage`; None if they say too little, or what cannot be."""
+    if not isinstance(usage, dict):
+        return None
+    fields = cast("_Fields", usage)
+    prompt, completion = _figure(fields, _PROMPT), _figure(fields, _COMPLETION)
+    total = _figure(fields, _TOTAL) or 0
+    if prompt is None and completion is not None and total >= completion >= 0:
+        prompt = total - completion
+    elif completion is None and prompt is not None and total >= prompt >= 0:
+        completion = total - prompt
+    return _usage(prompt, completion, total, _thought(fields))
+
+
+def from_timings(timings: object) -> Usage | None:
+    """Return llama.cpp's counts: the tokens of the prompt, read or kept from before, and those made."""
+    if not isinstance(timings, dict):
+        return None
+    fields = cast("_Fields", timings)
+    prompt, kept = _figure(fields, ("prompt_n",)), _figure(fields, ("cache_n",)) or 0
+    if prompt is not None and prompt >= 0:
+        prompt += max(kept, 0)
+    return _usage(prompt, _figure(fields, ("predicted_n",)), 0, None)
+
+
+def in_choice(choice_usage: object, x_groq: object) -> object:
+    """Return the `usage` of a chunk that has it in its choice or in `x_groq`; None if it has none."""
+    if choice_usage or not isinstance(x_groq, dict):
+        return choice_usage or None
+    return cast("_Fields", x_groq).get("usage") or None
+
+
+def _usage(
+    prompt: int | None, completion: int | None, total: int, thought: int | None
+) -> Usage | None:
+    if prompt is None or completion is None or _BAD in (prompt, completion):
+        return None
+    if prompt == completion == 0:
+        return None  # a place for figures that never came
+    if thought and total == prompt + completion + thought:
+        completion += thought  # xAI counts what was thought apart from the answer
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=max(total, prompt + completion),
+        source="provider",
+        reasoning_tokens=thought if thought is not None and 0 <= thought <= completion else None,
+    )
+
+
+def _thought(fields: _Fields) -> int | None:
+    for name in _DETAILS:
+        details = fields.get(name)
+        if isinstance(details, dict):
+            return _figure(cast("_Fields", details), ("reasoning_tokens",))
+    return _figure(fields, ("reasoning_tokens",))
+
+
+def _figure(fields: _Fields, names: tuple[str, ...]) -> int | None:
+    """Return the first of some figures that is there; `_BAD` for one that cannot be."""
+    value = next((fields[name] for name in names if fields.get(name) is not None), None)
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return int(value) if _DIGITS.fullmatch(value) else _BAD
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        return _BAD
+    return value if 0 <= value <= _MAX else _BAD
