@@ -55,6 +55,8 @@ if TYPE_CHECKING:
 
 _MARGIN: Final = 60.0
 _DATABASE_TIMEOUT: Final = 5.0
+_CHARACTERS_PER_TOKEN: Final = 8
+"""More than any text has: so much of a conversation's path is read for each token of the budget."""
 _ADVICE: Final = Advice(
     chinese="要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），"
     "或设置 `STREAM_SERVE_UPSTREAM_URL` 和 `STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），"
@@ -296,11 +298,23 @@ def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas]:
 
 def create_history(settings: Settings) -> History:
     """Return the place that keeps conversations, not opened yet. Raises `SettingsError`."""
+    from stream_serve.conversations.base import Capacity
     from stream_serve.conversations.sql.history import SQLHistory
 
     # A question that waits for the database must not hold up the end of the process.
     timeout = min(_DATABASE_TIMEOUT, settings.grace_timeout / 2)
-    return SQLHistory(settings.database_url, lease=settings.lease, timeout=timeout)
+    return SQLHistory(
+        settings.database_url,
+        lease=settings.lease,
+        timeout=timeout,
+        reach=settings.history_tokens * _CHARACTERS_PER_TOKEN,
+        capacity=Capacity(
+            messages=settings.max_conversation_messages,
+            bytes=settings.max_conversation_bytes,
+            conversations=settings.max_conversations_per_key,
+            all_bytes=settings.max_conversation_bytes_per_key,
+        ),
+    )
 
 
 def persistence_of(settings: Settings) -> Persistence:

@@ -49,6 +49,8 @@
         ├── HistorySchemaError     the schema is not the one that this version needs
         ├── ConversationNotFound   unknown, deleted, or somebody else's
         ├── MessageNotFound        no such message in the conversation
+        ├── ConversationFull       the conversation has as much as it may have
+        ├── StorageFull            so has the owner, in all conversations
         └── BadCursor              the cursor is not one that a page gave
 
 An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words,
@@ -406,6 +408,18 @@ class MessageNotFound(HistoryError):
     """There is no such message in the conversation."""
 
     code = "message_not_found"
+
+
+class ConversationFull(HistoryError):
+    """The conversation has as many messages or bytes as a conversation may have."""
+
+    code = "conversation_full"
+
+
+class StorageFull(HistoryError):
+    """The owner has as many conversations, or as many bytes in them, as an owner may have."""
+
+    code = "storage_full"
 
 
 class BadCursor(HistoryError):

@@ -10,7 +10,7 @@ import pytest
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 from support.conversations import NASTY, everything, message, refusals
-from support.history import ask, ended, talk
+from support.history import all_messages, ask, ended, talk
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import History
@@ -26,7 +26,7 @@ async def test_a_new_conversation_is_empty_and_has_its_title(history: History) -
     assert made.created_at <= made.updated_at <= after + 1
     assert made.live_run_id is None
     assert await history.get("", made.id) == made
-    assert await history.messages("", made.id) == []
+    assert await all_messages(history, "", made.id) == []
     assert (await history.create("")).title == ""
 
 
@@ -44,7 +44,7 @@ async def test_a_first_question_makes_a_conversation_with_its_beginning_as_title
     made = await history.get("", turn.conversation_id)
     assert made.title == "Why is the sky blue?"
     assert made.live_run_id == "run-1"
-    question, answer = await history.messages("", turn.conversation_id)
+    question, answer = await all_messages(history, "", turn.conversation_id)
     assert question.id == turn.user_message_id
     assert question.parent_id is None
     assert question.role == "user"
@@ -98,7 +98,7 @@ async def test_messages_are_oldest_first(history: History) -> None:
     first = await talk(history, content="0")
     for number in range(1, 12):
         await ask(history, first.conversation_id, str(number), at_root=number % 3 == 0)
-    kept = await history.messages("", first.conversation_id)
+    kept = await all_messages(history, "", first.conversation_id)
     asked = [str(found.content) for found in kept if found.role == "user"]
     assert asked == [str(number) for number in range(12)]
     seen: set[str | None] = {None}
@@ -139,7 +139,7 @@ async def test_a_deleted_conversation_is_gone_with_its_messages(history: History
     with pytest.raises(ConversationNotFound):
         await history.delete("", turn.conversation_id)
     with pytest.raises(ConversationNotFound):
-        await history.messages("", turn.conversation_id)
+        await all_messages(history, "", turn.conversation_id)
     assert await everything(history, "", "needle") == [other.conversation_id]
     with pytest.raises(MessageNotFound):
         await ask(history, other.conversation_id, parent_id=turn.answer_id)
@@ -147,14 +147,14 @@ async def test_a_deleted_conversation_is_gone_with_its_messages(history: History
 
 async def test_for_another_owner_a_conversation_does_not_exist(history: History) -> None:
     turn = await talk(history, content="secret plans", owner="alice")
-    before = await history.messages("alice", turn.conversation_id)
+    before = await all_messages(history, "alice", turn.conversation_id)
     for stranger in ("bob", "", "Alice", "alice\x00"):
         foreign = await refusals(history, stranger, turn.conversation_id, turn)
         unknown = await refusals(history, stranger, "no-such-conversation", turn)
         assert foreign == unknown, "the two cannot be told apart"
         assert await everything(history, stranger) == []
         assert await everything(history, stranger, "secret") == []
-    assert await history.messages("alice", turn.conversation_id) == before
+    assert await all_messages(history, "alice", turn.conversation_id) == before
     assert (await history.get("alice", turn.conversation_id)).title == "secret plans"
     assert await everything(history, "alice", "secret") == [turn.conversation_id]
 
@@ -180,7 +180,7 @@ async def test_any_text_comes_back_exactly(history: History, text: str) -> None:
     answer = Answer(status=Status.FAILED, content=text, reasoning=text, error=text)
     await history.touch(turn, answer)
     await history.finish(turn, answer)
-    kept = {found.id: found for found in await history.messages(text, turn.conversation_id)}
+    kept = {found.id: found for found in await all_messages(history, text, turn.conversation_id)}
     assert kept[turn.user_message_id].content == text
     first = kept[turn.answer_id]
     assert (first.content, first.reasoning, first.error) == (text, text, text)
@@ -196,10 +196,10 @@ async def test_it_can_be_reached(history: History) -> None:
 async def test_what_is_kept_is_there_after_closing_and_opening(place: Place) -> None:
     first = await place.history()
     turn = await talk(first)
-    before = await first.messages("", turn.conversation_id)
+    before = await all_messages(first, "", turn.conversation_id)
     await first.close()
     await first.close()
     second = await place.history()
-    assert await second.messages("", turn.conversation_id) == before
+    assert await all_messages(second, "", turn.conversation_id) == before
     await first.open()
-    assert await first.messages("", turn.conversation_id) == before
+    assert await all_messages(first, "", turn.conversation_id) == before

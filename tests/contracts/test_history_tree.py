@@ -15,7 +15,7 @@ from stream_serve.conversations import prompt
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 from support.conversations import ENDS, everything
-from support.history import ask, ended, talk
+from support.history import all_messages, ask, ended, talk
 from support.strict import check_strictly
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def test_an_edited_question_is_a_sibling(history: History) -> None:
     assert [at.content for at in edited.path] == ["one", "because", "2"]
     root = await ask(history, first.conversation_id, "1", parent_id=None, at_root=True)
     assert [at.content for at in root.path] == ["1"]
-    kept = await history.messages("", first.conversation_id)
+    kept = await all_messages(history, "", first.conversation_id)
     assert [(at.content, at.parent_id) for at in kept if at.role == "user"] == [
         ("one", None),
         ("two", first.answer_id),
@@ -85,7 +85,7 @@ async def test_another_answer_is_a_sibling_whether_the_answer_or_the_question_is
         assert again.conversation_id == turn.conversation_id
         assert again.path == turn.path
         await history.finish(again, ended(f"answer {number}"))
-    answers = (await history.messages("", turn.conversation_id))[1:]
+    answers = (await all_messages(history, "", turn.conversation_id))[1:]
     assert [at.content for at in answers] == ["because", "answer 0", "answer 1"]
     assert {at.parent_id for at in answers} == {turn.user_message_id}
     assert [at.model for at in answers] == ["some-model", "other", "other"]
@@ -112,7 +112,7 @@ async def test_a_parent_has_to_be_an_answer_of_the_conversation(
     names = {"a question": here.user_message_id, "elsewhere": elsewhere.answer_id}
     with pytest.raises(MessageNotFound):
         await ask(history, here.conversation_id, parent_id=names.get(parent, parent))
-    assert len(await history.messages("", here.conversation_id)) == 2
+    assert len(await all_messages(history, "", here.conversation_id)) == 2
 
 
 async def test_a_question_that_makes_a_conversation_has_no_parent(history: History) -> None:
@@ -140,7 +140,7 @@ async def test_questions_to_one_conversation_at_once_are_all_kept_in_one_line(
     )
     lengths = sorted(len(turn.path) for turn in turns)
     assert lengths == list(range(3, 43, 2)), "each hangs on the answer of the one before"
-    kept = await history.messages("", first.conversation_id)
+    kept = await all_messages(history, "", first.conversation_id)
     assert len(kept) == 42
     asked = {str(at.content) for at in kept if at.role == "user"}
     assert asked == {"why?", *map(str, range(20))}
@@ -167,7 +167,7 @@ async def test_changes_of_all_kinds_at_once_do_not_get_in_each_others_way(place:
 
     await asyncio.gather(*map(one, range(30)))
     assert await everything(histories[0], "") == [turns[0].conversation_id]
-    assert len(await histories[1].messages("", turns[0].conversation_id)) == 2 + 10 * 3
+    assert len(await all_messages(histories[1], "", turns[0].conversation_id)) == 2 + 10 * 3
 
 
 async def test_a_conversation_may_be_long(history: History, place: Place) -> None:
@@ -177,7 +177,7 @@ async def test_a_conversation_may_be_long(history: History, place: Place) -> Non
     assert len(last.path) == 2003
     assert [at.content for at in last.path[2:-1]] == [str(number) for number in range(2000)]
     assert [at.parent_id for at in last.path] == [None, *(at.id for at in last.path[:-1])]
-    assert len(await history.messages("", turn.conversation_id)) == 2004
+    assert len(await all_messages(history, "", turn.conversation_id)) == 2004
     await history.delete("", turn.conversation_id)
     assert await everything(history, "") == []
 
@@ -270,7 +270,7 @@ async def test_the_tree_is_what_was_done_to_it(history: History, steps: list[Any
     model.add(turns[0], None, "root")
     for doing in steps:
         await step(history, model, turns, doing)
-    kept = await history.messages("", turns[0].conversation_id)
+    kept = await all_messages(history, "", turns[0].conversation_id)
     assert {
         at.id: Node(at.parent_id, at.role, at.status, str(at.content)) for at in kept
     } == model.nodes

@@ -145,8 +145,9 @@ def test_every_setting_has_been_thought_of() -> None:
         *("coalesce_interval", "require_finish", "max_head_bytes", "fixed_system_prompt"),
         *("allowed_models", "max_tokens", "max_thinking_budget", "allow_content_urls"),
         *("allowed_extra_body",),
-        *("save_timeout", "save_retry_timeout", "max_unsaved_bytes"),
         *("upstream_kind", "config"),
+        *("save_timeout", "save_retry_timeout", "max_unsaved_bytes", "max_conversation_messages"),
+        *("max_conversation_bytes", "max_conversations_per_key", "max_conversation_bytes_per_key"),
     }
 
 

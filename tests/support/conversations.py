@@ -9,7 +9,7 @@ import pytest
 from stream_serve.conversations.base import Status
 from stream_serve.errors import ConversationNotFound
 from stream_serve.events.types import Usage
-from support.history import ask
+from support.history import all_messages, ask
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import History, Message, Turn
@@ -46,7 +46,7 @@ async def everything(history: History, owner: str, query: str | None = None) -> 
 async def message(history: History, turn: Turn, message_id: str | None = None) -> Message:
     """A message of a turn's conversation, its answer unless told."""
     wanted = message_id or turn.answer_id
-    all_of_it = await history.messages("", turn.conversation_id)
+    all_of_it = await all_messages(history, "", turn.conversation_id)
     return next(found for found in all_of_it if found.id == wanted)
 
 
@@ -55,7 +55,7 @@ async def refusals(history: History, owner: str, conversation_id: str, turn: Tur
     said: list[str] = []
     for attempt in (
         history.get(owner, conversation_id),
-        history.messages(owner, conversation_id),
+        all_messages(history, owner, conversation_id),
         history.rename(owner, conversation_id, "mine now"),
         history.delete(owner, conversation_id),
         ask(history, conversation_id, owner=owner),

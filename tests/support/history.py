@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -18,7 +18,7 @@ from support.postgres import Postgres, shared_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from stream_serve.conversations.base import History, Turn
+    from stream_serve.conversations.base import History, Message, Turn
 
 
 class Place:
@@ -29,9 +29,11 @@ class Place:
         self.server = server
         self._opened: list[SQLHistory] = []
 
-    async def history(self, *, lease: float = 1000.0, timeout: float = 20.0) -> SQLHistory:
+    async def history(
+        self, *, lease: float = 1000.0, timeout: float = 20.0, **options: Any
+    ) -> SQLHistory:
         """Open the conversations in it, as one more process would."""
-        history = SQLHistory(self.url, lease=lease, timeout=timeout)
+        history = SQLHistory(self.url, lease=lease, timeout=timeout, **options)
         self._opened.append(history)
         await history.open()
         return history
@@ -47,6 +49,7 @@ class Place:
                 "status": Status.COMPLETE.value,
                 "content": str(number),
                 "search": str(number),
+                "size": len(str(number)),
                 "created_at": float(number),
             }
             for number in range(count)
@@ -55,6 +58,15 @@ class Place:
         async with engine.begin() as connection:
             await connection.execute(insert(messages), rows)
         await engine.dispose()
+
+    async def execute(self, statement: str) -> list[Any]:
+        """Run a statement as somebody else; return its rows."""
+        engine = create_async_engine(database_url(self.url))
+        async with engine.begin() as connection:
+            result = await connection.exec_driver_sql(statement)
+            rows = list(result.all()) if result.returns_rows else []
+        await engine.dispose()
+        return rows
 
     async def close(self) -> None:
         """Close what was opened, and drop the database."""
@@ -100,6 +112,18 @@ async def ask(
         run_id=run_id or secrets.token_urlsafe(16),
         model="some-model",
     )
+
+
+async def all_messages(history: History, owner: str, conversation_id: str) -> list[Message]:
+    """Read the whole tree, in pages."""
+    found: list[Message] = []
+    after = None
+    while True:
+        page = await history.messages(owner, conversation_id, limit=100, after=after)
+        found += page.messages
+        after = page.next_cursor
+        if after is None:
+            return found
 
 
 def ended(content: str = "because", status: Status = Status.COMPLETE) -> Answer:

@@ -40,6 +40,7 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/runs/{run_id}/stop",
         "/ai/conversations",
         "/ai/conversations/{conversation_id}",
+        "/ai/conversations/{conversation_id}/messages",
         "/ai/conversations/{conversation_id}/export",
         "/ai/info",
         "/ai/models",

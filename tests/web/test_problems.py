@@ -51,6 +51,8 @@ STATUSES = {
     "Draining": (503, "The service is shutting down"),
     "RunUnreachable": (503, "The process that has this run does not answer"),
     "LogUnavailable": (503, "The service cannot do this now"),
+    "ConversationFull": (409, "The conversation is full"),
+    "StorageFull": (409, "There is no more room for conversations"),
     "ConversationNotFound": (404, "Not Found"),
     "MessageNotFound": (404, "Not Found"),
     "BadCursor": (400, "Bad Request"),

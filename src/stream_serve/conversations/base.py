@@ -82,11 +82,32 @@ class Page(Struct, frozen=True, rename="camel", kw_only=True):
     next_cursor: str | None
 
 
+class MessagePage(Struct, frozen=True, rename="camel", kw_only=True):
+    """Some messages, oldest first; `next_cursor` is the id of the last one, None on the last page."""
+
+    messages: list[Message]
+    next_cursor: str | None
+
+
+class Capacity(Struct, frozen=True, kw_only=True):
+    """How much may be kept: of a conversation `messages` and `bytes`, of an owner `conversations` and
+    `all_bytes`.
+
+    Bytes are those of questions, answers and reasoning. A question that does not fit any more is
+    refused; an answer is stored whole, however long it is.
+    """
+
+    messages: int = 10_000
+    bytes: int = 67_108_864
+    conversations: int = 100_000
+    all_bytes: int = 10_737_418_240
+
+
 class Turn(MessageRef, frozen=True, kw_only=True):
     """A user message and its new answer: their ids, and the path from the root to the user message.
 
     `path` includes the user message, but not the new answer. An older answer in it that is still being
-    generated has the text stored so far.
+    generated has the text stored so far. A history may be told to read only the newest part of a path.
     """
 
     path: list[Message]
@@ -136,7 +157,7 @@ class History(Protocol):
         ...
 
     async def create(self, owner: str, *, title: str = "") -> Conversation:
-        """Create an empty conversation and return it."""
+        """Create an empty conversation and return it. Raises `StorageFull`."""
         ...
 
     async def list(
@@ -154,8 +175,21 @@ class History(Protocol):
         """Return one conversation. Raises `ConversationNotFound`."""
         ...
 
-    async def messages(self, owner: str, conversation_id: str) -> list[Message]:
-        """Return all messages of the tree, oldest first. Raises `ConversationNotFound`."""
+    async def messages(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        max_bytes: int | None = None,
+    ) -> MessagePage:
+        """Return a page of at most `limit` messages of the tree, oldest first.
+
+        `after` is the `next_cursor` of the page before, or the id of any message. With `max_bytes` a
+        page ends before the message that makes it larger, but has at least one. Raises
+        `ConversationNotFound`, `BadCursor`.
+        """
         ...
 
     async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
@@ -181,8 +215,8 @@ class History(Protocol):
 
         Without a `conversation_id` a conversation is created, and the beginning of the message becomes
         its title. The parent of the message is `parent_id`, without one the newest answer, and with
-        `at_root` nothing. Raises `ConversationNotFound`, and `MessageNotFound` if there is no such
-        parent in the conversation.
+        `at_root` nothing. Raises `ConversationNotFound`, `MessageNotFound` if there is no such parent in
+        the conversation, and `ConversationFull` or `StorageFull` if there is no room for both.
         """
         ...
 
@@ -192,7 +226,7 @@ class History(Protocol):
         """Store another new answer to a user message that is already stored; return both.
 
         `message_id` names the user message or one of its answers. Raises `ConversationNotFound`,
-        `MessageNotFound`.
+        `MessageNotFound`, `ConversationFull`, `StorageFull`.
         """
         ...
 

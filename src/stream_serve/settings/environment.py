@@ -57,6 +57,10 @@ _ENV_FILE: Final = ".env"
 SETTING_OF: Final = {
     "Bounds.bytes": "max_run_bytes",
     "Bounds.events": "max_run_events",
+    "Capacity.all_bytes": "max_conversation_bytes_per_key",
+    "Capacity.bytes": "max_conversation_bytes",
+    "Capacity.conversations": "max_conversations_per_key",
+    "Capacity.messages": "max_conversation_messages",
     "Endpoint.model": "model",
     "Endpoint.url": "upstream_url",
     "Limits.each": "max_runs_per_key",
@@ -157,6 +161,16 @@ class Settings(BaseSettings):
     )
     save_interval: Seconds = Field(
         5.0, description="between two times that a running answer's text is stored"
+    )
+    max_conversation_messages: int = Field(10_000, ge=2, description="messages of one conversation")
+    max_conversation_bytes: int = Field(
+        67_108_864, gt=0, description="questions, answers and reasoning of one conversation"
+    )
+    max_conversations_per_key: int = Field(
+        100_000, gt=0, description="conversations of one API key; without keys, of all callers"
+    )
+    max_conversation_bytes_per_key: int = Field(
+        10_737_418_240, gt=0, description="questions, answers and reasoning in all of those"
     )
     save_timeout: Seconds = Field(
         1.0,

@@ -18,6 +18,7 @@ from stream_serve.web.question import ChatBody
 from stream_serve.web.routes.conversations import (
     ConversationDetail,
     ConversationPage,
+    MessagesPage,
     NewBody,
     TitleBody,
 )
@@ -72,13 +73,14 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404, 503)),
     ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
     ("post", "/ai/conversations"): _Operation(
-        "ConversationView", "NewBody", (400, 413, 415, 422, 503), success=201
+        "ConversationView", "NewBody", (400, 409, 413, 415, 422, 503), success=201
     ),
     ("get", _CONVERSATION): _Operation("ConversationDetail", None, (404, 503)),
     ("patch", _CONVERSATION): _Operation(
         "ConversationView", "TitleBody", (400, 404, 413, 415, 422, 503)
     ),
     ("delete", _CONVERSATION): _Operation(None, None, (404, 503), success=204),
+    ("get", _CONVERSATION + "/messages"): _Operation("MessagesPage", None, (400, 404, 422, 503)),
     ("get", _CONVERSATION + "/export"): _Operation("ConversationDetail", None, (404, 422, 503)),
 }
 
@@ -96,6 +98,7 @@ def describe(app: FastAPI) -> Json:
             RunState,
             ConversationPage,
             ConversationDetail,
+            MessagesPage,
             problems.Problem,
         ],
         ref_template=_REF.format("{name}"),

@@ -24,7 +24,7 @@ from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import ConversationNotFound, HistoryError, HistoryUnavailable
-from support.history import ask, ended, talk
+from support.history import all_messages, ask, ended, talk
 from support.postgres import free_port
 
 if TYPE_CHECKING:
@@ -99,11 +99,11 @@ async def test_a_question_that_is_cancelled_is_stored_whole_or_not_at_all(place:
     first = await talk(history)
     conversation = first.conversation_id
     usual = sorted([await turns_of(ask(history, conversation)) for _ in range(5)])[2]
-    count = len(await history.messages("", conversation))
+    count = len(await all_messages(history, "", conversation))
     for number in range(CUTS):
         before = (await history.get("", conversation)).updated_at
         await cut(ask(history, conversation), usual * number // CUTS)
-        now = len(await history.messages("", conversation))
+        now = len(await all_messages(history, "", conversation))
         assert now in {count, count + 2}
         after = (await history.get("", conversation)).updated_at
         assert (after > before) == (now > count)
@@ -124,7 +124,7 @@ async def test_everything_else_may_be_cancelled_too(place: Place) -> None:
     for turns in random:
         for work in (
             history.list("", limit=3, query="why"),
-            history.messages("", here),
+            all_messages(history, "", here),
             history.touch(live, Answer(status=Status.GENERATING, content="so far")),
             history.rename("", here, str(turns)),
             history.sweep(),
@@ -133,7 +133,7 @@ async def test_everything_else_may_be_cancelled_too(place: Place) -> None:
         ):
             await cut(work, turns)
     await history.finish(live, ended())
-    assert [at.status for at in await history.messages("", here)] == [Status.COMPLETE] * 4
+    assert [at.status for at in await all_messages(history, "", here)] == [Status.COMPLETE] * 4
     await asyncio.gather(*(history.check() for _ in range(CONNECTIONS * 2)))
 
 
@@ -158,7 +158,7 @@ async def test_a_locked_file_is_unavailable_within_the_bound_and_heals(sqlite: P
     turn = await ask(patient)
     with locked(sqlite):
         await unavailable(ask(history), *(history.finish(turn, ended()) for _ in range(20)))
-        assert len(await history.messages("", turn.conversation_id)) == 2, "reading goes on"
+        assert len(await all_messages(history, "", turn.conversation_id)) == 2, "reading goes on"
         with pytest.raises(HistoryUnavailable, match=r"SQLITE_BUSY|took longer"):
             await history.rename("", turn.conversation_id, "x")
     await history.finish(turn, ended())
@@ -188,7 +188,7 @@ async def test_a_full_disk_stores_nothing_by_halves(sqlite: Place) -> None:
             await ask(history, turn.conversation_id, "x" * 1_000_000)
         with pytest.raises(HistoryUnavailable, match="SQLITE_FULL"):
             await ask(history, None, "y" * 1_000_000)
-        assert len(await history.messages("", turn.conversation_id)) == 2
+        assert len(await all_messages(history, "", turn.conversation_id)) == 2
         again = await ask(history, turn.conversation_id, "a small one goes")
         assert len(again.path) == 3
         assert len((await history.list("", limit=9)).conversations) == 1
@@ -238,7 +238,7 @@ async def test_a_crash_of_postgresql_in_the_middle_leaves_no_half_message(
     results = await asyncio.gather(*work, return_exceptions=True)
     lost = [result for result in results if isinstance(result, BaseException)]
     assert all(isinstance(error, HistoryUnavailable) for error in lost), lost
-    kept = await history.messages("", first.conversation_id)
+    kept = await all_messages(history, "", first.conversation_id)
     assert len(kept) % 2 == 0
     assert len(kept) >= 2 + 2 * (8 - len(lost))
 
@@ -262,7 +262,7 @@ async def test_a_frozen_postgresql_is_unavailable_within_the_bound_and_heals(
     finally:
         server.thaw()
     await healed(history.open)
-    assert len(await healed(lambda: history.messages("", turn.conversation_id))) % 2 == 0
+    assert len(await healed(lambda: all_messages(history, "", turn.conversation_id))) % 2 == 0
     await asyncio.gather(*(healed(lambda: ask(history)) for _ in range(CONNECTIONS * 2)))
 
 
@@ -279,7 +279,7 @@ async def test_a_locked_row_is_unavailable_within_the_bound_and_no_connection_is
             await unavailable(*calls)
     await other.dispose()
     patient = await postgresql.history()
-    assert len(await patient.messages("", turn.conversation_id)) == 2
+    assert len(await all_messages(patient, "", turn.conversation_id)) == 2
     await asyncio.gather(*(ask(history, turn.conversation_id) for _ in range(4)))
 
 
@@ -410,6 +410,6 @@ async def test_a_process_that_ends_does_not_hang(place: Place, how: str, code: i
     history = await place.history()
     page = await history.list("", limit=100)
     for conversation in page.conversations:
-        assert len(await history.messages("", conversation.id)) == 2
+        assert len(await all_messages(history, "", conversation.id)) == 2
     if how in {"closed", "open"}:
         assert len(page.conversations) == 20

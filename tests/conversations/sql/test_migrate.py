@@ -25,11 +25,13 @@ from stream_serve.conversations.sql.migrate import MIGRATIONS, migrate
 from stream_serve.conversations.sql.schema import VERSION_TABLE, metadata
 from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import HistoryError, HistorySchemaError
-from support.history import Place, talk
+from support.history import Place, all_messages, talk
 from support.postgres import shared_server
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+HEAD: Final = "0002"
 
 OPENING: Final = """
 import asyncio, sys
@@ -55,6 +57,13 @@ async def execute(place: Place, *statements: str) -> None:
     await engine.dispose()
 
 
+def config_for(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
 def differences(connection: Connection) -> list[object]:
     options = {"version_table": VERSION_TABLE, "compare_server_default": True}
     context = MigrationContext.configure(connection, opts=options)
@@ -75,8 +84,8 @@ async def test_the_migrations_make_what_the_code_says(place: Place) -> None:
 async def test_migrating_again_changes_nothing_and_gives_the_version(place: Place) -> None:
     history = await place.history()
     turn = await talk(history)
-    assert await migrate(place.url) == "0001"
-    assert len(await history.messages("", turn.conversation_id)) == 2
+    assert await migrate(place.url) == HEAD
+    assert len(await all_messages(history, "", turn.conversation_id)) == 2
 
 
 async def test_a_newer_schema_is_refused(place: Place) -> None:
@@ -108,8 +117,8 @@ STEP: Final = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "next"
+down_revision = "{head}"
 
 
 def upgrade() -> None:
@@ -122,7 +131,7 @@ def upgrade() -> None:
 def another_step(monkeypatch: pytest.MonkeyPatch, folder: Path, then: str = "") -> None:
     """Let there be one more migration."""
     shutil.copytree(MIGRATIONS, folder, dirs_exist_ok=True)
-    (folder / "versions" / "v0002_note.py").write_text(STEP.format(then=then))
+    (folder / "versions" / "v9999_note.py").write_text(STEP.format(head=HEAD, then=then))
     monkeypatch.setattr("stream_serve.conversations.sql.migrate.MIGRATIONS", folder)
 
 
@@ -136,9 +145,9 @@ async def test_an_older_schema_is_migrated_on_sqlite_and_by_hand_on_postgresql(
     if place.server is not None:
         with pytest.raises(HistorySchemaError, match="older schema: run `stream-serve migrate`"):
             await history.open()
-        assert await migrate(place.url) == "0002"
+        assert await migrate(place.url) == "next"
     await history.open()
-    assert await history.messages("", turn.conversation_id) == []
+    assert await all_messages(history, "", turn.conversation_id) == []
 
 
 async def test_a_migration_that_fails_leaves_everything_as_it_was(
@@ -152,9 +161,9 @@ async def test_a_migration_that_fails_leaves_everything_as_it_was(
             await migrate(place.url)
     await history.close()
     await history.open()
-    assert len(await history.messages("", turn.conversation_id)) == 2
+    assert len(await all_messages(history, "", turn.conversation_id)) == 2
     another_step(monkeypatch, tmp_path / "migrations")
-    assert await migrate(place.url) == "0002"
+    assert await migrate(place.url) == "next"
 
 
 async def test_the_step_back_takes_all_away(place: Place) -> None:
@@ -162,15 +171,35 @@ async def test_the_step_back_takes_all_away(place: Place) -> None:
     engine = create_async_engine(database_url(place.url))
 
     def back(connection: Connection) -> set[str]:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
+        command.downgrade(config_for(connection), "base")
         return set(inspect(connection).get_table_names()) & set(metadata.tables)
 
     async with engine.begin() as connection:
         assert await connection.run_sync(back) == set()
     await engine.dispose()
+
+
+async def test_the_sizes_of_what_is_there_are_measured(place: Place) -> None:
+    history = await place.history()
+    turn = await talk(history, content="四个汉字")
+    await history.close()
+    engine = create_async_engine(database_url(place.url))
+
+    def back(connection: Connection) -> None:
+        command.downgrade(config_for(connection), "0001")
+
+    async with engine.begin() as connection:
+        await connection.run_sync(back)
+    assert await migrate(place.url) == HEAD
+    async with engine.begin() as connection:
+        sizes = list(await connection.scalars(text("SELECT size FROM messages ORDER BY seq")))
+        total = await connection.scalar(text("SELECT size FROM conversations"))
+    await engine.dispose()
+    quotes = 2
+    assert sizes == [12 + quotes, len("because") + quotes]
+    assert total == sum(sizes)
+    await history.open()
+    assert len(await all_messages(history, "", turn.conversation_id)) == 2
 
 
 async def test_a_database_with_other_peoples_tables_is_fine(tmp_path: Path) -> None:
@@ -188,7 +217,7 @@ async def test_postgresql_is_migrated_by_hand_and_says_so() -> None:
     history = SQLHistory(place.url)
     with pytest.raises(HistorySchemaError, match="run `stream-serve migrate`"):
         await history.open()
-    assert await migrate(place.url) == "0001"
+    assert await migrate(place.url) == HEAD
     await history.open()
     await talk(history)
     await history.close()
@@ -198,7 +227,7 @@ async def test_postgresql_is_migrated_by_hand_and_says_so() -> None:
 async def test_two_migrations_at_once_are_one() -> None:
     server = shared_server()
     place = Place(server.database(), server)
-    assert await asyncio.gather(*(migrate(place.url) for _ in range(4))) == ["0001"] * 4
+    assert await asyncio.gather(*(migrate(place.url) for _ in range(4))) == [HEAD] * 4
     await talk(await place.history())
     await place.close()
 
@@ -249,5 +278,5 @@ async def test_the_file_and_its_folder_are_for_their_owner_alone(sqlite: Place) 
 
 def test_every_step_is_in_the_package() -> None:
     names = {path.name for path in (MIGRATIONS / "versions").glob("v*.py")}
-    assert names == {"v0001_conversations.py"}
+    assert names == {"v0001_conversations.py", "v0002_sizes.py"}
     assert (MIGRATIONS / "env.py").is_file()

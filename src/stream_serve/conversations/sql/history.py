@@ -13,48 +13,56 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import (
-    and_,
-    case,
-    delete,
-    exists,
-    insert,
-    literal,
-    or_,
-    select,
-    tuple_,
-    update,
+from sqlalchemy import delete, exists, insert, literal, or_, select, tuple_, update
+
+from stream_serve.conversations.base import (
+    Answer,
+    Capacity,
+    Conversation,
+    MessagePage,
+    Page,
+    Status,
+    Turn,
 )
-
-from stream_serve.conversations.base import Answer, Conversation, Message, Page, Status, Turn
 from stream_serve.conversations.sql import migrate
+from stream_serve.conversations.sql.capacity import make_room
 from stream_serve.conversations.sql.database import Database
+from stream_serve.conversations.sql.pages import message_page
 from stream_serve.conversations.sql.rows import (
     columns_of,
     conversation_of,
     cursor_after,
     message_of,
     position_of,
+    size_of,
     title_of,
     visible_text,
 )
-from stream_serve.conversations.sql.schema import Words, conversations, messages
-from stream_serve.errors import ConversationNotFound, HistoryError, MessageNotFound
+from stream_serve.conversations.sql.schema import conversations, messages
+from stream_serve.conversations.sql.statements import (
+    conversations_at,
+    owned,
+    path_at,
+    size_now,
+)
+from stream_serve.errors import (
+    ConversationNotFound,
+    HistoryError,
+    MessageNotFound,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from stream_serve.events.types import MessageRef
 
 USER: Final = "user"
 ASSISTANT: Final = "assistant"
-
-Messages = list[Message]
 
 c = conversations.c
 m = messages.c
@@ -64,13 +72,24 @@ class SQLHistory:
     """Conversations in the database at `url`, in one of the forms for `database_url`.
 
     `lease` is how many seconds an answer counts as being generated after its beginning and after each
-    `touch`. `timeout` is the limit of every call in seconds, also of a cancelled one. Methods raise
-    as the contract `History` says.
+    `touch`. `timeout` is the limit of every call in seconds, also of a cancelled one. `reach` is how many
+    characters of a path are read, the newest ones, rounded up to whole messages; None reads all.
+    Methods raise as the contract `History` says.
     """
 
-    def __init__(self, url: str, *, lease: float = 15.0, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        lease: float = 15.0,
+        timeout: float = 5.0,
+        reach: int | None = None,
+        capacity: Capacity = Capacity(),  # noqa: B008 - it never changes
+    ) -> None:
         self._database = Database(url, timeout=timeout)
         self._lease = lease
+        self._reach = reach
+        self._capacity = capacity
 
     async def open(self) -> None:
         """Check the schema; on SQLite create the file and migrate the schema.
@@ -103,6 +122,7 @@ class SQLHistory:
         """Create an empty conversation and return it."""
 
         async def work(connection: AsyncConnection) -> Conversation:
+            await make_room(connection, self._capacity, owner, None)
             made = await self._make(connection, owner, title)
             return await self._conversation(connection, made)
 
@@ -112,7 +132,7 @@ class SQLHistory:
         self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
     ) -> Page:
         """Return a page; only conversations that change between two pages can be missed."""
-        statement = self._conversations().where(c.owner == owner)
+        statement = conversations_at(self._database.now()).where(c.owner == owner)
         if cursor is not None:
             updated_at, seq = position_of(cursor)
             statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
@@ -137,7 +157,7 @@ class SQLHistory:
         """Return one conversation."""
 
         async def work(connection: AsyncConnection) -> Conversation:
-            statement = self._conversations().where(_owned(owner, conversation_id))
+            statement = conversations_at(self._database.now()).where(owned(owner, conversation_id))
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
                 raise _not_found()
@@ -145,15 +165,22 @@ class SQLHistory:
 
         return await self._database.run(work, write=False)
 
-    async def messages(self, owner: str, conversation_id: str) -> Messages:
-        """Return all messages of the tree, oldest first."""
+    async def messages(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        limit: int,
+        after: str | None = None,
+        max_bytes: int | None = None,
+    ) -> MessagePage:
+        """Return a page of the messages of the tree, oldest first."""
 
-        async def work(connection: AsyncConnection) -> Messages:
-            if await connection.scalar(select(c.seq).where(_owned(owner, conversation_id))) is None:
+        async def work(connection: AsyncConnection) -> MessagePage:
+            if await connection.scalar(select(c.seq).where(owned(owner, conversation_id))) is None:
                 raise _not_found()
-            statement = self._messages().where(m.conversation_id == conversation_id)
-            rows = (await connection.execute(statement.order_by(m.seq))).mappings()
-            return [message_of(row) for row in rows]
+            now = self._database.now()
+            return await message_page(connection, now, conversation_id, limit, after, max_bytes)
 
         return await self._database.run(work, write=False)
 
@@ -175,7 +202,7 @@ class SQLHistory:
         """Delete a conversation with its messages."""
 
         async def work(connection: AsyncConnection) -> None:
-            statement = delete(conversations).where(_owned(owner, conversation_id))
+            statement = delete(conversations).where(owned(owner, conversation_id))
             if (await connection.execute(statement)).rowcount == 0:
                 raise _not_found()
 
@@ -197,13 +224,15 @@ class SQLHistory:
         The parent has to be an answer. The first message of a conversation without a title becomes
         its title.
         """
-        words = visible_text(content)
+        words, size = visible_text(content), size_of(content)
 
         async def work(connection: AsyncConnection) -> Turn:
             if conversation_id is None:
+                await make_room(connection, self._capacity, owner, None, count=2, size=size)
                 conversation = await self._make(connection, owner, title_of(words))
             else:
                 conversation = await self._lock(connection, owner, conversation_id)
+                await make_room(connection, self._capacity, owner, conversation, count=2, size=size)
                 await self._set_title(connection, conversation, title_of(words))
             parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
             question = secrets.token_urlsafe(16)
@@ -216,6 +245,7 @@ class SQLHistory:
                     status=Status.COMPLETE.value,
                     content=content if isinstance(content, str) else list(content),
                     search=words.casefold(),
+                    size=size,
                     created_at=self._database.now(),
                 )
             )
@@ -236,6 +266,7 @@ class SQLHistory:
             found = (await connection.execute(statement)).one_or_none()
             if found is None:
                 raise MessageNotFound("there is no such message in this conversation")
+            await make_room(connection, self._capacity, owner, conversation_id, count=1)
             question = found.id if found.role == USER else found.parent_id
             return await self._begin(connection, conversation_id, question, run_id, model)
 
@@ -298,21 +329,6 @@ class SQLHistory:
 
         return await self._database.run(work, write=True)
 
-    def _conversations(self) -> Select[Any]:
-        live = (
-            select(m.run_id)
-            .where(m.conversation_id == c.id, m.lease_until > self._database.now())
-            .order_by(m.seq.desc())
-            .limit(1)
-            .scalar_subquery()
-        )
-        return select(conversations, live.label("live_run_id"))
-
-    def _messages(self) -> Select[Any]:
-        stale = m.lease_until <= self._database.now()
-        status = case((stale, literal(Status.INTERRUPTED.value, Words)), else_=m.status)
-        return select(messages, status.label("shown"))
-
     def _mentions(self, words: str) -> ColumnElement[bool]:
         found = self._database.found
         inside = exists().where(m.conversation_id == c.id, found(m.search, words))
@@ -336,7 +352,7 @@ class SQLHistory:
     async def _conversation(
         self, connection: AsyncConnection, conversation_id: str
     ) -> Conversation:
-        statement = self._conversations().where(c.id == conversation_id)
+        statement = conversations_at(self._database.now()).where(c.id == conversation_id)
         return conversation_of((await connection.execute(statement)).mappings().one())
 
     async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
@@ -344,7 +360,7 @@ class SQLHistory:
 
         Raises `ConversationNotFound`.
         """
-        statement = select(c.id).where(_owned(owner, conversation_id))
+        statement = select(c.id).where(owned(owner, conversation_id))
         found = await connection.scalar(statement.with_for_update(key_share=True))
         if found is None:
             raise _not_found()
@@ -407,41 +423,20 @@ class SQLHistory:
             )
         )
         await self._set_updated(connection, conversation_id)
+        path = await connection.execute(path_at(self._database.now(), question, self._reach))
         return Turn(
             conversation_id=conversation_id,
             user_message_id=question,
             answer_id=answer,
-            path=await self._path(connection, conversation_id, question),
+            path=[message_of(row) for row in path.mappings()],
         )
-
-    async def _path(
-        self, connection: AsyncConnection, conversation_id: str, question: str
-    ) -> Messages:
-        """Return the messages from the root to a question.
-
-        One pass over the conversation, newest first, is enough, because parents are always older.
-        PostgreSQL would read the whole table for each step of a recursive query: it cannot estimate
-        the depth.
-        """
-        statement = self._messages().where(m.conversation_id == conversation_id)
-        path: Messages = []
-        wanted: str | None = question
-        for row in (await connection.execute(statement.order_by(m.seq.desc()))).mappings():
-            if row["id"] == wanted:
-                path.append(message_of(row))
-                wanted = row["parent_id"]
-        return path[::-1]
 
     async def _set_updated(self, connection: AsyncConnection, conversation_id: str) -> None:
         await connection.execute(
             update(conversations)
             .where(c.id == conversation_id)
-            .values(updated_at=self._database.now())
+            .values(updated_at=self._database.now(), size=size_now(conversation_id))
         )
-
-
-def _owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
-    return and_(c.owner == owner, c.id == conversation_id)
 
 
 def _not_found() -> ConversationNotFound:

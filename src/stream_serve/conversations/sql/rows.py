@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, cast
 
@@ -46,7 +47,14 @@ def columns_of(answer: Answer) -> dict[str, object]:
         "usage": msgspec.to_builtins(answer.usage),
         "first_token_ms": answer.first_token_ms,
         "error": answer.error,
+        "size": size_of(answer.content, answer.reasoning),
     }
+
+
+def size_of(content: str | Sequence[dict[str, object]], reasoning: str | None = None) -> int:
+    """Return the bytes of a message's text, or of its parts as JSON, and of its reasoning."""
+    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    return len((text + (reasoning or "")).encode("utf-8", "surrogatepass"))
 
 
 def conversation_of(row: RowMapping) -> Conversation:

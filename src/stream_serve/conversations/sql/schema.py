@@ -11,8 +11,9 @@ that texts are readable with `psql` or `sqlite3`. Reading restores the text exac
 
 `seq` numbers rows in the order in which they were written. It orders messages, and conversations that
 changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
-folding and without the images of a message. `lease_until` is set exactly while an answer is being
-generated.
+folding and without the images of a message. `size` is the bytes of a message's content and reasoning,
+and of all messages of a conversation; indexes have it, too. `lease_until` is set exactly while an answer
+is being generated.
 """
 
 from __future__ import annotations
@@ -120,7 +121,9 @@ conversations = Table(
     Column("search", Words, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
+    Column("size", Count, nullable=False, server_default="0"),
     Index(None, "owner", "updated_at", "seq"),
+    Index(None, "owner", "size"),
     sqlite_autoincrement=True,
 )
 
@@ -149,7 +152,8 @@ messages = Table(
     Column("first_token_ms", Double),
     Column("run_id", Words),
     Column("error", Words),
-    Index(None, "conversation_id", "seq"),
+    Column("size", Count, nullable=False, server_default="0"),
+    Index(None, "conversation_id", "seq", "size"),
     Index(None, "conversation_id", "lease_until"),
     sqlite_autoincrement=True,
 )

@@ -1,16 +1,21 @@
-"""The endpoints of conversations: list and search, create, show, rename, delete, export."""
+"""The endpoints of conversations: list and search, create, show, rename, delete, export.
+
+Messages are read in pages that are bounded in number and in bytes, so that no conversation, however
+large, holds up the streams of others. An export is written page by page.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Depends, Request
 from msgspec import Struct
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
-from stream_serve.conversations.base import Conversation, Message
+from stream_serve.conversations.base import Conversation, Message, MessagePage
 from stream_serve.conversations.context import Conversations
 from stream_serve.events.types import Usage
 from stream_serve.settings import Settings
@@ -20,12 +25,17 @@ from stream_serve.web.response import json_response
 from stream_serve.web.security import API, check_origin_trusted, cors_headers, guarded, owner_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
+
+    from stream_serve.conversations.base import History
 
 router = APIRouter(tags=["conversations"])
 
 _MAX_PAGE: Final = 100
 _MAX_QUERY: Final = 200
+_DETAIL: Final = 500
+"""The number of messages that are shown with a conversation; the others come in pages."""
+_PAGE_BYTES: Final = 1_048_576
 
 Stored = Annotated[Conversations, Depends(conversations_of)]
 Set = Annotated[Settings, Depends(settings_of)]
@@ -106,11 +116,27 @@ class MessageView(Struct, frozen=True, rename="camel"):
         )
 
 
+class MessagesPage(Struct, frozen=True, rename="camel"):
+    """Some messages, oldest first; `nextCursor` is `after` for the next page, null on the last."""
+
+    messages: list[MessageView]
+    next_cursor: str | None
+
+    @classmethod
+    def of(cls, page: MessagePage) -> MessagesPage:
+        """Return the view of a page."""
+        return cls([MessageView.of(message) for message in page.messages], page.next_cursor)
+
+
 class ConversationDetail(Struct, frozen=True, rename="camel"):
-    """A conversation with its messages, oldest first."""
+    """A conversation with its messages, oldest first.
+
+    Of a large one only the first messages: `nextCursor` is then `after` for the next page of them.
+    """
 
     conversation: ConversationView
     messages: list[MessageView]
+    next_cursor: str | None
 
 
 @router.get("/ai/conversations", response_class=Response)
@@ -149,8 +175,39 @@ async def make_conversation(request: Request, conversations: Stored, settings: S
 async def show_conversation(
     request: Request, conversation_id: str, conversations: Stored
 ) -> Response:
-    """Show a conversation with all its messages, and the run that is generating an answer in it."""
-    return json_response(request, await _detail(request, conversation_id, conversations))
+    """Show a conversation with its messages, and the run that is generating an answer in it.
+
+    Of a large conversation the first 500 messages, or 1 MiB: `nextCursor` leads to the others.
+    """
+    history = await conversations.history()
+    owner = _owner(request)
+    shown = await history.get(owner, conversation_id)
+    page = await history.messages(owner, conversation_id, limit=_DETAIL, max_bytes=_PAGE_BYTES)
+    first = MessagesPage.of(page)
+    view = ConversationView.of(shown)
+    return json_response(request, ConversationDetail(view, first.messages, first.next_cursor))
+
+
+@router.get("/ai/conversations/{conversation_id}/messages", response_class=Response)
+@guarded(API)
+async def list_messages(
+    request: Request,
+    conversation_id: str,
+    conversations: Stored,
+    limit: int = 50,
+    after: str | None = None,
+) -> Response:
+    """List messages of the tree, oldest first, after the one with the id `after`.
+
+    A page has at most `limit` messages, and ends earlier where they have more than 1 MiB.
+    """
+    if not 1 <= limit <= _MAX_PAGE:
+        raise invalid("limit", f"should be from 1 to {_MAX_PAGE}")
+    history = await conversations.history()
+    page = await history.messages(
+        _owner(request), conversation_id, limit=limit, after=after, max_bytes=_PAGE_BYTES
+    )
+    return json_response(request, MessagesPage.of(page))
 
 
 @router.patch("/ai/conversations/{conversation_id}", response_class=Response)
@@ -185,46 +242,75 @@ async def export_conversation(
     format: Literal["json", "markdown"] = "json",  # noqa: A002 - the query's own name
 ) -> Response:
     """Download a conversation as JSON or Markdown."""
-    detail = await _detail(request, conversation_id, conversations)
-    if format == "json":
-        response = json_response(request, detail)
-        name = "conversation.json"
-    else:
-        response = Response(
-            markdown(detail.conversation.title, detail.messages),
-            media_type="text/markdown",
-            headers={"Cache-Control": "no-store", **cors_headers(request.scope)},
-        )
-        name = "conversation.md"
-    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+    history = await conversations.history()
+    owner = _owner(request)
+    view = ConversationView.of(await history.get(owner, conversation_id))
+    pages = _pages(history, owner, conversation_id)
+    write, kind, name = (
+        (_json, "application/json", "conversation.json")
+        if format == "json"
+        else (_markdown, "text/markdown", "conversation.md")
+    )
+    return StreamingResponse(
+        write(view, pages),
+        media_type=kind,
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Disposition": f'attachment; filename="{name}"',
+            "X-Content-Type-Options": "nosniff",
+            **cors_headers(request.scope),
+        },
+    )
 
 
-def markdown(title: str, messages: Sequence[MessageView]) -> str:
-    """Return messages as Markdown in their order; answers that are not complete show their status."""
-    parts = [f"# {' '.join(title.split()) or 'Conversation'}\n"]
-    for message in messages:
-        who = message.role if message.model is None else f"{message.role} ({message.model})"
-        ended = "" if message.status == "complete" else f" [{message.status}]"
-        parts.append(f"## {who}{ended}\n")
-        if message.reasoning:
-            quoted = "\n".join(f"> {line}" for line in message.reasoning.split("\n"))
-            parts.append(f"{quoted}\n")
-        parts.append(f"{_plain(message.content)}\n")
+def markdown(message: MessageView) -> str:
+    """Return a message as Markdown; an answer that is not complete shows its status."""
+    who = message.role if message.model is None else f"{message.role} ({message.model})"
+    ended = "" if message.status == "complete" else f" [{message.status}]"
+    parts = [f"\n## {who}{ended}\n"]
+    if message.reasoning:
+        quoted = "\n".join(f"> {line}" for line in message.reasoning.split("\n"))
+        parts.append(f"{quoted}\n")
+    parts.append(f"{_plain(message.content)}\n")
     return "\n".join(parts)
 
 
-async def _detail(
-    request: Request, conversation_id: str, conversations: Conversations
-) -> ConversationDetail:
-    history = await conversations.history()
-    owner = _owner(request)
-    conversation = await history.get(owner, conversation_id)
-    messages = await history.messages(owner, conversation_id)
-    return ConversationDetail(
-        ConversationView.of(conversation), [MessageView.of(message) for message in messages]
-    )
+async def _pages(
+    history: History, owner: str, conversation_id: str
+) -> AsyncGenerator[Sequence[MessageView]]:
+    """Read all messages of a conversation, page by page."""
+    after: str | None = None
+    while True:
+        page = await history.messages(
+            owner, conversation_id, limit=_MAX_PAGE, after=after, max_bytes=_PAGE_BYTES
+        )
+        yield MessagesPage.of(page).messages
+        after = page.next_cursor
+        if after is None:
+            return
+
+
+async def _json(
+    view: ConversationView, pages: AsyncGenerator[Sequence[MessageView]]
+) -> AsyncGenerator[bytes]:
+    """Write a conversation as the JSON of a `ConversationDetail` that has all messages."""
+    yield b'{"conversation":' + msgspec.json.encode(view) + b',"messages":['
+    before = b""
+    async for page in pages:
+        for message in page:
+            yield before + msgspec.json.encode(message)
+            before = b","
+    yield b'],"nextCursor":null}'
+
+
+async def _markdown(
+    view: ConversationView, pages: AsyncGenerator[Sequence[MessageView]]
+) -> AsyncGenerator[bytes]:
+    """Write a conversation as Markdown, in the order of its messages."""
+    yield f"# {' '.join(view.title.split()) or 'Conversation'}\n".encode()
+    async for page in pages:
+        for message in page:
+            yield markdown(message).encode()
 
 
 def _owner(request: Request) -> str:

@@ -1,0 +1,184 @@
+"""What every place that keeps conversations promises of large ones: pages, paths, and quotas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from sqlalchemy import literal
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stream_serve.conversations.base import Capacity
+from stream_serve.conversations.sql.statements import path_at, sizes_after
+from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFound, StorageFull
+from support.history import all_messages, ask, ended, talk
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
+
+    from stream_serve.conversations.base import History
+    from support.history import Place
+
+MANY: Final = 2000
+
+
+async def test_messages_come_in_pages_oldest_first(history: History, place: Place) -> None:
+    turn = await talk(history)
+    await place.lengthen(turn, 7)
+    found: list[str] = []
+    after = None
+    while True:
+        page = await history.messages("", turn.conversation_id, limit=4, after=after)
+        found += [at.id for at in page.messages]
+        after = page.next_cursor
+        if after is None:
+            break
+        assert len(page.messages) == 4
+        assert after == page.messages[-1].id
+    assert found == [
+        turn.user_message_id,
+        turn.answer_id,
+        *(f"message-{number}" for number in range(7)),
+    ]
+    whole = await history.messages("", turn.conversation_id, limit=9)
+    assert (len(whole.messages), whole.next_cursor) == (9, None)
+    end = await history.messages("", turn.conversation_id, limit=9, after=found[-1])
+    assert (end.messages, end.next_cursor) == ([], None)
+
+
+async def test_a_page_ends_before_it_has_too_many_bytes_but_has_a_message(
+    history: History,
+) -> None:
+    turn = await ask(history, content="x" * 1000)
+    await history.finish(turn, ended("y" * 5000))
+    await ask(history, turn.conversation_id, "z" * 10)
+    pages: list[int] = []
+    after = None
+    while True:
+        page = await history.messages(
+            "", turn.conversation_id, limit=100, after=after, max_bytes=2000
+        )
+        pages.append(len(page.messages))
+        after = page.next_cursor
+        if after is None:
+            break
+    assert pages == [1, 1, 2]
+
+
+async def test_a_page_begins_after_a_message_of_the_conversation(history: History) -> None:
+    here, elsewhere = await talk(history), await talk(history)
+    for after in ("nothing", elsewhere.answer_id, "\x00"):
+        with pytest.raises(BadCursor):
+            await history.messages("", here.conversation_id, limit=5, after=after)
+    with pytest.raises(ConversationNotFound):
+        await history.messages("bob", here.conversation_id, limit=5, after=here.answer_id)
+
+
+async def test_a_question_reads_its_path_and_no_other_branch(
+    history: History, place: Place
+) -> None:
+    turn = await talk(history)
+    await place.lengthen(turn, 10)
+    await place.execute("UPDATE messages SET content = 'no JSON' WHERE id LIKE 'message-%'")
+    edited = await ask(history, turn.conversation_id, "again", parent_id=turn.answer_id)
+    assert [at.content for at in edited.path] == ["why?", "because", "again"]
+
+
+async def test_of_a_long_path_only_the_newest_part_is_read_if_that_is_asked_for(
+    place: Place,
+) -> None:
+    history = await place.history(reach=100)
+    turn = await talk(history, content="first")
+    await place.lengthen(turn, MANY)
+    last = await ask(history, turn.conversation_id, "last")
+    assert [at.content for at in last.path] == [str(MANY - 2), str(MANY - 1), "last"]
+
+
+def explained(statement: Select[*tuple[Any, ...]], place: Place) -> str:
+    """The statement that shows how a database would run another one."""
+    prefix, dialect = (
+        ("EXPLAIN QUERY PLAN ", sqlite.dialect())
+        if place.server is None
+        else ("EXPLAIN ", postgresql.dialect())
+    )
+    options = {"literal_binds": True}
+    return prefix + str(statement.compile(dialect=dialect, compile_kwargs=options))
+
+
+async def test_no_question_and_no_page_reads_a_table_from_end_to_end(
+    history: History, place: Place
+) -> None:
+    turn = await talk(history)
+    await place.lengthen(turn, 10 * MANY)
+    for _ in range(50):
+        await talk(history)
+    await place.execute("ANALYZE")
+    now = literal(0.0)
+    for statement in (
+        path_at(now, "message-1", 1000),
+        path_at(now, "message-1", None),
+        sizes_after(turn.conversation_id, 10, 10),
+    ):
+        plan = "\n".join(map(str, await place.execute(explained(statement, place))))
+        for scan in ("Seq Scan on messages", "SCAN messages", "SCAN older"):
+            assert scan not in plan
+
+
+async def test_a_conversation_has_a_limit_of_messages(place: Place) -> None:
+    history = await place.history(capacity=Capacity(messages=5))
+    turn = await talk(history)
+    await talk(history, turn.conversation_id)
+    with pytest.raises(ConversationFull, match="4 messages") as refused:
+        await ask(history, turn.conversation_id)
+    assert refused.value.parameters == ["Capacity.messages", "Capacity.bytes"]
+    again = await history.ask_again("", turn.conversation_id, turn.answer_id, run_id="r", model="m")
+    await history.finish(again, ended())
+    with pytest.raises(ConversationFull):
+        await history.ask_again("", turn.conversation_id, turn.answer_id, run_id="r", model="m")
+    assert len(await all_messages(history, "", turn.conversation_id)) == 5
+    await talk(history)
+
+
+async def test_a_conversation_has_a_limit_of_bytes_and_no_answer_is_cut_by_it(
+    place: Place,
+) -> None:
+    history = await place.history(capacity=Capacity(bytes=1000))
+    turn = await ask(history, content="x" * 400)
+    with pytest.raises(ConversationFull):
+        await ask(history, turn.conversation_id, "汉" * 300)
+    await history.finish(turn, ended("y" * 5000))
+    assert (await all_messages(history, "", turn.conversation_id))[1].content == "y" * 5000
+    with pytest.raises(ConversationFull):
+        await ask(history, turn.conversation_id, "x")
+    with pytest.raises(ConversationFull):
+        await ask(history, None, "x" * 1001)
+    assert len((await history.list("", limit=9)).conversations) == 1
+
+
+async def test_an_owner_has_a_limit_of_conversations_and_a_deleted_one_makes_room(
+    place: Place,
+) -> None:
+    history = await place.history(capacity=Capacity(conversations=2))
+    first = await talk(history, owner="anna")
+    await history.create("anna")
+    with pytest.raises(StorageFull, match="delete some"):
+        await ask(history, owner="anna")
+    with pytest.raises(StorageFull):
+        await history.create("anna")
+    await talk(history, first.conversation_id, owner="anna")
+    await talk(history, owner="bert")
+    await history.delete("anna", first.conversation_id)
+    await talk(history, owner="anna")
+
+
+async def test_an_owner_has_a_limit_of_bytes_in_all_conversations(place: Place) -> None:
+    history = await place.history(capacity=Capacity(all_bytes=1000))
+    turns = [await ask(history, content="x" * 300, owner="anna") for _ in range(3)]
+    with pytest.raises(StorageFull):
+        await ask(history, turns[0].conversation_id, "x" * 300, owner="anna")
+    await history.finish(turns[0], ended("y" * 500))
+    with pytest.raises(StorageFull):
+        await ask(history, turns[1].conversation_id, "x", owner="anna")
+    await ask(history, content="x" * 300, owner="bert")
+    await history.delete("anna", turns[0].conversation_id)
+    await ask(history, turns[1].conversation_id, "x", owner="anna")
