@@ -10,7 +10,8 @@ progress.
 SQLite allows one writer at a time. Writers of one process queue for a lock in their order. A file that
 another process has locked is tried again from the loop: SQLite itself would wait in a thread that nobody
 can cancel, and the process could not end. PostgreSQL's connections are tested before
-use, so that a restarted server gets new ones.
+use, so that a restarted server gets new ones. Statements have no names there and none is kept: between
+us and the server may be a pooler (PgBouncer) that gives each transaction another connection.
 
 Times come from the database if several processes share it (PostgreSQL), otherwise from this process.
 """
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
+import structlog
 from sqlalchemy import ColumnElement, Double, cast, event, extract, func, literal
 from sqlalchemy.exc import (
     DataError,
@@ -38,7 +40,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from stream_serve.conversations.sql.schema import Words
-from stream_serve.conversations.sql.urls import SQLITE, database_url
+from stream_serve.conversations.sql.urls import SQLITE, read_address
 from stream_serve.errors import HistoryError, HistoryUnavailable
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 T = TypeVar("T")
+
+_log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 CONNECTIONS: Final = 8
 """The number of transactions at a time; further ones wait."""
@@ -62,16 +66,25 @@ class Database:
     """A SQLite file or a PostgreSQL database. `timeout` is the limit of one transaction in seconds."""
 
     def __init__(self, url: str, *, timeout: float) -> None:
-        address = database_url(url)
-        self.path = Path(address.database or "") if address.drivername == SQLITE else None
+        address = read_address(url)
+        at = address.url
+        self.path = Path(at.database or "") if at.drivername == SQLITE else None
+        if address.warning is not None:
+            _log.warning(address.warning)
         self._timeout = timeout
         self._abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._writing = asyncio.Lock()
         self._drivers: WeakSet[Any] = WeakSet()
-        server = {"timeout": timeout, "server_settings": {"application_name": "stream-serve"}}
+        server = {
+            "timeout": min(timeout, address.connect_timeout or timeout),
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": _unnamed,
+            **({"ssl": True} if address.system_certificates else {}),
+        }
         self._engine = create_async_engine(
-            address,
+            at,
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_timeout=timeout,
@@ -205,6 +218,11 @@ class Database:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved here, because a cancelled caller never does
+
+
+def _unnamed() -> str:
+    """Return the name of a prepared statement: the one that the next statement replaces."""
+    return ""
 
 
 def _make_file(path: Path) -> None:
