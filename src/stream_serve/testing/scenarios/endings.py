@@ -137,6 +137,14 @@ async def done_cut(reply: Reply, ask: Ask) -> None:
     await reply.close()
 
 
+@scenario("done-alone", "some tokens, [DONE] without a finish_reason, and a clean end", **FEW)
+async def done_alone(reply: Reply, ask: Ask) -> None:
+    """A cut answer that only the missing finish_reason gives away."""
+    await begin(reply, ask)
+    await reply.send(DONE)
+    await reply.end()
+
+
 @scenario(
     "steps",
     "a letter a step: t text, s text and stop, f stop, u an unknown word, x abort, e n d m c errors, "
