@@ -170,7 +170,8 @@ EVERYONE: Final = (
         "LiteLLM",
         "litellm",
         _litellm,
-        f"a wildcard model; `stream_timeout: {SILENCE}` (none of its own unless set), `request_timeout: 600`",
+        f"a wildcard model; `stream_timeout: {SILENCE}` (none of its own unless set), "
+        "`request_timeout: 600`",
     ),
     Peer(
         "lm-proxy",
