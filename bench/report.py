@@ -130,6 +130,12 @@ _COLUMNS: Final = {
         ("added_p50_ms", "added p50, ms"),
         ("added_p99_ms", "added p99, ms"),
     ),
+    "tls": (
+        ("cpu_us_a_token", "CPU a token, µs"),
+        ("added_p50_ms", "added p50, ms"),
+        ("added_p99_ms", "added p99, ms"),
+        ("first_p99_ms", "first token p99, ms"),
+    ),
     "soak": (
         ("minutes", "minutes"),
         ("runs", "finished"),

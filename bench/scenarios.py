@@ -20,6 +20,7 @@ from bench import soak, stop
 from bench.http_client import Caller, Request
 from bench.measure import MICRO, Cost, Sample, Stage
 from bench.targets import DIRECT, FASTAPI, LITELLM, NGINX, NODE, OURS, REDIS, Target
+from bench.tls import NGINX_TLS, OURS_TLS
 from bench.tools import Load, ask, read_load
 
 if TYPE_CHECKING:
@@ -271,6 +272,12 @@ SCENARIOS: Final = (
     Scenario("fanout", "one run at 50 tokens a second, 500 readers", fanout, (OURS,)),
     Scenario("late", "10,000 events of a finished run", late, (OURS,)),
     Scenario("redis", "100 streams at 50 tokens a second, with Redis", steady, (OURS, REDIS)),
+    Scenario(
+        "tls",
+        "100 streams at 50 tokens a second, TLS to the provider",
+        steady,
+        (OURS, OURS_TLS, NGINX, NGINX_TLS),
+    ),
     Scenario(
         "soak", "starts, stops and finishes", soak.soak, (soak.SOAKED,), usual=False, rounds=1
     ),

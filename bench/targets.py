@@ -111,17 +111,13 @@ def serve_ours(
     place: Place, command: Sequence[str | Path] = ("-m", "stream_serve"), **settings: str
 ) -> Server:
     """Return our service with its defaults, and some settings."""
-    return place.server(
-        sys.executable,
-        *command,
-        "serve",
-        "--port",
-        str(place.port),
-        STREAM_SERVE_UPSTREAM_URL=place.upstream.url,
-        STREAM_SERVE_UPSTREAM_API_KEY="bench",
-        STREAM_SERVE_MODEL="bench",
+    environment = {
+        "STREAM_SERVE_UPSTREAM_URL": place.upstream.url,
+        "STREAM_SERVE_UPSTREAM_API_KEY": "bench",
+        "STREAM_SERVE_MODEL": "bench",
         **settings,
-    )
+    }
+    return place.server(sys.executable, *command, "serve", "--port", str(place.port), **environment)
 
 
 def _ours(place: Place, stack: ExitStack) -> Running:
@@ -147,14 +143,31 @@ def _need_redis() -> None:
 
 
 def _nginx(place: Place, stack: ExitStack) -> Running:
+    return Running(stack.enter_context(serve_nginx(place, place.upstream.port)))
+
+
+def serve_nginx(
+    place: Place, upstream: int, *, certificate: Path | None = None, authority: Path | None = None
+) -> Server:
+    """Return nginx as a pass-through in front of a port: with TLS to its clients if it has a certificate
+    (a file with the key, too), and with TLS to the port if it knows the authority behind that one's."""
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     values: Mapping[str, object] = {
         "user": "user root;" if os.geteuid() == 0 else "",
         "files": files,
         "connections": max(512, files - 100),
         "folder": place.folder,
-        "upstream": place.upstream.port,
+        "upstream": upstream,
         "port": place.port,
+        "secure": " ssl" if certificate else "",
+        "certificate": f"ssl_certificate {certificate}; ssl_certificate_key {certificate};"
+        if certificate
+        else "",
+        "scheme": "https" if authority else "http",
+        "authority": f"proxy_ssl_trusted_certificate {authority}; proxy_ssl_verify on;"
+        " proxy_ssl_name localhost; proxy_ssl_server_name on;"
+        if authority
+        else "",
     }
     text = (PEERS / "nginx.conf").read_text()
     for word, value in values.items():
@@ -162,11 +175,11 @@ def _nginx(place: Place, stack: ExitStack) -> Running:
     config = place.folder / "nginx.conf"
     config.write_text(text)
     errors = place.folder / "error.log"
-    command = ["nginx", "-e", errors, "-p", place.folder, "-c", config]
-    return Running(stack.enter_context(place.server(*command)))
+    return place.server("nginx", "-e", errors, "-p", place.folder, "-c", config)
 
 
-def _need_nginx() -> None:
+def need_nginx() -> None:
+    """Raise `MissingError` where nginx is not installed."""
     if shutil.which("nginx") is None:
         raise MissingError("nginx is not installed")
 
@@ -249,7 +262,7 @@ def _install(folder: Path, wanted: Path, commands: list[list[str]]) -> None:
 
 
 DIRECT: Final = Target("direct", "no server between", _COMPLETIONS, None)
-NGINX: Final = Target("nginx", "nginx, pass-through", _COMPLETIONS, _nginx, _need_nginx)
+NGINX: Final = Target("nginx", "nginx, pass-through", _COMPLETIONS, _nginx, need_nginx)
 OURS: Final = Target("ours", "stream-serve", _CHAT, _ours)
 REDIS: Final = Target("ours-redis", "stream-serve with Redis", _CHAT, _ours_with_redis, _need_redis)
 NODE: Final = Target("node", "Node: Express + openai", _CHAT, _node, _install_node)
