@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     import aiohttp
 
@@ -84,7 +84,7 @@ async def test_an_answer_of_the_longest_allowed_length_says_so(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     events = await answer(client, service, ENDLESS, maxTokens=4 * LOOP_TOKENS)
-    assert text(events) == 4 * LOOP
+    assert text(events) == (LOOP * 4).strip()
     assert (events[-1]["type"], events[-1]["finishReason"]) == ("end", "length")
     assert events[-1]["usage"]["completionTokens"] == 4 * LOOP_TOKENS
 
@@ -130,8 +130,7 @@ async def test_an_engine_that_is_killed_costs_one_answer_whose_text_stays(
         rest = await stream.rest()
     said += text(rest)
     assert (rest[-1]["type"], rest[-1]["code"]) == ("error", "upstream_disconnected")
-    assert said.startswith(LOOP)
-    assert (LOOP * len(said)).startswith(said)
+    assert (LOOP * len(said)).strip().startswith(said)
     kept = f"{service.url}/ai/conversations/{start['conversationId']}"
     async with client.get(kept) as response:
         message = (await response.json())["messages"][-1]
@@ -162,3 +161,16 @@ async def test_as_a_provider_of_its_kind_it_is_asked_for_its_model_and_takes_eve
             assert text(events) == WHOLE
             assert events[0]["model"] == shown["name"]
             assert events[-1]["usage"]["completionTokens"] == WHOLE_TOKENS
+
+
+async def test_by_a_file_its_only_model_is_found_and_thinking_is_switched_in_its_own_way(
+    client: aiohttp.ClientSession, engine: Engine, model: Path
+) -> None:
+    provider = f'[[providers]]\nname = "here"\nkind = "llamacpp"\nurl = "{engine.url}"\n'
+    Path("stream-serve.toml").write_text(provider, encoding="utf-8")
+    async with Service() as service:
+        events = await answer(client, service, ENDLESS, enableThinking=False)
+        assert events[0]["model"] == str(model)
+        assert text(events) == WHOLE
+        events = await answer(client, service, ENDLESS, enableThinking=True, maxTokens=LOOP_TOKENS)
+        assert text(events) == LOOP.strip()

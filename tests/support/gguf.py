@@ -3,8 +3,9 @@
 How it works: it is a Llama of one layer whose attention and feed-forward network add nothing. A token's
 embedding is a one in a place of its own, and the output weights lead from there to the token after it,
 so far ahead of all others that no sampling chooses another. The last character of the prompt decides
-what comes: after "!" the answer `WHOLE` and its end, after anything else `LOOP` again and again. Words of
-a prompt are read byte by byte. The file is GGUF, version 3, as ggml's specification has it.
+what comes: after "!" the answer `WHOLE` and its end, after anything else `LOOP` again and again, without
+its first space. Where thinking is switched off, the template adds a "!" of its own. Words of a prompt are
+read byte by byte. The file is GGUF, version 3, as ggml's specification has it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 CONTEXT: Final = 32_768
 LOOP: Final = " the water flows on, and 流 goes down"
 LOOP_TOKENS: Final = 11
-WHOLE: Final = " All good things end."
+WHOLE: Final = "All good things end."
 WHOLE_TOKENS: Final = 5  # the end is a token, too
 
 _CONTROL: Final = ("<unk>", "<s>", "</s>")
@@ -28,8 +29,8 @@ _BEGIN, _END = 1, 2
 _BYTES: Final = tuple(f"<0x{byte:02X}>" for byte in range(256))
 _WATER: Final = ("▁the", "▁water", "▁flows", "▁on,", "▁and", "▁")
 _DOWN: Final = ("▁goes", "▁down")
-_GOOD: Final = ("▁All", "▁good", "▁things", "▁end.")
-_WORDS: Final = (*_WATER, *_DOWN, *_GOOD)
+_GOOD: Final = ("All", "▁good", "▁things", "▁end.")
+_WORDS: Final = ("the", *_WATER, *_DOWN, *_GOOD)
 _TOKENS: Final = (*_CONTROL, *_BYTES, *_WORDS)
 _KINDS: Final = (2, 3, 3, *[6] * len(_BYTES), *[1] * len(_WORDS))
 
@@ -38,7 +39,10 @@ _WIDTH: Final = 280  # a place for each token, in heads of an even size
 _FEED: Final = 32
 _SURE: Final = 6.0
 _ALIGNMENT: Final = 32
-_TEMPLATE: Final = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+_TEMPLATE: Final = (
+    "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    "{% if enable_thinking is defined and not enable_thinking %}!{% endif %}"
+)
 _FACTS: Final[dict[str, str | int | float | tuple[str, ...] | tuple[int, ...]]] = {
     "general.architecture": "llama",
     "general.name": "known",
@@ -95,9 +99,10 @@ def _following() -> list[int]:
     river = [f"<0x{byte:02X}>" for byte in "流".encode()]
     loop = [_TOKENS.index(token) for token in (*_WATER, *river, *_DOWN)]
     whole = [_TOKENS.index(token) for token in (f"<0x{ord('!'):02X}>", *_GOOD, "</s>")]
-    after = [loop[0]] * len(_TOKENS)
-    for token, following in (*pairwise(loop), *pairwise(whole)):
+    after = [_TOKENS.index("the")] * len(_TOKENS)
+    for token, following in (*pairwise(loop), (loop[-1], loop[0]), *pairwise(whole)):
         after[token] = following
+    after[_TOKENS.index("the")] = loop[1]
     return after
 
 

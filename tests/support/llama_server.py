@@ -18,6 +18,7 @@ def main(model: str, port: int) -> None:
     parameters.n_parallel = 1
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
     parameters.fit_params = False
+    parameters.force_pure_content_parser = True  # nothing of the text is taken for thinking
     parameters.endpoint_metrics = True
     parameters.endpoint_slots = True
     server = xllamacpp.Server(parameters)  # serves until it is forgotten
