@@ -32,7 +32,7 @@ declare namespace Wire {
 
   interface End {
     type: "end";
-    /** stop, length, content_filter, tool_calls, stopped, or a word of the provider's. */
+    /** stop, length, content_filter, tool_calls, stopped, or unknown. */
     finishReason: string;
     usage: Usage;
     saved?: boolean;

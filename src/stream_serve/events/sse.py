@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ _DATA: Final = b"data: "
 _CR: Final = 0x0D
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
+_DONE: Final = b"[DONE]"
+_JSON: Final = re.compile(rb"\s*(\{|\[\s*(\{|$)|\[DONE\])")
+_FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:")
+_FAILURES: Final = (b"error", b"failed", b"failure", b"exception")
 
 
 def frame(seq: int, data: bytes) -> bytes:
@@ -103,21 +108,14 @@ class Parser:
         else:
             lines = piece.split(b"\n")
         rest = lines.pop()
-        events: list[ServerSentEvent] = []
         if lines and self._partial:
             self._partial += lines[0]
             lines[0] = bytes(self._partial)
             self._partial.clear()
-        for line in lines:
-            if line:
-                self._add_line(line)
-            elif self._data:
-                events.append(self._dispatch())
-            else:
-                self._event = b""
+        events = self._add_lines(lines)
         self._partial += rest
         if self._held + len(self._partial) > self._cap:
-            raise EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+            raise self._too_large()
         self._between = self._started and not (
             self._partial or self._data or self._event or self._skip_lf
         )
@@ -153,15 +151,24 @@ class Parser:
         self._started = True
         return piece.removeprefix(_BOM)
 
+    def _add_lines(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        """Add whole lines, and return the events that they complete."""
+        events: list[ServerSentEvent] = []
+        for line in lines:
+            if line:
+                self._add_line(line)
+            elif self._data:
+                events.append(self._dispatch())
+            else:
+                self._event = b""
+        return events
+
     def _add_line(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
         if value.startswith(b" "):
             value = value[1:]
         if name == b"data":
-            self._data.append(value)
-            self._held += len(value) + 1
-            if self._held > self._cap:
-                raise EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+            self._hold(value)
         elif name == b"event":
             self._event = value
         elif name == b"id":
@@ -170,6 +177,16 @@ class Parser:
         elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self.retry = int(value)
 
+    def _hold(self, value: bytes) -> None:
+        """Add a line to the event's data."""
+        self._data.append(value)
+        self._held += len(value) + 1
+        if self._held > self._cap:
+            raise self._too_large()
+
+    def _too_large(self) -> EventTooLarge:
+        return EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+
     def _dispatch(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         event = ServerSentEvent(data, self._event or b"message", self._id)
@@ -177,3 +194,148 @@ class Parser:
         self._held = 0
         self._event = b""
         return event
+
+
+class JSONParser(Parser):
+    """A parser for streams whose data is JSON, and that are not always written after the standard.
+
+    - Events may be divided by one line end only. A line that JSON cannot have after the lines before
+      it (a `{` comes first, or after `[`, `,` and `:`) begins an event. After the first such line each
+      line that is whole JSON is an event at once.
+    - JSON without `data:`, in one line or in many, is an event, too. If it has many lines, it ends
+      where the next event begins, or with the stream.
+    - An event whose name says that it reports an error is the last: its data is `failure`, and nothing
+      after it is read. `failure` is None before it.
+    """
+
+    __slots__ = ("_bare", "_before", "_by_line", "_late", "failure")
+
+    def __init__(self, max_event_bytes: int) -> None:
+        super().__init__(max_event_bytes)
+        self._bare = False
+        self._by_line = False
+        self._late = False
+        self._before = 0
+        self.failure: bytes | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether the event that nothing has ended yet is named as an error."""
+        return self._event.lower().endswith(_FAILURES)
+
+    def rest(self) -> bytes:
+        """Return the data, as far as it has come, of an event that nothing has ended yet."""
+        partial = bytes(self._partial)
+        if self._bare or _JSON.match(partial):
+            return b"\n".join([*self._data, partial])
+        return super().rest()
+
+    def _add_lines(self, lines: list[bytes]) -> list[ServerSentEvent]:
+        events: list[ServerSentEvent] = []
+        for line in lines:
+            if not line:
+                if self._data and not self._bare:
+                    if self._event:
+                        self._end_event(events)
+                    else:
+                        events.append(self._dispatch())
+                elif self._event:
+                    self._record_failure(self._event, b"", len(events))
+                    self._event = b""
+            elif line.startswith(_DATA) and not (self._data or self._by_line):
+                self._data.append(line[len(_DATA) :])
+                self._held += len(line)
+                if self._held > self._cap:
+                    raise self._too_large()
+            else:
+                self._add_unusual_line(line, events)
+        if self.failure is not None:
+            del events[self._before :]
+            self._before = 0
+        return events
+
+    def _add_unusual_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        bare = not line.startswith(_FIELDS) and self._is_bare(line)
+        if self._data and self._begins_event(line, bare=bare):
+            self._end_line(events)
+        self._late = self._late or (self._data != [] and line.startswith(b"event:"))
+        if bare:
+            self._bare = True
+            self._hold(line)
+        else:
+            self._add_line(line)
+        if (self._by_line or bare) and len(self._data) == 1 and _is_whole(self._data[0]):
+            self._end_event(events)
+
+    def _is_bare(self, line: bytes) -> bool:
+        """Return whether a line belongs to JSON without `data:`."""
+        if self._bare:
+            return not line.startswith(b":")
+        return _JSON.match(line) is not None
+
+    def _begins_event(self, line: bytes, *, bare: bool) -> bool:
+        """Return whether a line cannot belong to the event that has begun."""
+        if not bare:
+            if self._bare:
+                return not line.startswith(b":")
+            name, _, line = line.partition(b":")
+            if name != b"data":
+                return False
+        value = line.strip()
+        if not value.startswith(b"{"):
+            return value.startswith(_DONE)
+        before = next((held for one in reversed(self._data) if (held := one.rstrip())), b"")
+        return before != b"" and before[-1] not in b"[,:"
+
+    def _record_failure(self, name: bytes, data: bytes, before: int) -> bool:
+        """Keep the data of the first event that reports an error; `before` events came before it."""
+        failed = self.failure is None and name.lower().endswith(_FAILURES)
+        if failed:
+            self.failure, self._before = data, before
+        return failed
+
+    def _end_line(self, events: list[ServerSentEvent]) -> None:
+        """Dispatch an event that only a line end divides from the next.
+
+        A name that came after its data is the name of the next one.
+        """
+        self._by_line = self._by_line or not self._bare
+        late = self._event if self._late else b""
+        if late:
+            self._event = b""
+        self._end_event(events)
+        self._event = late
+
+    def _end_event(self, events: list[ServerSentEvent]) -> None:
+        """Dispatch an event that has a name, or is not written after the standard."""
+        self._bare = self._late = False
+        name = self._event
+        event = self._dispatch()
+        if not self._record_failure(name, event.data, len(events)):
+            events.append(event)
+
+
+def may_begin(start: bytes) -> bool | None:
+    """Return whether a body that begins so is a stream of events, or JSON; None: it is too short to say.
+
+    White space and a byte order mark before it do not count.
+    """
+    start = start.removeprefix(_BOM).lstrip()
+    if start.startswith((b"{", b"[", b":", *_FIELDS)):
+        return True
+    if any(field.startswith(start) for field in (*_FIELDS, _BOM)):
+        return None
+    return False
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return whether a line is whole JSON, or the mark that ends a stream."""
+    if not _JSON.match(data):
+        return False
+    if data.strip().startswith(_DONE):
+        return True
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -83,21 +83,24 @@ class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning", gc=False
 SAVED: Final = "in a conversation: whether the answer is stored by now; else it is absent"
 
 
+FINISH_REASONS: Final = ("stop", "length", "content_filter", "tool_calls", "stopped", "unknown")
+
+
 class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit_defaults=True):
     """The run ended well, or was stopped.
 
     `provider_finish_reason` is there only where the provider used another word than the documented one.
-    A word that nobody knows is a `stop`: the provider said that the answer ended, and not why.
+    A word that nobody knows is a `stop`: the provider said that the answer ended, and not why. `unknown`
+    is there only for a provider that need not send a finish_reason.
     """
 
     finish_reason: Annotated[
         str,
         Meta(
-            description="stop, length, content_filter, tool_calls, or stopped (by a stop).",
-            examples=["stop", "length", "content_filter", "tool_calls", "stopped"],
-            extra_json_schema={
-                "enum": ["stop", "length", "content_filter", "tool_calls", "stopped"]
-            },
+            description="stop, length, content_filter, tool_calls, stopped (by a stop), or, from a "
+            "provider that need not say it, unknown.",
+            examples=[*FINISH_REASONS],
+            extra_json_schema={"enum": [*FINISH_REASONS]},
         ),
     ]
     usage: Usage

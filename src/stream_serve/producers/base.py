@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Finish(Struct, frozen=True):
     """How an answer ended.
 
-    `reason` is `stop`, `length`, `tool_calls` or `content_filter`; `word` is the producer's own where
+    `reason` is `stop`, `length`, `tool_calls` or `content_filter`, or `unknown` where a producer that is
+    trusted to end properly does not say why; `word` is the producer's own where
     it is another one, fit to be shown.
     """
 
@@ -71,8 +72,9 @@ class Producer(Protocol):
         ...
 
     async def produce(self, emit: Emit) -> Finish:
-        """Produce: call `emit` with what has come, one delta or more, and return how it ended.
+        """Produce: call `emit` with what has come, and return how it ended.
 
+        No deltas at all are a sign of life: they renew how long the producer may be silent.
         What `emit` raises ends this and is raised here. Cancelled, at any moment, this calls it no
         more, and leaves nothing that `close` does not clean up. Raises `RunFailure`. To be called
         once.

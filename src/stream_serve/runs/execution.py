@@ -138,6 +138,7 @@ class Execution:
     async def _produce(self) -> None:
         """Produce, settle, and close the producer."""
         run, context = self.run, self._context
+        structlog.contextvars.bind_contextvars(run_id=run.id)  # the context is the task's own
         self._begun = True
         run.wait()
         try:

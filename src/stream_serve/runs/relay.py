@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stream_serve.errors import RunTimeout, UpstreamTimeout
+from stream_serve.producers.base import Patience
 from stream_serve.runs.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from stream_serve.events.types import Delta
-    from stream_serve.producers.base import Finish, Patience
+    from stream_serve.producers.base import Finish
     from stream_serve.runs.run import Run
+
+_ENDLESS: Final = Patience(first_token=0.0, idle=0.0)
 
 
 async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finish:
@@ -38,11 +41,11 @@ async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
     """Produce, for as long as the producer is not silent for longer than it may be."""
     patience = run.producer.patience
     if patience is None:
-        return await run.producer.produce(Intake(run, 0.0, NoDeadline(), on_piece).receive)
+        return await run.producer.produce(Intake(run, _ENDLESS, NoDeadline(), on_piece).receive)
     deadline = Deadline(patience.first_token)
     try:
         async with deadline:
-            intake = Intake(run, patience.idle, deadline, on_piece)
+            intake = Intake(run, patience, deadline, on_piece)
             finish = await run.producer.produce(intake.receive)
         if not deadline.expired:
             return finish
@@ -55,22 +58,30 @@ async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
 class Intake:
     """Receives what comes for a run: one small object, since every token touches what it needs."""
 
-    __slots__ = ("_deadline", "_idle", "_on_piece", "_run")
+    __slots__ = ("_deadline", "_first_token", "_idle", "_on_piece", "_run")
 
     def __init__(
         self,
         run: Run,
-        idle: float,
+        patience: Patience,
         deadline: Deadline | NoDeadline,
         on_piece: Callable[[], None],
     ) -> None:
         self._run = run
-        self._idle = idle
+        self._first_token = patience.first_token
+        self._idle = patience.idle
         self._deadline = deadline
         self._on_piece = on_piece
 
     def receive(self, deltas: Sequence[Delta]) -> None:
-        """Write deltas, and wait for the next ones anew. Raises `UpstreamTooLarge`."""
+        """Write deltas, and wait for the next ones anew; none at all are a sign of life.
+
+        Raises `UpstreamTooLarge`.
+        """
+        if not deltas:
+            waits = self._run.first_token_seconds is None
+            self._deadline.reschedule(self._first_token if waits else self._idle)
+            return
         self._run.append(deltas)
         self._deadline.reschedule(self._idle)
         self._on_piece()

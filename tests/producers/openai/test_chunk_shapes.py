@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream_serve.errors import UpstreamProtocol
 from stream_serve.events.codec import encode
 from stream_serve.events.types import Chunk, Reasoning
-from stream_serve.producers.openai.chunks import DONE, decode
-from support.chunks import choice, read, said
+from stream_serve.producers.openai.wire import DONE
+from support.chunks import choice, read, said, wire
 from support.properties import steady
 
 any_json = st.recursive(
@@ -118,25 +117,124 @@ def test_json_of_an_unknown_shape_is_ignored(data: bytes) -> None:
     assert (reading.error, reading.finish_reason, reading.usage) == (None, None, None)
 
 
-UNREADABLE: list[Any] = [
+LOST: list[Any] = [
+    "words",
+    ["words"],
+    [["words"]],
+    [{"delta": ["words"]}],
+    [{"delta": {"content": {"odd": "words"}}}],
+    [{"delta": {"content": [{"odd": "words"}]}}],
+    [{"delta": {"content": [{"type": "text", "odd": "words"}]}}],
+    [{"delta": {"refusal": {"odd": ["words"]}}}],
+    [{"message": {"content": {"odd": {"odd": "words"}}}}],
+]
+
+
+@pytest.mark.parametrize("choices", LOST)
+def test_words_in_a_form_that_is_not_known_are_lost_and_the_rest_is_read(choices: object) -> None:
+    reading, deltas = read(choice({"content": "a"}), {"choices": choices}, choice({"content": "b"}))
+    assert [one.content for one in deltas] == ["a", "b"]
+    assert (reading.unread.count, reading.unread.lost is not None) == (1, True)
+
+
+HARMLESS: list[Any] = [
     7,
+    True,
     {},
     [7],
     [None],
     [[]],
     [{"delta": 7}],
-    [{"delta": {"content": 7}}],
-    [{"delta": {"content": ["x"]}}],
-    [{"delta": {"content": "x"}, "index": []}],
+    [{"delta": []}],
+    [{"delta": {"content": True}}],
+    [{"delta": {"content": [None, [], {}, "", {"type": "text", "text": ""}]}}],
+    [{"delta": {"content": [{"type": "image_url", "image_url": {"url": "x"}}]}}],
+    [{"delta": {"content": {"type": "citation", "title": "x"}}}],
+    [{"delta": {"reasoning": {"odd": "x"}, "reasoning_details": 7}}],
+    [{"delta": {"role": 7, "tool_calls": "x", "audio": [[]], "annotations": {}}}],
+    [{"delta": {}, "logprobs": "x", "finish_reason": 7}],
+    [{"delta": {}, "finish_reason": {}}],
 ]
 
 
-@pytest.mark.parametrize("choices", UNREADABLE)
-def test_choices_that_cannot_be_read_are_a_failure_since_text_could_be_in_them(
-    choices: object,
-) -> None:
-    with pytest.raises(UpstreamProtocol, match="choices"):
-        read({"choices": choices})
+@pytest.mark.parametrize("choices", HARMLESS)
+def test_what_is_no_text_costs_nothing(choices: object) -> None:
+    reading, deltas = read(choice({"content": "a"}), {"choices": choices}, choice({"content": "b"}))
+    assert [one.content for one in deltas] == ["a", "b"]
+    assert (reading.unread.lost, reading.finish_reason) == (None, None)
+
+
+@pytest.mark.parametrize("index", [[], {}, "x", 1.5, True, -1, None, 10**30])
+def test_an_odd_index_does_not_take_the_text_with_it(index: object) -> None:
+    assert said({"choices": [{"index": index, "delta": {"content": "hi"}}]}) == [Chunk("hi")]
+
+
+@pytest.mark.parametrize(
+    ("content", "deltas"),
+    [
+        (5, [Chunk("5")]),
+        (1.5, [Chunk("1.5")]),
+        (["a", "b"], [Chunk("ab")]),
+        ({"text": "x"}, [Chunk("x")]),
+        ({"type": "text", "text": {"value": "x", "annotations": []}}, [Chunk("x")]),
+        (
+            [{"type": "output_text", "text": "x"}, {"type": "refusal", "content": "y"}],
+            [Chunk("xy")],
+        ),
+        ([{"type": "thinking", "thinking": "hm"}], [Reasoning("hm")]),
+        (
+            [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, {"text": "m"}]},
+                {"type": "text", "text": "x"},
+            ],
+            [Reasoning("hm"), Chunk("x")],
+        ),
+        ([{"type": "reasoning", "text": "hm"}, "x"], [Reasoning("hm"), Chunk("x")]),
+    ],
+)
+def test_content_of_many_types_is_text_and_thinking(content: object, deltas: list[object]) -> None:
+    reading, found = read(choice({"content": content}))
+    assert found == deltas
+    assert reading.unread.count == 0
+
+
+DETAILS = [
+    {"type": "reasoning.text", "text": "h", "signature": None},
+    {"type": "reasoning.summary", "summary": "m"},
+    {"type": "reasoning.encrypted", "data": "AAAA"},
+]
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning": "hm"},
+        {"reasoning": {"content": "hm"}},
+        {"reasoning": {"text": "hm", "id": "x"}},
+        {"reasoning": ["h", {"text": "m"}]},
+        {"reasoning_content": [{"type": "text", "text": "hm"}]},
+        {"reasoning_details": DETAILS},
+        {"reasoning": "hm", "reasoning_details": DETAILS},
+        {"reasoning_content": "hm", "reasoning": "hm", "reasoning_details": DETAILS},
+    ],
+)
+def test_thinking_of_many_types_is_thinking_once(delta: object) -> None:
+    reading, deltas = read(choice(delta), choice({"content": "x"}))
+    assert deltas == [Reasoning("hm"), Chunk("x")]
+    assert reading.unread.count == 0
+
+
+def test_details_after_the_thinking_itself_only_repeat_it() -> None:
+    whole = choice({"reasoning_details": DETAILS, "content": "x"})
+    assert said(choice({"reasoning": "hm"}), whole) == [Reasoning("hm"), Chunk("x")]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [{"type": "stop"}, {"reason": "stop", "index": 0}, "stop", "STOP", "FINISH_REASON_STOP"],
+)
+def test_a_finish_reason_may_be_an_object(reason: object) -> None:
+    assert read(choice({}, reason))[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -153,23 +251,30 @@ def test_text_in_the_words_of_other_servers_is_not_lost(one: dict[str, object]) 
     assert said({"choices": [one]}) == [Chunk("hi")]
 
 
+PLACES = ["choices", "usage", "error", "request_id", "delta", "message", "index", "finish_reason"]
+FIELDS = ["content", "reasoning", "reasoning_content", "reasoning_details", "refusal", "tool_calls"]
+
+
 @steady(3)
-@given(any_json, st.sampled_from(["choices", "usage", "delta", "error", "index", "request_id"]))
-def test_no_json_of_any_shape_breaks_the_reading(value: Any, place: str) -> None:
+@given(any_json, st.sampled_from([*PLACES, *FIELDS]))
+def test_no_json_of_any_shape_breaks_the_reading_or_costs_other_text(
+    value: Any, place: str
+) -> None:
     chunk: Any = choice({"content": "x"})
-    if place == "delta":
-        chunk["choices"][0]["delta"] = value
-    elif place == "index":
-        chunk["choices"][0]["index"] = value
+    if place in FIELDS:
+        chunk["choices"][0]["delta"][place] = value
+    elif place in {"delta", "index", "message", "finish_reason"}:
+        chunk["choices"][0][place] = value
     else:
         chunk[place] = value
-    try:
-        deltas = said(chunk, value, choice({"content": "hi"}), DONE)
-    except UpstreamProtocol:
-        assert place in {"choices", "delta", "index"} or isinstance(value, dict)
-        return
+    reading, deltas = read(choice({"content": "hi"}), chunk, value, choice({"content": "ho"}), DONE)
     for delta in deltas:
         json.loads(encode(delta))
+    text = [delta.content for delta in deltas if isinstance(delta, Chunk)]
+    assert text[0] == "hi"
+    assert text[-1] == "ho"
+    assert ("x" in text) or place in {"choices", "delta", "content"}
+    assert reading.done
 
 
 @pytest.mark.parametrize(
@@ -177,37 +282,51 @@ def test_no_json_of_any_shape_breaks_the_reading(value: Any, place: str) -> None
     [
         b"{",
         b'{"choices":',
-        b"hello",
-        b"<html>",
         b"{'a': 1}",
-        b'{"a": 1} x',
-        b"\0",
-        b"\xff",
-        b'{"choices":[{"delta":{"content":"\0"}}]}',
-        b'{"a": "\n"}',
-        b"undefined",
-        b"{}{}",
+        b"{}{",
+        b'"x"}}]}',
+        b'tent":"x","index":0',
+        b'ping\n{"a"',
+        *(
+            b"[" * 100_000,
+            b'{"a":' * 100_000,
+            b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+            b'{"error":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+        ),
     ],
 )
-def test_what_is_not_json_is_a_failure_of_the_provider(data: bytes) -> None:
-    with pytest.raises(UpstreamProtocol, match="not JSON"):
-        decode(data)
+def test_what_looks_like_a_piece_of_json_is_lost(data: bytes) -> None:
+    reading, deltas = read(data, choice({"content": "hi"}))
+    assert reading.unread.lost == "an event that is not whole JSON"
+    assert deltas == [Chunk("hi")]
 
 
 @pytest.mark.parametrize(
-    "data",
-    [
-        b"[" * 100_000,
-        b'{"a":' * 100_000,
-        b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"error":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-        b'{"error":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
-    ],
+    "data", [b"hello", b"<html>", b"\0", b"\xff", b"undefined", b"keep-alive 1"]
 )
-def test_json_nested_too_deeply_is_a_failure_of_the_provider(data: bytes) -> None:
-    with pytest.raises(UpstreamProtocol):
-        decode(data)
+def test_a_word_is_left_out_and_counted(data: bytes) -> None:
+    reading, deltas = read(data, choice({"content": "hi"}))
+    assert (reading.unread.count, reading.unread.lost) == (1, None)
+    assert deltas == [Chunk("hi")]
+
+
+def test_several_chunks_in_one_event_are_read_one_after_the_other() -> None:
+    a, b = wire(choice({"content": "a"})), wire(choice({"content": "b"}, "stop"))
+    for between in (b"", b"\n", b"\nping\n"):
+        reading, deltas = read(a + between + b + between + b"[DONE]")
+        assert deltas == [Chunk("a"), Chunk("b")]
+        assert (reading.finish_reason, reading.done) == ("stop", True)
+    assert said([choice({"content": "a"}), choice({"content": "b"})]) == [Chunk("a"), Chunk("b")]
+
+
+def test_control_characters_in_a_string_are_text() -> None:
+    assert said(b'{"choices":[{"delta":{"content":"a\0\tb"}}]}') == [Chunk("a\0\tb")]
+
+
+def test_a_chunk_that_is_cut_between_two_lines_of_data_is_lost() -> None:
+    reading, deltas = read(b'{"choices":[{"delta":{"con\ntent":"x"}}]}')
+    assert (deltas, reading.unread.lost) == ([], "an event that is not whole JSON")
 
 
 def test_bytes_that_are_not_utf_8_do_not_take_the_text_with_them() -> None:
@@ -220,4 +339,10 @@ def test_an_escaped_nul_stays_in_the_text() -> None:
 
 @pytest.mark.parametrize("data", [b"", b" ", b"\t"])
 def test_an_empty_data_line_says_nothing(data: bytes) -> None:
-    assert decode(data) is None
+    reading, deltas = read(data)
+    assert (deltas, reading.unread.count, reading.started) == ([], 0, False)
+
+
+def test_a_number_of_thousands_of_digits_costs_nothing_else() -> None:
+    data = b'{"choices":[{"index":' + b"9" * 9000 + b',"delta":{"content":"hi"}}]}'
+    assert said(data) == [Chunk("hi")]

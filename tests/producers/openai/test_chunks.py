@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.events.types import Chunk, Reasoning, Usage
-from stream_serve.producers.openai.chunks import DONE, Reading
+from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.wire import DONE
 from support.chunks import choice, read, said
 from support.properties import steady
 
@@ -271,7 +272,7 @@ def test_an_error_in_the_stream_is_kept_with_the_text_so_far(error: object) -> N
     assert not reading.done
 
 
-@pytest.mark.parametrize("data", [b"[DONE]", b"[DONE] "])
+@pytest.mark.parametrize("data", [b"[DONE]", b"[DONE] ", b"  [DONE]", b"\t[DONE]", b"\n[DONE]"])
 def test_done_ends_the_stream(data: bytes) -> None:
     reading = Reading()
     reading.add(data, [])

@@ -135,7 +135,7 @@ async def test_a_provider_may_be_trusted_to_end_with_done_alone(upstream: Script
     text, end = await play(upstream, "tt#D", require_finish=False)
     assert (text, type(end)) == ("0 1 ", Finish)
     assert isinstance(end, Finish)
-    assert (end.reason, end.word) == ("stop", None)
+    assert (end.reason, end.word) == ("unknown", None)
     for steps in ("tt", "D", "ttxD", "tteD", "tt/"):
         text, end = await play(upstream, steps, require_finish=False)
         assert text == whole_text(steps)

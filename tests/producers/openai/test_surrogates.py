@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.events.types import Chunk, Reasoning
-from stream_serve.producers.openai.chunks import DONE, SurrogateJoiner
+from stream_serve.producers.openai.chunks import SurrogateJoiner
+from stream_serve.producers.openai.wire import DONE
 from support.chunks import choice, read, said
 from support.properties import steady
 

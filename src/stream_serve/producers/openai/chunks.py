@@ -2,12 +2,14 @@
 
 The format is OpenAI's `chat.completion.chunk`, in all the variants of compatible servers: `choices` may
 be null or empty, `content` null, usage in a chunk of its own, thinking in `reasoning_content`
-(DashScope, DeepSeek) or `reasoning` (OpenRouter, vLLM), text in the same chunk as the finish_reason,
-content as a list of parts, and `message` or `text` in place of `delta`.
+(DashScope, DeepSeek), `reasoning` (OpenRouter, vLLM), `reasoning_details` or parts of `content`
+(Mistral), text in the same chunk as the finish_reason, and `message` or `text` in place of
+`delta`. A whole `chat.completion` is a chunk, too.
 
 - A chunk without choices is an error if it has one of the usual error formats (`reports`). Otherwise it
   is ignored, because servers add chunks of their own.
-- Data that is not JSON, and choices that cannot be decoded, are errors, because they may contain text.
+- What cannot be read is left out and counted (`odd`). If text may be lost with it, the answer is not
+  whole.
 - Tool calls are ignored: this service never asks for them.
 - Every request asks for one answer. So a single choice in a chunk belongs to it, even if the server
   counts its `index` up from chunk to chunk. Of several choices in one chunk those with index 0 belong to
@@ -15,119 +17,29 @@ content as a list of parts, and `message` or `text` in place of `delta`.
 - A finish_reason (`endings`) ends only the text before it, because some servers send "stop" in every
   chunk. A "stop" directly after another one says nothing new: "length" stays "length". A finish_reason
   that means a failure is final, and so is an error object.
+- A `message` after deltas repeats them as a whole: only what they did not bring is new (`repeats`).
 """
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from stream_serve.errors import UpstreamProtocol
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
-from stream_serve.producers.openai import endings, figures, reports
+from stream_serve.producers.openai import endings, figures, odd, reports, thinking
+from stream_serve.producers.openai.repeats import Pieces, missing
+from stream_serve.producers.openai.thinking import ThinkSplitter
+from stream_serve.producers.openai.wire import (
+    DONE,
+    FAILED,
+    WireChoice,
+    WireChunk,
+    WireDelta,
+    decode,
+)
 
-DONE: Final = b"[DONE]"
 _FIRST: Final = (0, "0", None)
 _REPLACEMENT: Final = "\ufffd"
-
-
-class WirePart(Struct, gc=False):
-    """One part of a `content` that is a list; only its text is used."""
-
-    text: str = ""
-
-
-class WireDelta(Struct, gc=False):
-    """`choices[0].delta`."""
-
-    content: str | list[WirePart] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-
-
-class WireChoice(Struct, gc=False):
-    """One of the `choices`. OpenRouter sends `error` with the finish_reason "error"."""
-
-    delta: WireDelta | None = None
-    error: Any = None
-    finish_reason: str | None = None
-    index: int | str | None = 0
-    message: WireDelta | None = None
-    text: str | None = None
-    usage: object = None
-
-
-class WireChunk(Struct, gc=False):
-    """The `data` of one event. When the provider fails, `error` replaces the other fields.
-
-    `base_resp` is MiniMax's status, which may be in every chunk, also when there is no error. What
-    `figures` reads is `object`: an odd figure costs nothing else.
-    """
-
-    choices: list[WireChoice] | None = None
-    usage: object = None
-    error: Any = None
-    base_resp: Any = None
-    request_id: str | None = None
-    timings: object = None
-    x_groq: object = None
-
-
-_decode: Final = msgspec.json.Decoder(WireChunk).decode
-
-
-def decode(data: bytes) -> WireChunk | None:
-    """Decode one chunk; return None for JSON that is not an object.
-
-    Strings may contain lone surrogates, which `json` accepts and msgspec does not; `SurrogateJoiner`
-    joins them. Raises `UpstreamProtocol` for data that is not JSON, and for choices that cannot be
-    decoded.
-    """
-    try:
-        return _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return _convert(data)
-    except RecursionError:
-        raise UpstreamProtocol("the provider sent JSON that is nested too deeply") from None
-
-
-def _convert(data: bytes) -> WireChunk | None:
-    """Decode each field for itself (slowly), so that one unusual field does not lose the others."""
-    if not data.strip():
-        return None
-    parts = _fields(data)
-    if parts is None:
-        return None
-    chunk = WireChunk(error=parts.get("error"), base_resp=parts.get("base_resp"))
-    try:
-        chunk.choices = msgspec.convert(parts.get("choices"), list[WireChoice] | None)
-    except msgspec.ValidationError as error:
-        if reports.find({**parts, "choices": None}) is None:
-            why = f"the provider sent choices that cannot be read: {error}"
-            raise UpstreamProtocol(why) from None
-    chunk.usage, chunk.timings, chunk.x_groq = map(parts.get, ("usage", "timings", "x_groq"))
-    with suppress(msgspec.ValidationError):
-        chunk.request_id = msgspec.convert(parts.get("request_id"), str | None)
-    return chunk
-
-
-def _fields(data: bytes) -> reports.Fields | None:
-    """Parse a chunk as a JSON object; return None for other JSON. Gemini sends an error in a list.
-
-    Raises `UpstreamProtocol` for data that is not JSON.
-    """
-    try:
-        parsed: object = json.loads(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        raise UpstreamProtocol("the provider sent a chunk that is not JSON") from None
-    if isinstance(parsed, list) and len(cast("list[object]", parsed)) == 1:
-        parsed = cast("list[object]", parsed)[0]
-    return cast("reports.Fields", parsed) if isinstance(parsed, dict) else None
+_LIKELY_REPEAT: Final = 16
 
 
 class SurrogateJoiner:
@@ -164,9 +76,12 @@ class SurrogateJoiner:
 class Reading:
     """The state of one stream of chunks: adds each chunk, and appends its deltas to a list.
 
+    `split_thinking`: `<think>…</think>` at the beginning of the text is thinking.
+
     - `started` is true after the first choice, `done` after [DONE].
     - `finish_reason` is the newest one in OpenAI's words, `word` the provider's own if it differs.
     - `broken` is a finish_reason that means a failure, `error` a chunk with an error; both are final.
+    - `unread` counts what could not be read.
     - `settled` is true while no part of the answer has come after the newest finish_reason. `doubtful`
       is true once a part did: after that a finish_reason alone does not prove that the answer ended.
     - `endings` counts the finish_reasons.
@@ -174,9 +89,16 @@ class Reading:
 
     __slots__ = (
         "_answer",
+        "_by_field",
+        "_by_message",
         "_figures",
+        "_plain",
         "_several",
+        "_splits",
+        "_splitter",
+        "_texts",
         "_thought",
+        "_thoughts",
         "_timings",
         "broken",
         "done",
@@ -186,13 +108,21 @@ class Reading:
         "finish_reason",
         "settled",
         "started",
+        "unread",
         "word",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, split_thinking: bool = False) -> None:
         self._answer = SurrogateJoiner()
         self._thought = SurrogateJoiner()
+        self._texts = Pieces()
+        self._thoughts = Pieces()
+        self._splits = split_thinking
+        self._splitter = ThinkSplitter() if split_thinking else None
+        self._plain = not split_thinking
         self._several = False
+        self._by_field = False
+        self._by_message = False
         self.done = False
         self.started = False
         self.settled = False
@@ -202,6 +132,7 @@ class Reading:
         self.word: str | None = None
         self.broken: str | None = None
         self.error: WireChunk | None = None
+        self.unread = odd.Unread()
         self._figures: object = None
         self._timings: object = None
 
@@ -213,41 +144,68 @@ class Reading:
     def add(self, data: bytes, deltas: list[Delta]) -> None:
         """Decode the `data` of one SSE event and append its deltas to `deltas`.
 
-        Raises `UpstreamProtocol` as `decode` does. An error object ends the stream and is kept in
-        `error`; deltas of the same chunk still count.
+        An error object ends the stream and is kept in `error`; deltas of the same chunk still count.
         """
         try:
-            chunk = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            if data.startswith(DONE):
+            chunk = decode(data)
+        except FAILED:
+            self._add_odd(data, deltas)
+        else:
+            self._add_chunk(chunk, data, deltas)
+
+    def _add_odd(self, data: bytes, deltas: list[Delta]) -> None:
+        """Add an event that is not one usual chunk."""
+        for value in odd.values(data, self.unread):
+            if value is DONE:
                 self.done = True
                 return
-            chunk = decode(data)
-        if chunk is None:
-            return
+            for chunk, fields in odd.chunks_of(value, self.unread):
+                self._plain = False  # its text may have halves of surrogate pairs
+                self._add_chunk(chunk, fields, deltas)
+                self._plain = self._splitter is None and not self._answer.half
+                if self.error is not None:
+                    return
+
+    def _add_chunk(
+        self, chunk: WireChunk, source: bytes | reports.Fields, deltas: list[Delta]
+    ) -> None:
         self._figures = chunk.usage or self._figures
         self._timings = chunk.timings or self._timings
         choices = chunk.choices
         if not choices:
-            self._find_error(chunk, data)
+            self._find_error(chunk, source)
             return
         if len(choices) > 1 or self._several:
             choices = self._ours(choices)
+        self.started = True
         for choice in choices:
-            self.started = True
-            delta = choice.delta or choice.message
+            delta = choice.delta
             if delta is not None:
-                self._add_delta(delta, deltas)
-            elif choice.text and (text := self._answer.add(choice.text)):
-                deltas.append(Chunk(text))
+                said = delta.content
+                if (
+                    self._plain
+                    and type(said) is str
+                    and said
+                    and not (delta.reasoning_content or delta.reasoning or delta.reasoning_details)
+                ):
+                    self._texts.add(said)
+                    deltas.append(Chunk(said))
+                else:
+                    self._add_delta(delta, deltas)
+            if choice.message is not None or choice.text:
+                self._add_whole(choice, deltas)
             if choice.finish_reason or self.settled or choice.error:
                 self._finish(choice, chunk.x_groq)
         if chunk.error or chunk.base_resp:
-            self._find_error(chunk, data)
+            self._find_error(chunk, source)
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
         """Return the choices that belong to the one answer that was asked for."""
-        first = [choice for choice in choices if choice.index in _FIRST]
+        first = [
+            choice
+            for choice in choices
+            if choice.index in _FIRST or not isinstance(choice.index, int | str)
+        ]
         if len(choices) == 1:
             return first
         self._several = self._several or 0 < len(first) < len(choices)
@@ -258,10 +216,10 @@ class Reading:
         self._figures = figures.in_choice(choice.usage, x_groq) or self._figures
         if choice.error:
             self.error = self.error or WireChunk(error=choice.error)
-        if self.settled and _has_text(choice):
-            self.settled = False
-            self.doubtful = True
-        ending = endings.read(choice.finish_reason) if choice.finish_reason else None
+        if choice.delta is not None and _has_text(choice.delta):
+            self._unsettle()
+        reason = odd.word_of(choice.finish_reason, "finish_reason", self.unread)
+        ending = endings.read(reason) if reason else None
         if ending is None:
             return
         if ending.reason is None:
@@ -271,41 +229,129 @@ class Reading:
         self.settled = True
         self.endings += 1
 
-    def _find_error(self, chunk: WireChunk, data: bytes) -> None:
+    def _unsettle(self) -> None:
+        """Record that a part of the answer came, which takes a finish_reason before it back."""
+        if self.settled:
+            self.settled = False
+            self.doubtful = True
+
+    def _find_error(self, chunk: WireChunk, source: bytes | reports.Fields) -> None:
         """Record the error of a chunk, if it has one."""
-        try:
-            fields = _fields(data) or {}
-        except UpstreamProtocol:  # numbers or nesting that msgspec accepts and `json` does not
-            fields = {"error": chunk.error}
-        found = reports.find({**fields, "choices": chunk.choices})
+        fields = odd.fields_of(source) if isinstance(source, bytes) else source
+        found = reports.find({**(fields or {"error": chunk.error}), "choices": chunk.choices})
         if found is not None:
             self.error = WireChunk(error=found, request_id=chunk.request_id)
 
     def _add_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
+        thought, said = self._read(delta)
+        if thought:
+            self._think(self._thought.add(thought), deltas)
+        if said:
+            self._say(said, deltas)
+
+    def _read(self, delta: WireDelta) -> tuple[str, str]:
+        """Return the thoughts and the text of a delta."""
         thought = delta.reasoning_content or delta.reasoning
-        if thought and (text := self._thought.add(thought)):
-            deltas.append(Reasoning(text))
+        if thought:
+            self._by_field = True
+        elif delta.reasoning_details and not self._by_field:
+            thought = delta.reasoning_details
+        if thought and type(thought) is not str:
+            thought = odd.text_of(thought, "reasoning", self.unread, thought=True)
         said = delta.content or delta.refusal
-        if isinstance(said, list):
-            said = "".join(part.text for part in said)
-        if said and said.isascii() and not self._answer.half:
-            deltas.append(Chunk(said))
-        elif said and (text := self._answer.add(said)):
+        if said and type(said) is not str:
+            more, said = odd.split(said, "content", self.unread)
+            thought = str(thought or "") + more
+        return str(thought or ""), str(said or "")
+
+    def _think(self, thought: str, deltas: list[Delta]) -> None:
+        if thought:
+            self._thoughts.add(thought)
+            deltas.append(Reasoning(thought))
+
+    def _say(self, said: str, deltas: list[Delta]) -> None:
+        """Append a piece of the text, and of the thinking that it may begin with."""
+        text = self._answer.add(said)
+        if self._splitter is not None:
+            thought, text = self._splitter.add(text)
+            self._think(thought, deltas)
+            if self._splitter.over:
+                self._splitter = None
+        self._plain = self._splitter is None and not self._answer.half
+        if text:
+            self._texts.add(text)
+            deltas.append(Chunk(text))
+
+    def _add_whole(self, choice: WireChoice, deltas: list[Delta]) -> None:
+        """Append what the `message` or `text` of a choice brings.
+
+        Without any delta before, it is a piece of the answer, or all of it. After deltas it repeats
+        them; one beside a delta with text does so in each chunk, and only the last one counts.
+        """
+        if choice.delta is not None and _has_text(choice.delta) and not choice.finish_reason:
+            return
+        whole = choice.message or WireDelta(content=choice.text)
+        if not _has_text(whole):
+            return
+        if self._by_message or not (self._texts or self._thoughts):
+            self._by_message = True
+            if not (choice.finish_reason and self._is_repeat(whole)):
+                self._unsettle()
+                self._add_delta(whole, deltas)
+            return
+        self._flush(deltas)
+        thought, said = self._read(whole)
+        if self._splits:
+            more, said = thinking.split(said)
+            thought += more
+        self._add_missing(thought, self._thoughts, deltas)
+        self._add_missing(said, self._texts, deltas)
+
+    def _is_repeat(self, whole: WireDelta) -> bool:
+        """Return whether the last of several pieces repeats all those before it."""
+        said = self._texts.joined()
+        return self._texts.count > 1 and len(said) >= _LIKELY_REPEAT and whole.content == said
+
+    def _add_missing(self, whole: str, before: Pieces, deltas: list[Delta]) -> None:
+        """Append what a whole text has more than the pieces before."""
+        new = missing(whole, before.joined())
+        if new is None:
+            self.unread.add("message")
+        elif new:
+            self._unsettle()
+            if before is self._texts:
+                self._answer.half = ""
+                self._say(new, deltas)
+            else:
+                self._think(self._thought.add(new), deltas)
+
+    def _flush(self, deltas: list[Delta]) -> None:
+        """Append what is held back because it could have been a tag."""
+        if self._splitter is None:
+            return
+        thought, text = self._splitter.rest()
+        self._splitter = None
+        self._think(thought, deltas)
+        if text:
+            self._texts.add(text)
             deltas.append(Chunk(text))
 
     def rest(self) -> list[Delta]:
         """Return the deltas for text that is still held back at the end of the stream."""
         deltas: list[Delta] = []
-        if rest := self._thought.rest():
-            deltas.append(Reasoning(rest))
+        self._think(self._thought.rest(), deltas)
         if rest := self._answer.rest():
-            deltas.append(Chunk(rest))
+            self._say(rest, deltas)
+        self._flush(deltas)
         return deltas
 
 
-def _has_text(choice: WireChoice) -> bool:
-    """Return whether a choice contains a part of the answer."""
-    delta = choice.delta or choice.message
-    if delta is None:
-        return bool(choice.text)
-    return bool(delta.content or delta.refusal or delta.reasoning_content or delta.reasoning)
+def _has_text(delta: WireDelta) -> bool:
+    """Return whether a delta contains a part of the answer."""
+    return bool(
+        delta.content
+        or delta.refusal
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.reasoning_details
+    )

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 
 from stream_serve import __version__
 from stream_serve.errors import (
@@ -34,6 +35,7 @@ from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import failures, models
 from stream_serve.producers.openai.chunks import Reading
 from stream_serve.producers.openai.models import SoleModel
+from stream_serve.producers.openai.odd import Unread
 from stream_serve.producers.openai.receiver import Receiver
 from stream_serve.producers.openai.request import build, unsupported
 from stream_serve.producers.provider import Model
@@ -47,12 +49,14 @@ if TYPE_CHECKING:
     from stream_serve.producers.provider import ChatRequest
 
 _USER_AGENT: Final = f"stream-serve/{__version__}"
+_STREAM: Final = "text/event-stream"
 _DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
 _MAX_RETRY_AFTER: Final = 1.0
 _RETRY_PAUSE: Final = (0.1, 0.5)
 _REFUSAL_TIMEOUT: Final = 2.0
+_log: Final = structlog.stdlib.get_logger("stream_serve.producers")
 
 
 class OpenAIProvider:
@@ -159,7 +163,8 @@ class OpenAIProducer:
         self._prompt_tokens: int | None = None
         self._sockets: list[socket.socket] = []
         self._exchange: http1.HTTPExchange | None = None
-        self._reading = Reading()
+        traits = provider.endpoint.traits
+        self._reading = Reading(split_thinking=traits.think_tags == "auto")
         self._finished = False
         self._refused = False
 
@@ -195,26 +200,36 @@ class OpenAIProducer:
         except UpstreamError:
             self._refused = True
             raise
-        reading = self._reading
-        await self._read(exchange, emit)
-        if rest := reading.rest():
+        receiver = await self._read(exchange, emit)
+        if rest := self._reading.rest():
             emit(rest)
-        finish = self._conclude()
+        finish = self._conclude(receiver, exchange)
         self._finished = True
         return finish
 
-    def _conclude(self) -> Finish:
+    def _conclude(self, receiver: Receiver, exchange: http1.HTTPExchange) -> Finish:
         """Return how the provider ended the answer. Raises `UpstreamError` if it did not end properly."""
         reading, endpoint = self._reading, self._provider.endpoint
+        if receiver.other:
+            raise self._not_a_stream(receiver.body, exchange)
         if reading.error is not None:
             raise self._to_error(reading.error.error, reading.error.request_id)
+        if receiver.failure is not None:
+            raise self._to_error(receiver.failure.decode("utf-8", "replace"), None)
         if reading.broken is not None:
             raise failures.from_ending(reading.broken, key=endpoint.key, key_name=endpoint.key_name)
+        if reading.unread.lost is not None:
+            raise UpstreamProtocol(
+                f"a part of the provider's answer cannot be read ({reading.unread.lost}): the text is "
+                "not whole"
+            )
+        if not reading.started:
+            if receiver.body or ("content-type" in exchange.headers and receiver.body is not None):
+                raise self._not_a_stream(receiver.body, exchange)
+            raise UpstreamIncomplete("the provider's stream ended without any answer")
         reason = reading.finish_reason
         if reason is None and reading.done and not endpoint.traits.require_finish:
-            reason = "stop"
-        if not reading.started:
-            raise UpstreamIncomplete("the provider's stream ended without any answer")
+            reason = "unknown"
         if reason is None:
             raise UpstreamIncomplete(
                 "the provider's stream ended without a finish_reason: the answer may be cut; for a "
@@ -225,6 +240,7 @@ class OpenAIProducer:
 
     async def close(self) -> None:
         """Give the connection back after a finished answer, else close it; let go of the prompt."""
+        self._log_unread()
         if self.usage is None and not self._refused:
             _ = self.prompt_tokens  # counted while there is a prompt, for who asks later
         self._request = None
@@ -234,13 +250,20 @@ class OpenAIProducer:
         elif exchange is not None:
             await exchange.close()
 
-    async def _read(self, exchange: http1.HTTPExchange, emit: Emit) -> None:
-        """Read the stream to its end.
+    async def _read(self, exchange: http1.HTTPExchange, emit: Emit) -> Receiver:
+        """Read the stream to its end; return what received it.
 
         If the connection breaks after a finish_reason, nothing is lost, and it is no error, unless
         text has come after an earlier finish_reason (`Reading.doubtful`) or an event came by half.
         """
-        receiver = Receiver(exchange, self._reading, self._provider.max_event_bytes, emit)
+        receiver = Receiver(
+            exchange,
+            self._reading,
+            self._provider.max_event_bytes,
+            emit,
+            comments=self._provider.endpoint.traits.comments,
+            labelled=_media_type(exchange.headers.get("content-type")) == _STREAM,
+        )
         try:
             await exchange.read_body(receiver.receive)
             receiver.finish()
@@ -251,12 +274,14 @@ class OpenAIProducer:
         except http1.ProtocolError as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http1.IncompleteResponse as error:
-            if receiver.midway or not _is_over(self._reading):
+            known = receiver.other or receiver.failure is not None
+            if not known and (receiver.midway or not _is_over(self._reading)):
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
                 ) from error
         finally:
             receiver.close()
+        return receiver
 
     async def _ask_with_retry(self) -> http1.HTTPExchange:
         """Send the request and wait for its response; retry once after 0.1 to 0.5 s if it fails."""
@@ -281,13 +306,12 @@ class OpenAIProducer:
             if self._exchange is not None:
                 await self._exchange.close()
             raise _connection_error(error, provider.host) from error
-        kind = exchange.headers.get("content-type")
-        if exchange.status == 200 and (kind is None or _media_type(kind) == "text/event-stream"):
+        if exchange.status == 200:  # what comes says whether it is a stream, and not only its type
             return exchange
-        raise await self._read_refusal(exchange, _media_type(kind or "a body without a type"))
+        raise await self._read_refusal(exchange)
 
-    async def _read_refusal(self, exchange: http1.HTTPExchange, kind: str) -> UpstreamError:
-        """Read at most 64 KiB of a response that is not a stream; return the error that it means."""
+    async def _read_refusal(self, exchange: http1.HTTPExchange) -> UpstreamError:
+        """Read at most 64 KiB of a response that is not 200; return the error that it means."""
         body = bytearray()
 
         def receive(piece: bytes) -> None:
@@ -301,10 +325,6 @@ class OpenAIProducer:
         await exchange.close()
         endpoint, refusal = self._provider.endpoint, bytes(body[:_MAX_REFUSAL])
         request_id = failures.request_id_of(exchange.headers)
-        if exchange.status == 200:
-            return failures.from_body(
-                refusal, kind, request_id=request_id, key=endpoint.key, key_name=endpoint.key_name
-            )
         return failures.from_status(
             exchange.status,
             failures.read_body(refusal, request_id=request_id, key=endpoint.key),
@@ -313,6 +333,31 @@ class OpenAIProducer:
             key_name=endpoint.key_name,
             url=self._provider.chat_url,
         )
+
+    def _not_a_stream(self, body: bytearray | None, exchange: http1.HTTPExchange) -> UpstreamError:
+        """Return the error for a response with status 200 that is neither a stream nor an answer."""
+        endpoint = self._provider.endpoint
+        return failures.from_body(
+            bytes(body or b""),
+            _media_type(exchange.headers.get("content-type")) or "a body without a type",
+            request_id=failures.request_id_of(exchange.headers),
+            key=endpoint.key,
+            key_name=endpoint.key_name,
+        )
+
+    def _log_unread(self) -> None:
+        """Log once how much of the answer could not be read."""
+        unread = self._reading.unread
+        if unread.count:
+            _log.warning(
+                "parts of a provider's answer could not be read",
+                parts=unread.count,
+                first=unread.first,
+                lost=unread.lost,
+                model=self.model,
+                host=self._provider.host,
+            )
+            self._reading.unread = Unread()
 
     def _to_error(self, error: object, request_id: str | None) -> UpstreamError:
         endpoint = self._provider.endpoint
@@ -366,5 +411,5 @@ def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PL
             return UpstreamDisconnected(f"{host} closed the connection before it answered")
 
 
-def _media_type(content_type: str) -> str:
-    return content_type.partition(";")[0].strip().lower()
+def _media_type(content_type: str | None) -> str:
+    return (content_type or "").partition(";")[0].strip().lower()

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from stream_serve.errors import UpstreamIncomplete, UpstreamProtocol
+from stream_serve.errors import UpstreamIncomplete
 from stream_serve.events import sse
-from stream_serve.producers.openai.chunks import DONE, Reading
+from stream_serve.producers.openai.wire import DONE
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta
     from stream_serve.producers import http1
     from stream_serve.producers.base import Emit
+    from stream_serve.producers.openai.chunks import Reading
 
 _DONE_TIMEOUT: Final = 2.0
+_OTHER_TIMEOUT: Final = 2.0
+_MAX_KEPT: Final = 65_536
+_CHOICES: Final = b'"choices"'
+_LINE_ENDS: Final = (b"\n", b"\r")
 
 
 class Receiver:
@@ -25,9 +30,17 @@ class Receiver:
     the two seconds again; the timer is not restarted but checks the time when it fires, as that of
     `Deadline` does. Silence does not end the answer if text has come after the newest finish_reason, or
     a part of an event, or if there is no text at all and the finish_reason is "stop".
+
+    A chunk without text emits nothing, which is a sign of life; so is a comment if `comments` says so
+    (see `Traits`). Unless the body is `labelled` as a stream, it has to begin as one, or as JSON; of one
+    that does not (`other`) two seconds are read. `body` keeps what comes before the first chunk, up to
+    64 KiB, where it may be no stream; it is None in a stream. `failure` is the data of an event that is
+    named as an error.
     """
 
     __slots__ = (
+        "_begun",
+        "_comments",
         "_emit",
         "_endings",
         "_exchange",
@@ -36,29 +49,47 @@ class Receiver:
         "_reading",
         "_timer",
         "_until",
+        "body",
+        "failure",
+        "other",
     )
 
     def __init__(
-        self, exchange: http1.HTTPExchange, reading: Reading, max_event_bytes: int, emit: Emit
+        self,
+        exchange: http1.HTTPExchange,
+        reading: Reading,
+        max_event_bytes: int,
+        emit: Emit,
+        *,
+        comments: Literal["never", "first", "always"] = "never",
+        labelled: bool = True,
     ) -> None:
         self._exchange = exchange
         self._reading = reading
-        self._parser = sse.Parser(max_event_bytes)
+        self._parser = sse.JSONParser(max_event_bytes)
         self._emit = emit
+        self._comments = comments
         self._endings = 0
         self._has_text = False
+        self._begun = labelled
         self._until = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self.body: bytearray | None = None if labelled else bytearray()
+        self.other = False
+        self.failure: bytes | None = None
 
     @property
     def midway(self) -> bool:
         """Whether an event that may contain text has come by half."""
         reading = self._reading
-        ended = reading.done or reading.error is not None or reading.broken is not None
-        return not (ended or DONE.startswith(self._parser.rest()))
+        ended = (
+            *(reading.done, reading.error is not None, reading.broken is not None),
+            *(self.failure is not None, self.other),
+        )
+        return not (any(ended) or DONE.startswith(self._parser.rest()))
 
     def receive(self, piece: bytes) -> None:
-        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`, `UpstreamProtocol`."""
+        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`."""
         reading = self._reading
         deltas: list[Delta] = []
         try:
@@ -67,10 +98,14 @@ class Receiver:
                 if reading.done or reading.error is not None:
                     self._exchange.discard_rest()
                     break
+            if self._parser.failure is not None:
+                self._fail(self._parser.failure, deltas)
         finally:
             if deltas:
                 self._has_text = True
                 self._emit(deltas)
+        if not deltas:
+            self._look_at(piece)
         if reading.endings != self._endings:
             self._endings = reading.endings
             self._start_done_timer()
@@ -80,20 +115,61 @@ class Receiver:
 
         Raises `UpstreamIncomplete` if only a part of it has come.
         """
-        if not (self.midway or self._parser.rest() == DONE):
+        rest = self._parser.rest()
+        if self._parser.fails and not self._reading.done:
+            self.failure = rest
+        elif not (self.midway or rest == DONE):
             return
-        try:
-            self.receive(b"\n\n")
-        except UpstreamProtocol:
+        reading = self._reading
+        deltas: list[Delta] = []
+        before = reading.unread.lost
+        reading.add(rest, deltas)
+        if deltas:
+            self._emit(deltas)
+        if reading.unread.lost != before and self.failure is None:
             raise UpstreamIncomplete(
                 "the provider's stream ended in the middle of an event: the answer may be cut"
-            ) from None
+            )
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _fail(self, failure: bytes, deltas: list[Delta]) -> None:
+        """End the answer by an event that is named as an error, unless [DONE] came before it."""
+        if not self._reading.done:
+            self.failure = failure
+            self._reading.add(failure, deltas)
+            self._exchange.discard_rest()
+
+    def _look_at(self, piece: bytes) -> None:
+        """Look at a piece without text: is it a stream at all, or a sign of life?"""
+        if self.body is not None and not self._is_stream(piece):
+            return
+        if _CHOICES in piece or (
+            (self._comments == "always" or (self._comments == "first" and not self._has_text))
+            and any(end in piece for end in _LINE_ENDS)
+        ):
+            self._emit(())
+
+    def _is_stream(self, piece: bytes) -> bool:
+        """Keep what came before the first chunk; return whether it begins as a stream, or as JSON."""
+        if self.body is None or self._reading.started:
+            self.body = None
+            return True
+        self.body += piece[: _MAX_KEPT - len(self.body)]
+        if not self._begun:
+            begun = sse.may_begin(bytes(self.body))
+            if begun is False and not self.other:
+                self.other = True
+                loop = asyncio.get_running_loop()
+                self._timer = loop.call_later(_OTHER_TIMEOUT, self._exchange.discard_rest)
+            self._begun = begun is True
+        if self.other and len(self.body) == _MAX_KEPT:
+            self._exchange.discard_rest()
+        return self._begun
 
     def _start_done_timer(self) -> None:
         """Wait two more seconds for usage and [DONE]."""

@@ -10,6 +10,7 @@ from stream_serve.testing.scenarios import (
     floods,
     formats,
     refusals,
+    shapes,
     strict,
 )
 from stream_serve.testing.scenarios.refusals import REDIRECTED
@@ -26,5 +27,6 @@ __all__ = [
     "floods",
     "formats",
     "refusals",
+    "shapes",
     "strict",
 ]

@@ -1,0 +1,243 @@
+"""What a provider sends in a form that is not the usual one: read as far as it can be, else counted.
+
+How it works: a value that cannot be read is left out, and `Unread` counts it. If it may have been text of
+the answer, `Unread.lost` says where: then the answer is not whole, however it ends.
+
+- Text is a string, a number as it is written, an object with `text`, `content` or the like, and a list of
+  these. A part of a list with a `type` that is not text (an image, a citation) has no text.
+- Text that is lost: a string in a place where text belongs, in a form that is not known; an event that
+  looks like a piece of JSON and is not whole.
+- Anything else costs nothing: an odd index, an odd role, a word between the chunks.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import msgspec
+
+from stream_serve.producers.openai.wire import (
+    DONE,
+    WireChoice,
+    WireChunk,
+    WireDelta,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from stream_serve.producers.openai.reports import Fields
+
+_TEXTS: Final = ("text", "content", "value", "output_text")
+_THOUGHTS: Final = ("thinking", "reasoning", "summary", "reasoning_content")
+_THINKING: Final = re.compile("think|thought|reason", re.IGNORECASE)
+_TEXT_TYPE: Final = re.compile("(.*[._-])?(text|string|content|refusal|markdown)", re.IGNORECASE)
+_BROKEN: Final = re.compile(r'[{\[}\]]\s*\Z|"\s?:')
+_SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
+_MAX_DEPTH: Final = 8
+_MAX_DIGITS: Final = 4000
+
+
+class Unread:
+    """Counts what was left out. `first` and `lost` say where: the first of all, and of lost text."""
+
+    __slots__ = ("count", "first", "lost")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: str | None = None
+        self.lost: str | None = None
+
+    def add(self, where: str, *, lost: bool = False) -> None:
+        """Count a part."""
+        self.count += 1
+        self.first = self.first or where
+        if lost:
+            self.lost = self.lost or where
+
+
+def text_of(value: object, where: str, unread: Unread, *, thought: bool = False) -> str:
+    """Return the text in a value of any type; "" if there is none.
+
+    `thought`: the value is what a model thinks, which is no text of the answer.
+    """
+    thoughts, text = split(value, where, unread, thought=thought)
+    return thoughts + text
+
+
+def split(value: object, where: str, unread: Unread, *, thought: bool = False) -> tuple[str, str]:
+    """Return the thoughts and the text in a value of any type, such as a list of parts."""
+    thoughts: list[str] = []
+    texts: list[str] = []
+    for is_thought, said in _said(value, where, unread, thought=thought, depth=_MAX_DEPTH):
+        (thoughts if is_thought else texts).append(said)
+    return "".join(thoughts), "".join(texts)
+
+
+def _said(
+    value: object, where: str, unread: Unread, *, thought: bool, depth: int
+) -> Iterator[tuple[bool, str]]:
+    """Yield each text in a value, and whether it is a thought."""
+    if isinstance(value, str):
+        yield thought, value
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        yield thought, json.dumps(value)
+    elif isinstance(value, list) and depth:
+        for one in cast("list[object]", value):
+            yield from _said(one, where, unread, thought=thought, depth=depth - 1)
+    elif isinstance(value, dict) and depth:
+        part = cast("Fields", value)
+        kind = part.get("type")
+        thought = thought or (isinstance(kind, str) and _THINKING.search(kind) is not None)
+        names = (*_THOUGHTS, *_TEXTS) if thought else _TEXTS
+        inner = next((one for name in names if (one := part.get(name))), None)
+        if inner is not None:
+            yield from _said(inner, where, unread, thought=thought, depth=depth - 1)
+        elif part:
+            _leave_out_part(part, where, unread, thought=thought)
+    elif value:
+        unread.add(where, lost=not thought and _has_words(cast("object", value)))
+
+
+def _leave_out_part(part: Fields, where: str, unread: Unread, *, thought: bool) -> None:
+    """Count a part without text, unless its text is empty; it is lost if it may have had some."""
+    kind = part.get("type")
+    if thought and isinstance(kind, str) and _SECRET.search(kind):
+        return
+    textual = not isinstance(kind, str) or _TEXT_TYPE.fullmatch(kind) is not None
+    if (textual or thought) and any(name in part for name in (*_TEXTS, *_THOUGHTS)):
+        return
+    rest = {name: value for name, value in part.items() if name not in {"type", "id"}}
+    unread.add(where, lost=textual and not thought and _has_words(rest))
+
+
+def word_of(value: object, where: str, unread: Unread) -> str:
+    """Return the word in a value that should be one, such as a finish_reason; "" if there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict):
+        fields = cast("Fields", value)
+        for name in ("type", "reason", "finish_reason", "value", "name"):
+            if isinstance(word := fields.get(name), str):
+                return word
+    if value:
+        unread.add(where)
+    return ""
+
+
+def values(data: bytes, unread: Unread) -> Iterator[object]:
+    """Yield the JSON values in the data of an event that is not one usual chunk, and `DONE`.
+
+    Several values may follow each other. Words between them are counted; what looks like a piece of
+    JSON is lost.
+    """
+    text = data.decode("utf-8", "replace").rstrip()
+    at, done = 0, DONE.decode()
+    decoder = _strict if "\n" in text else _decoder  # a line end in a string can be where it is cut
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+        elif text.startswith(done, at):
+            yield DONE
+            return
+        elif len(text) - at < len(done) and done.startswith(text[at:]):
+            return
+        else:
+            try:
+                value, at = decoder.raw_decode(text, at)
+            except (ValueError, RecursionError):
+                end = len(text) if text[at] in "{[" else (text.find("\n", at) + 1 or len(text))
+                lost = text[at] in "{[" or _BROKEN.search(text, at, end) is not None
+                unread.add("an event that is not whole JSON", lost=lost)
+                at = end
+            else:
+                yield value
+
+
+def chunks_of(value: object, unread: Unread) -> Iterator[tuple[WireChunk, Fields]]:
+    """Yield the chunks in a JSON value, each with its fields. Gemini sends an error in a list."""
+    if isinstance(value, list):
+        for one in cast("list[object]", value):
+            if isinstance(one, dict):
+                yield from chunks_of(cast("object", one), unread)
+    elif isinstance(value, dict):
+        fields = cast("Fields", value)
+        chunk = WireChunk(error=fields.get("error"), base_resp=fields.get("base_resp"))
+        chunk.choices = list(_choices(fields.get("choices"), unread))
+        chunk.usage, chunk.timings, chunk.x_groq = map(fields.get, ("usage", "timings", "x_groq"))
+        with suppress(msgspec.ValidationError):
+            chunk.request_id = msgspec.convert(fields.get("request_id"), str | None)
+        yield chunk, fields
+    elif value is not None:
+        unread.add("an event that is not an object")
+
+
+def fields_of(data: bytes) -> Fields:
+    """Return the fields of a chunk that the usual decoder takes; {} for what `json` does not take."""
+    try:
+        value: object = _decoder.decode(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return cast("Fields", value) if isinstance(value, dict) else {}
+
+
+def _choices(value: object, unread: Unread) -> Iterator[WireChoice]:
+    if isinstance(value, dict):
+        value = [cast("object", value)]
+    if isinstance(value, list):
+        for one in cast("list[object]", value):
+            if isinstance(one, dict):
+                yield _choice(cast("Fields", one), unread)
+            elif one is not None:
+                unread.add("choices[0]", lost=_has_words(one))
+    elif value is not None:
+        unread.add("choices", lost=_has_words(value))
+
+
+def _choice(fields: Fields, unread: Unread) -> WireChoice:
+    return WireChoice(
+        delta=_delta(fields.get("delta"), "delta", unread),
+        error=fields.get("error"),
+        finish_reason=fields.get("finish_reason"),
+        index=fields.get("index", 0),
+        message=_delta(fields.get("message"), "message", unread),
+        text=fields.get("text"),
+        usage=fields.get("usage"),
+    )
+
+
+def _delta(value: object, where: str, unread: Unread) -> WireDelta | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return WireDelta(content=value)
+    if isinstance(value, dict):
+        fields = cast("Fields", value)
+        return WireDelta(**{name: fields.get(name) for name in WireDelta.__struct_fields__})
+    unread.add(where, lost=_has_words(value))
+    return None
+
+
+def _has_words(value: object) -> bool:
+    """Return whether any string in a value is not empty."""
+    left: list[object] = [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str) and one.strip():
+            return True
+        if isinstance(one, dict):
+            left += cast("dict[str, object]", one).values()
+        elif isinstance(one, list):
+            left += cast("list[object]", one)
+    return False
+
+
+def _integer(digits: str) -> Any:
+    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
+
+
+_strict: Final = json.JSONDecoder(parse_int=_integer)
+_decoder: Final = json.JSONDecoder(parse_int=_integer, strict=False)
