@@ -105,7 +105,7 @@ def producer(
 
 async def events_of(one: OpenAIProducer) -> list[Event]:
     """Run a producer; return the events that readers get."""
-    runs = Harness(StepProvider()).runs
+    runs = Harness(StepProvider(), run=1000).runs
     events = await read(await runs.start(RunSpec.of(one), owner=None))
     await runs.close()
     return events

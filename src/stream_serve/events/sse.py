@@ -200,8 +200,8 @@ class JSONParser(Parser):
     """A parser for streams whose data is JSON, and that are not always written after the standard.
 
     - Events may be divided by one line end only. A line that JSON cannot have after the lines before
-      it (a `{` comes first, or after `[`, `,` and `:`) begins an event. After the first such line each
-      line that is whole JSON is an event at once.
+      it (`{` and `[` come first, or after `[`, `,` and `:`) begins an event. After the first such line
+      each line that is whole JSON is an event at once.
     - JSON without `data:`, in one line or in many, is an event, too. If it has many lines, it ends
       where the next event begins, or with the stream.
     - An event whose name says that it reports an error is the last: its data is `failure`, and nothing
@@ -282,8 +282,10 @@ class JSONParser(Parser):
             if name != b"data":
                 return False
         value = line.strip()
-        if not value.startswith(b"{"):
-            return value.startswith(_DONE)
+        if value.startswith(_DONE):
+            return True
+        if not value.startswith((b"{", b"[")):
+            return False
         before = next((held for one in reversed(self._data) if (held := one.rstrip())), b"")
         return before != b"" and before[-1] not in b"[,:"
 

@@ -155,7 +155,7 @@ class Receiver:
             self._emit(())
 
     def _is_stream(self, piece: bytes) -> bool:
-        """Keep what came before the first chunk; return whether it begins as a stream, or as JSON."""
+        """Keep what came before the first chunk; return False where it is neither a stream nor JSON."""
         if self.body is None or self._reading.started:
             self.body = None
             return True
@@ -169,7 +169,7 @@ class Receiver:
             self._begun = begun is True
         if self.other and len(self.body) == _MAX_KEPT:
             self._exchange.discard_rest()
-        return self._begun
+        return not self.other
 
     def _start_done_timer(self) -> None:
         """Wait two more seconds for usage and [DONE]."""
