@@ -169,6 +169,14 @@ async def test_an_error_by_name_alone_counts_also_where_the_stream_ends_in_it(
     assert isinstance(end, End)
 
 
+async def test_thinking_in_tags_may_be_left_as_text() -> None:
+    said = b"data: " + wire(choice({"content": "<think>a</think>b"})) + b"\n\n"
+    events = await events_of(producer([said, FINISH], traits=Traits(think_tags="never")))
+    assert (text_of(events, Chunk), text_of(events, Reasoning)) == ("<think>a</think>b", "")
+    events = await events_of(producer([said, FINISH]))
+    assert (text_of(events, Chunk), text_of(events, Reasoning)) == ("b", "a")
+
+
 async def test_one_line_end_after_each_event_holds_no_token_back() -> None:
     """Each token is emitted in the read in which it comes, once two events have come."""
     lines = [wire(choice({"content": str(n)})) for n in range(5)]
