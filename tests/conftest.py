@@ -97,12 +97,10 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine reaches a test: neither its environment nor a `.env` file."""
+    others = {"DASHSCOPE_API_KEY", "PORT", "WEB_CONCURRENCY"}
+    proxies = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
     for name in list(os.environ):
-        if name.startswith("STREAM_SERVE_") or name in {
-            "DASHSCOPE_API_KEY",
-            "PORT",
-            "WEB_CONCURRENCY",
-        }:
+        if name.startswith("STREAM_SERVE_") or name in others or name.lower() in proxies:
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

@@ -22,6 +22,7 @@ import structlog
 from stream_serve.cluster.local import LocalPeers
 from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
 from stream_serve.eventlog.memory import MemoryEventLog
+from stream_serve.producers import http1
 from stream_serve.producers.base import Patience
 from stream_serve.producers.demo import Advice, DemoProvider
 from stream_serve.producers.openai.endpoint import Endpoint
@@ -90,6 +91,7 @@ def create_app(
     from stream_serve.web.security import PAGE, Guard, guarded
 
     settings = settings or Settings.load()
+    _check_access(settings)
     _check_extras(settings)
     app = FastAPI(
         title="stream-serve",
@@ -206,7 +208,7 @@ def create_endpoint(
         patience=Patience(given.timeouts.first_token, given.timeouts.idle),
         connect_timeout=given.timeouts.connect,
         max_event_bytes=settings.max_event_bytes,
-        # Here belong given.proxy, ca_file, client_cert and client_key, as soon as the client takes them.
+        access=access_of(given),
     )
 
 
@@ -221,6 +223,25 @@ def create_each(settings: Settings) -> list[tuple[ProviderSettings, Provider, Op
         by_file = catalog is not None and catalog.file is not None
         found.append((given, alone if by_file else server, server))
     return found
+
+
+def access_of(given: ProviderSettings) -> http1.Access:
+    """Return how a provider is reached: through its own proxy, or through the environment's."""
+    return http1.Access(
+        proxy=given.proxy or http1.proxy_for(given.url, Settings.proxies()),
+        ca_file=given.ca_file,
+        client_cert=given.client_cert,
+        client_key=given.client_key,
+    )
+
+
+def _check_access(settings: Settings) -> None:
+    """Raise `SettingsError` for a proxy or a file that no provider can be reached with."""
+    for given in settings.catalog.providers if settings.catalog is not None else ():
+        try:
+            http1.check(access_of(given))
+        except SettingsError as error:
+            raise SettingsError(f"provider {given.name}: {error}") from None
 
 
 def _route(given: ModelSettings) -> Route:

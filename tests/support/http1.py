@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Self
 
@@ -11,6 +13,7 @@ from stream_serve.producers.http1.pool import Pool
 from stream_serve.producers.http1.request import request_head, with_body
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator
 
     from stream_serve.producers.http1.connection import Connection
@@ -24,16 +27,21 @@ END: Final = b"0\r\n\r\n"
 class Server:
     """Reads a request on each connection, and then does what the test says."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.connections: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
             asyncio.Queue()
         )
         self.url = ""
+        self.port = 0
         self._writers: list[asyncio.StreamWriter] = []
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{self.port}/v1"
+        if self._tls is not None:
+            self.url = f"https://localhost:{self.port}/v1"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -78,6 +86,13 @@ class Talk:
             await self.exchange.read_head()
             await self.exchange.read_body(self.pieces.append)
         return self.body
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """End a connection with a RST."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 def chunk(data: bytes) -> bytes:

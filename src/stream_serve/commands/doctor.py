@@ -17,6 +17,7 @@ from stream_serve import __version__
 from stream_serve.commands.advice import advice
 from stream_serve.errors import RequestError, StreamServeError, UnknownModel
 from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.producers import http1
 from stream_serve.producers.provider import ChatRequest, named
 from stream_serve.runs.spec import RunSpec
 from stream_serve.settings import PLACEHOLDER_KEY, Settings, explain
@@ -267,7 +268,7 @@ def _configuration(settings: Settings) -> Table:
 
 def _described(subject: Subject) -> Table:
     given = subject.given
-    proxy = given.proxy.rpartition("@")[2].removeprefix("http://") if given.proxy else None
+    proxy = given.proxy or http1.proxy_for(given.url, Settings.proxies())
     return _table(
         f"provider {given.name}",
         {
@@ -278,7 +279,7 @@ def _described(subject: Subject) -> Table:
             "body": ", ".join(given.body) or None,
             "set otherwise": ", ".join(f"{key} = {value}" for key, value in given.traits.items())
             or None,
-            "proxy": proxy,
+            "proxy": None if proxy is None else str(http1.Proxy.of(proxy)),
             "certificates": ", ".join(filter(None, (given.ca_file, given.client_cert))) or None,
         },
     )

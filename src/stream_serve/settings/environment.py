@@ -48,6 +48,8 @@ _ORIGIN: Final = re.compile(
 )
 _DEFAULT_PORTS: Final = {"http:80", "https:443"}
 
+_PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
 _DASHSCOPE_KEY: Final = "DASHSCOPE_API_KEY"
 _UPSTREAM_KEY: Final = "STREAM_SERVE_UPSTREAM_API_KEY"
 _PREFIX: Final = "STREAM_SERVE_"
@@ -307,6 +309,23 @@ class Settings(BaseSettings):
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
         settings._catalog = settings._read_catalog()
         return settings
+
+    @classmethod
+    def proxies(cls) -> dict[str, str]:
+        """Return what the environment and `.env` say of proxies, by the names in small letters.
+
+        `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy` may be in small letters or capitals; the
+        small ones win. Under CGI, HTTP_PROXY is a header of the caller and not read.
+        """
+        found: dict[str, str] = {}
+        for source in (dotenv_values(_ENV_FILE), os.environ):
+            for name in _PROXIES:
+                capitals = (
+                    "" if "REQUEST_METHOD" in source and name == "http_proxy" else name.upper()
+                )
+                if value := source.get(name) or source.get(capitals):
+                    found[name] = value
+        return found
 
     @classmethod
     def unknown(cls) -> list[tuple[str, str | None]]:

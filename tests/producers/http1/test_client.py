@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from stream_serve.producers import http1
-from support.http1 import CHUNKED, END, OK, Server, chunk
+from support.http1 import CHUNKED, END, OK, Server, chunk, reset
+from support.tls import Authority
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
 pytestmark = pytest.mark.both_loops
 
@@ -86,3 +88,86 @@ async def test_a_closed_exchange_leaves_no_socket() -> None:
         assert [sock.fileno() for sock in sockets] == [-1]
         with pytest.raises(http1.IncompleteResponse):
             await exchange.read_head()
+
+
+async def keep(
+    server: Server, client: http1.HTTPClient
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Let the client keep a connection; return the server's side of it."""
+    exchange = await client.open(b"{}", lambda _: None)
+    reader, writer = await server.connections.get()
+    await reader.readuntil(b"{}")
+    writer.write(OK + b"Content-Length: 0\r\n\r\n")
+    await exchange.read_head()
+    assert await exchange.finish(5)
+    return reader, writer
+
+
+@pytest.mark.parametrize("end", ["reset", "close", "408"])
+async def test_a_kept_connection_that_ends_before_the_response_is_stale(end: str) -> None:
+    async with Server() as server, connected(server) as client:
+        sockets: list[socket.socket] = []
+        reader, writer = await keep(server, client)
+        exchange = await client.open(b"{}", sockets.append)
+        await reader.readuntil(b"{}")
+        if end == "408":
+            writer.write(b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n")
+        reset(writer) if end == "reset" else writer.close()
+        with pytest.raises(http1.StaleConnection):
+            await exchange.read_head()
+        await exchange.close()
+        again = await client.open(b"{}", sockets.append, fresh=True)
+        (await accepted(server)).write(OK + b"Content-Length: 0\r\n\r\n")
+        await again.read_head()
+        await again.close()
+        assert [sock.fileno() for sock in sockets] == [-1] * 2
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_a_fresh_connection_or_one_that_has_answered_is_not_stale(*, kept: bool) -> None:
+    async with Server() as server, connected(server) as client:
+        if kept:
+            reader, writer = await keep(server, client)
+            exchange = await client.open(b"{}", lambda _: None)
+        else:
+            exchange = await client.open(b"{}", lambda _: None)
+            reader, writer = await server.connections.get()
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 2" if kept else b"")
+        writer.close()
+        with pytest.raises(http1.IncompleteResponse) as lost:
+            await exchange.read_head()
+        assert type(lost.value) is http1.IncompleteResponse
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_a_server_that_takes_nothing_any_more_holds_up_no_close(
+    tmp_path: Path, *, secure: bool
+) -> None:
+    """As one whose packets are dropped: what is not sent yet is thrown away, and the socket closed."""
+    authority = Authority()
+    async with Server(authority.server() if secure else None) as server:
+        access = http1.Access(ca_file=authority.write(tmp_path))
+        client = http1.Client(server.url, {}, connect_timeout=5, access=access)
+        sockets: list[socket.socket] = []
+        exchange = await client.open(bytes(50_000_000), sockets.append)
+        _, writer = await server.connections.get()  # it reads no more than its buffer takes
+        await exchange.close()
+        assert [sock.fileno() for sock in sockets] == [-1]
+        writer.transport.abort()
+        await client.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux has it")
+async def test_a_host_that_confirms_nothing_is_given_up_by_the_kernel() -> None:
+    async with Server() as server, connected(server) as client:
+        sockets: list[socket.socket] = []
+        exchange = await client.open(b"{}", sockets.append)
+        (sock,) = sockets
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        timing = [
+            sock.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT)
+        ]
+        assert timing == [30, 10, 30_000]
+        await exchange.close()

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.both_loops
         (b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"Content-Length: 1\r\n\r\nx", b"x"),
         (b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", b"x"),
         (b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx", b"x"),
+        (CHUNKED + b'0003 ;a="b;c"\r\none\r\n000;x\r\n\r\n', b"one"),
+        (CHUNKED + b"3\t \r\none\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n", b"one"),
     ],
 )
 @pytest.mark.parametrize("size", [1, 7, 10_000])
@@ -84,9 +86,9 @@ async def test_a_connection_that_is_closed_before_the_head_is_broken(early: byte
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n",
         OK + b"X: " + b"y" * 100_000,
         OK + b"A: b\r\n" * 20_000,
-        OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 10_000,
     ],
-    ids=["ssh", "upgrade", "long line", "many lines", "two lengths"],
+    ids=["ssh", "upgrade", "long line", "many lines", "many interim responses"],
 )
 async def test_what_is_no_response_to_a_post_is_not_http(response: bytes) -> None:
     async with talk() as one:
@@ -210,6 +212,7 @@ async def test_a_cancelled_reading_is_told_nothing_more() -> None:
         b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
         OK + b"Content-Length: 1\r\n\r\nx" + OK + b"Content-Length: 1\r\n\r\ny",
         OK + b"Content-Length: 1\r\n\r\nxGARBAGE",
+        OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x") + END,
     ],
 )
 async def test_a_connection_that_cannot_be_trusted_is_not_used_again(response: bytes) -> None:

@@ -34,3 +34,11 @@ def test_an_ipv6_host_keeps_its_brackets() -> None:
 def test_a_body_is_framed_by_its_length() -> None:
     head = request_head("http://a.example/v1", {})
     assert with_body(head, b"{}") == head + b"\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def test_a_proxy_gets_the_whole_url() -> None:
+    head = request_head("http://[::1]:81/v1?a=b", {}, absolute=True)
+    assert head == b"POST http://[::1]:81/v1?a=b HTTP/1.1\r\nHost: [::1]:81"
+    assert request_head("http://a.example", {}, absolute=True).startswith(
+        b"POST http://a.example/ "
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ from stream_serve.producers.openai.endpoint import Endpoint, Traits
 from stream_serve.producers.openai.provider import OpenAIProvider
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
-from support.http1 import Server
+from support.http1 import Server, reset
 from support.properties import steady
 
 if TYPE_CHECKING:
@@ -215,3 +216,58 @@ def test_in_any_order_nothing_is_lost_or_doubled_and_no_cut_is_called_whole() ->
             check()
         finally:
             runner.run(server.stop())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+@pytest.mark.parametrize("how", ["reset", "close"])
+async def test_connections_that_a_provider_ends_one_by_one_cost_no_question(
+    how: str, *, at_once: bool
+) -> None:
+    """200 kept connections, each of which ends at its next request: a fresh one answers."""
+    many = 200
+    asked = ended = 0
+    holding = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked, ended
+        with suppress(OSError, asyncio.IncompleteReadError):
+            for turn in range(2):
+                await reader.readuntil(b'"include_usage":true}}')
+                asked += 1
+                if asked == many:
+                    holding.set()
+                await holding.wait()
+                if turn:
+                    ended += 1
+                    break
+                body = b"\n\n".join([TEXT % b"a", FINISH, b"data: [DONE]", b""])
+                head = HEAD if asked <= many else HEAD.replace(b"C", b"Connection: close\r\nC", 1)
+                writer.write(head % len(body) + body)
+        reset(writer) if how == "reset" else writer.close()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=many)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    provider = OpenAIProvider(
+        Endpoint(url, "", "m"), patience=PATIENCE, connect_timeout=30, max_event_bytes=100_000
+    )
+
+    async def question() -> bool | None:
+        producer = provider.ask(ChatRequest("m", [{"role": "user", "content": "a"}], {}))
+        try:
+            await producer.produce(lambda _: None)
+        finally:
+            await producer.close()
+        return producer.closed
+
+    kept = await asyncio.gather(*(question() for _ in range(many)))
+    assert not any(kept), "all connections are kept"
+    if at_once:
+        await asyncio.gather(*(question() for _ in range(many)))
+    else:
+        for _ in range(many):
+            await question()
+    assert ended == many
+    assert asked == 3 * many
+    await provider.close()
+    listening.close()
+    await listening.wait_closed()

@@ -17,31 +17,42 @@ framing says so, and *incomplete* when the connection is lost, or cannot be deco
 and *released* after it.
 
 The modules, each of which imports only those before it: `base` (what the providers' code needs of a
-client, so that another client can stand in; the errors), `request`, `inflate`, `exchange`, `connection`,
-`pool`, `client`. Only the names below are for other rooms.
+client, so that another client can stand in; the errors), `request`, `head`, `inflate`, `exchange`,
+`connection`, `proxies`, `tls`, `pool`, `client`. Only the names below are for other rooms.
 
-Framing follows RFC 9112. Bodies may be compressed with gzip or deflate (RFC 9110, 8.4), though we ask
-for neither. Redirects are not followed, cookies not kept, proxies not used.
+Framing follows RFC 9112, with the leniency of large HTTP clients. Bodies may be compressed with gzip or
+deflate (RFC 9110, 8.4), though we ask for neither. Redirects are not followed, cookies not kept. Proxies
+are those for HTTP: CONNECT for https, the absolute form for http.
 """
 
 from __future__ import annotations
 
 from stream_serve.producers.http1.base import (
+    Access,
     HTTPClient,
     HTTPExchange,
     IncompleteResponse,
     OnSocket,
     ProtocolError,
+    ProxyError,
     Receiver,
+    StaleConnection,
 )
-from stream_serve.producers.http1.client import Client
+from stream_serve.producers.http1.client import Client, check
+from stream_serve.producers.http1.proxies import Proxy, proxy_for
 
 __all__ = [
+    "Access",
     "Client",
     "HTTPClient",
     "HTTPExchange",
     "IncompleteResponse",
     "OnSocket",
     "ProtocolError",
+    "Proxy",
+    "ProxyError",
     "Receiver",
+    "StaleConnection",
+    "check",
+    "proxy_for",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
+from stream_serve.producers.http1.base import IncompleteResponse, StaleConnection
 from stream_serve.producers.http1.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_exchange",
+        "_kept",
         "_on_release",
         "_parse",
         "_transport",
@@ -37,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._on_release: Final = on_release
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
+        self._kept = False
 
     @property
     def usable(self) -> bool:
@@ -52,9 +55,10 @@ class Connection(asyncio.Protocol):
 
         Raises nothing: over a connection that is closed, the exchange fails with `IncompleteResponse`.
         """
-        exchange = self._exchange = Exchange(self)
+        exchange = self._exchange = Exchange(self, kept=self._kept)
         if self._transport is None or self._transport.is_closing():
-            exchange.fail("the connection was closed before the request was sent")
+            error = StaleConnection if self._kept else IncompleteResponse
+            exchange.fail("the connection was closed before the request was sent", error)
         else:
             self._transport.write(request)
         return exchange
@@ -64,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._detach()
         if not self.usable:
             return False
+        self._kept = True
         self._on_release(self)
         return True
 
@@ -113,10 +118,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parse(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            # We ask for no upgrade, so a server must not switch (RFC 9110, 7.8).
             exchange.protocol_error()
-        if exchange.status == 0:
-            exchange.count_head(len(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record that the connection is closed, and tell the exchange."""

@@ -9,19 +9,25 @@ no error, since it only says that the connection carries nothing more of this ex
 from __future__ import annotations
 
 import asyncio
+import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
-from stream_serve.producers.http1.base import IncompleteResponse, ProtocolError
-from stream_serve.producers.http1.inflate import Inflater, decoded
+from stream_serve.producers.http1.base import (
+    IncompleteResponse,
+    ProtocolError,
+    StaleConnection,
+)
+from stream_serve.producers.http1.head import HeadReader
+from stream_serve.producers.http1.inflate import Decoder, decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from stream_serve.producers.http1.base import Receiver
-
-_MAX_HEAD: Final = 65_536
+    from stream_serve.producers.http1.head import Head
 
 
 class Channel(Protocol):
@@ -49,22 +55,25 @@ class Exchange:
 
     __slots__ = (
         "_body",
+        "_codings",
         "_complete",
         "_connection",
         "_early",
-        "_fields",
-        "_framed",
         "_head",
-        "_head_size",
+        "_kept",
         "_parser",
+        "_persistent",
+        "_reader",
         "_receive",
         "_released",
         "_reusable",
+        "_unframed",
         "headers",
         "status",
     )
 
-    def __init__(self, connection: Channel) -> None:
+    def __init__(self, connection: Channel, *, kept: bool = False) -> None:
+        """Read the response from `connection`; `kept` says whether it has carried an exchange before."""
         loop = asyncio.get_running_loop()
         self.status = 0
         self.headers: Mapping[str, str] = {}
@@ -74,26 +83,21 @@ class Exchange:
         self._complete: asyncio.Future[None] = loop.create_future()
         self._receive: Receiver | None = None
         self._early: list[bytes] = []
-        self._fields: dict[str, str] | None = {}
-        self._head_size = 0
-        self._framed = False
+        self._kept: Final = kept
+        self._reader: HeadReader | None = HeadReader()
+        self._codings: Sequence[str] = ()
+        self._unframed = False
+        self._persistent = False
         self._reusable = False
         self._released = False
-        # An exchange and its parser refer to each other until the response is complete.
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
-        # A line may end with LF alone (RFC 9112, 2.2), a chunk's size with spaces (7.1.1); what a
-        # header's value may contain (RFC 9110, 5.5) is left to who reads it.
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
-        connection.parse_with(self._parser.feed_data)
+        self._parser: httptools.HttpResponseParser | None = None
+        connection.parse_with(self._read_head)
 
     async def read_head(self) -> None:
         """Wait for the status and the headers of the final response.
 
-        Raises `ProtocolError` and `IncompleteResponse`. After a cancellation, only `close` is of use.
+        Raises `ProtocolError` and `IncompleteResponse`, of which `StaleConnection` is a kind, and
+        `ssl.SSLError` for a TLS alert. After a cancellation, only `close` is of use.
         """
         await self._head
 
@@ -101,12 +105,12 @@ class Exchange:
         """Call `receive` with each piece of the body, to the body's end or until `discard_rest`.
 
         Content codings are undone (RFC 9110, 8.4). Call it once, after `read_head`. Raises
-        `IncompleteResponse`, `ProtocolError` for a content coding that is not known, and what `receive`
-        raises. Cancelled or failed, it does not call `receive` again.
+        `IncompleteResponse`, `ProtocolError` for a content coding that is not known, not true or grows
+        too far, and what `receive` raises. Cancelled or failed, it does not call `receive` again.
         """
         early, self._early = self._early, []
         try:
-            self._receive = decoded(self.headers.get("content-encoding", ""), receive)
+            self._receive = decoded(self._codings, receive)
             for piece in early:
                 if self._receive is not None:
                     self._receive(piece)
@@ -148,15 +152,9 @@ class Exchange:
             await self._connection.close()
 
     def protocol_error(self) -> None:
-        """Record that what came cannot be parsed: not HTTP as a head, incomplete as a body."""
+        """Record that the body is not framed as the head says."""
         self._reusable = False
-        self.fail("what came is not HTTP", ProtocolError)
-
-    def count_head(self, size: int) -> None:
-        """Record that `size` bytes came which belong to the head; end one without bounds."""
-        self._head_size += size
-        if self._head_size > _MAX_HEAD:
-            self.fail("the response's head is too large", ProtocolError)
+        self.fail("what came is not HTTP")
 
     def connection_lost(self, error: Exception | None) -> None:
         """Record that the connection is closed; `error` is None when it was closed in order.
@@ -165,8 +163,12 @@ class Exchange:
         every other response is incomplete (RFC 9112, 8).
         """
         self._reusable = False
-        if error is None and self._fields is None and not self._framed:
+        if error is None and self._unframed:
             self._end()
+        if isinstance(error, ssl.SSLError):
+            _set_error(self._head, error)
+        elif self._kept and self._reader is not None and self._reader.empty:
+            _set_error(self._head, StaleConnection("the connection was closed while it was idle"))
         self.fail("the connection was closed")
 
     def fail(self, why: str, head_error: type[Exception] = IncompleteResponse) -> None:
@@ -183,27 +185,6 @@ class Exchange:
         if self._complete.done():
             self._reusable = False
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Record a header; trailers, which come after the body, do not count (RFC 9110, 6.5.1)."""
-        if self._fields is not None:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            known = self._fields.get(key)
-            self._fields[key] = text if known is None else f"{known}, {text}"
-
-    def on_headers_complete(self) -> None:
-        """Record the head, unless it is that of an interim response (RFC 9110, 15.2)."""
-        if self._fields is None or self._parser is None:
-            return
-        status = self._parser.get_status_code()
-        if status < 200:
-            self._fields = {}
-            return
-        self.status, self.headers, self._fields = status, self._fields, None
-        self._framed = "content-length" in self.headers or "transfer-encoding" in self.headers
-        self._connection.delay_acks()
-        if not self._head.done():
-            self._head.set_result(None)
-
     def on_body(self, piece: bytes) -> None:
         """Pass a piece on; those that come before `read_body` are stored for it."""
         receive = self._receive
@@ -217,13 +198,45 @@ class Exchange:
             self._early.append(piece)
 
     def on_message_complete(self) -> None:
-        """Record the end of the response, unless it is an interim one."""
-        if self._fields is None and self._parser is not None:
-            self._reusable = self._parser.should_keep_alive()
+        """Record the end of the response."""
+        if self._parser is not None:
+            self._reusable = self._persistent
             self._end()
 
+    def _read_head(self, data: bytes) -> None:
+        """Collect the head; as soon as it is whole, let the parser read the body."""
+        reader = self._reader
+        if reader is None:
+            return
+        try:
+            found = reader.feed(data)
+        except ProtocolError as error:
+            self.fail(str(error), ProtocolError)
+            return
+        if found is not None:
+            self._begin_body(*found)
+
+    def _begin_body(self, head: Head, rest: bytes) -> None:
+        self._reader = None
+        self.status, self.headers, self._codings = head.status, head.headers, head.codings
+        self._unframed, self._persistent = not head.framed, head.persistent
+        # An exchange and its parser refer to each other until the response is complete.
+        self._parser = parser = httptools.HttpResponseParser(self)
+        parser.set_dangerous_leniencies(lenient_headers=True, lenient_spaces_after_chunk_size=True)
+        self._connection.parse_with(parser.feed_data)
+        self._connection.delay_acks()
+        if not self._head.done():
+            if self._kept and head.status == HTTPStatus.REQUEST_TIMEOUT:
+                # What servers send on a connection that has been idle too long (RFC 9110, 15.5.9).
+                _set_error(self._head, StaleConnection("the connection was idle for too long"))
+            else:
+                self._head.set_result(None)
+        parser.feed_data(head.canonical)
+        if rest:
+            parser.feed_data(rest)
+
     def _end(self) -> None:
-        self._parser = None
+        self._parser = self._reader = None
         if not self._complete.done():
             self._complete.set_result(None)
         try:
@@ -235,7 +248,7 @@ class Exchange:
 
 def _check_complete(receive: Receiver | None) -> None:
     """Raise `IncompleteResponse` if a body has ended before what it encodes."""
-    if isinstance(receive, Inflater) and not receive.complete:
+    if isinstance(receive, Decoder) and not receive.complete:
         raise IncompleteResponse("the body ends in the middle of its coding")
 
 

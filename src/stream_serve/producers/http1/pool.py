@@ -3,15 +3,16 @@
 How it works: the newest kept connection is used first, so that those which a burst left over grow old
 and are closed. A new connection is made to all addresses of the host in turn (Happy Eyeballs, RFC 8305).
 Its socket is handed out before it is connected, so that the caller can say of every socket whether it
-is closed.
+is closed. With a proxy, connections go to it; for https a tunnel leads on to the server.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
+import os
 import socket
-import ssl
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -19,33 +20,56 @@ from urllib.parse import urlsplit
 
 from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVariableType]
 
+from stream_serve.producers.http1.base import ProxyError
 from stream_serve.producers.http1.connection import Connection, close_all
+from stream_serve.producers.http1.proxies import Tunnel
 from stream_serve.producers.http1.request import ascii_host
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Sequence
 
     from stream_serve.producers.http1.base import OnSocket
+    from stream_serve.producers.http1.proxies import Proxy
 
 _EYEBALLS_DELAY: Final = 0.25
 _ADDRESS_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 15.0
+_DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
+_ALIVE: Final = {
+    "TCP_KEEPIDLE": 30,
+    "TCP_KEEPINTVL": 10,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 30_000,
+}
+"""After 30 s of silence the server's host is asked for life; 30 s without an answer end a connection."""
 
 
 class Pool:
     """Connections to the server of a URL. To be made inside a running event loop."""
 
-    def __init__(self, url: str, *, connect_timeout: float) -> None:
-        """Connect to the host and port of `url`, over TLS for https, within `connect_timeout` seconds.
+    def __init__(
+        self,
+        url: str,
+        *,
+        connect_timeout: float,
+        proxy: Proxy | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Connect to the host and port of `url`, or to the proxy, within `connect_timeout` seconds.
 
-        Raises `UnicodeError` for what cannot be a host's name.
+        `tls` is for https. Raises `UnicodeError` for what cannot be a host's name.
         """
         parts = urlsplit(url)
-        secure = parts.scheme == "https"
-        self._host: Final = ascii_host(parts.hostname or "")
-        self._port: Final = parts.port or (443 if secure else 80)
+        self._server: Final = ascii_host(parts.hostname or "")
+        port = parts.port or (80 if tls is None else 443)
         self._connect_timeout: Final = connect_timeout
-        self._tls: Final = _tls_context() if secure else None
+        self._proxy: Final = proxy
+        self._tls: Final = tls
+        self._host, self._port = (self._server, port) if proxy is None else (proxy.host, proxy.port)
+        self._tunnel: Final = (
+            None if proxy is None or tls is None else Tunnel(proxy, self._server, port)
+        )
         self._numeric: Final = _numeric_address(self._host, self._port)
         self._addresses: Sequence[Any] = ()
         self._addresses_until = 0.0
@@ -53,13 +77,14 @@ class Pool:
         """The kept connections, by the time since which they are idle; the newest last."""
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def acquire(self, on_socket: OnSocket) -> Connection:
+    async def acquire(self, on_socket: OnSocket, *, fresh: bool = False) -> Connection:
         """Return a connection, kept or new, for one exchange. `on_socket` gets each socket used or tried.
 
-        Raises `TimeoutError`, and `OSError`, of which the errors of name resolution (`socket.gaierror`)
-        and TLS (`ssl.SSLError`) are kinds. Cancelled, it closes the socket that it was connecting.
+        With `fresh` it is new. Raises `TimeoutError`, and `OSError`, of which the errors of name
+        resolution (`socket.gaierror`), TLS (`ssl.SSLError`) and proxies (`ProxyError`) are kinds.
+        Cancelled, it closes the socket that it was connecting.
         """
-        while self._idle:
+        while self._idle and not fresh:
             connection, _ = self._idle.popitem()
             if connection.usable:
                 on_socket(connection.socket)
@@ -93,18 +118,15 @@ class Pool:
 
     async def _connect(self, on_socket: OnSocket) -> Connection:
         loop = asyncio.get_running_loop()
-        sock = await start_connection(
-            await self._resolve(),
-            happy_eyeballs_delay=_EYEBALLS_DELAY,
-            interleave=1,
-            socket_factory=partial(_make_socket, on_socket),
-        )
+        sock = await self._open_socket(on_socket)
         try:
+            if self._tunnel is not None:
+                await self._tunnel.open(sock)
             _, connection = await loop.create_connection(
                 partial(Connection, sock, self.release),
                 sock=sock,
                 ssl=self._tls,
-                server_hostname=self._host if self._tls is not None else None,
+                server_hostname=self._server if self._tls is not None else None,
             )
         except BaseException:
             # The loop closes a socket that it has taken, and only that.
@@ -112,6 +134,20 @@ class Pool:
                 sock.close()
             raise
         return connection
+
+    async def _open_socket(self, on_socket: OnSocket) -> socket.socket:
+        """Return a socket that is connected, to the proxy if there is one."""
+        try:
+            return await start_connection(
+                await self._resolve(),
+                happy_eyeballs_delay=_EYEBALLS_DELAY,
+                interleave=1,
+                socket_factory=partial(_make_socket, on_socket),
+            )
+        except OSError as error:
+            if self._proxy is None or error.errno in _DESCRIPTOR_ERRNOS:
+                raise
+            raise ProxyError(f"it cannot be reached: {_reason(error)}", retryable=True) from error
 
     async def _resolve(self) -> Sequence[Any]:
         """Return the host's addresses, in the shape of `getaddrinfo`; they are used for some seconds."""
@@ -141,11 +177,23 @@ class Pool:
         )
 
 
+def _reason(error: OSError) -> str:
+    """Return why a connection was not made; the error's own words may have an address in them."""
+    if isinstance(error, socket.gaierror):
+        return "its name cannot be resolved"
+    return os.strerror(error.errno) if error.errno else type(error).__name__
+
+
 def _make_socket(on_socket: OnSocket, address: tuple[Any, ...]) -> socket.socket:
     family, kind, protocol = address[:3]
     sock = socket.socket(family, kind, protocol)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     on_socket(sock)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _ALIVE.items():
+        option: int | None = getattr(socket, name, None)
+        if option is not None:
+            with suppress(OSError):  # not every kernel knows each of them
+                sock.setsockopt(socket.IPPROTO_TCP, option, value)
     return sock
 
 
@@ -158,10 +206,3 @@ def _numeric_address(host: str, port: int) -> Sequence[Any]:
     family = socket.AF_INET if version == 4 else socket.AF_INET6
     address = (host, port) if version == 4 else (host, port, 0, 0)
     return [(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", address)]
-
-
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that checks the server's certificate and offers HTTP/1.1 only (RFC 7301)."""
-    context = ssl.create_default_context()
-    context.set_alpn_protocols(["http/1.1"])
-    return context

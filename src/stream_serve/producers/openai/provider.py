@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import random
 import socket
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -54,6 +56,7 @@ _DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
 _MAX_RETRY_AFTER: Final = 1.0
+_DIRECT: Final = http1.Access()
 _RETRY_PAUSE: Final = (0.1, 0.5)
 _REFUSAL_TIMEOUT: Final = 2.0
 _log: Final = structlog.stdlib.get_logger("stream_serve.producers")
@@ -62,7 +65,8 @@ _log: Final = structlog.stdlib.get_logger("stream_serve.producers")
 class OpenAIProvider:
     """A provider at a base URL; it has to be constructed in a running event loop.
 
-    `connect_timeout` is in seconds, `max_event_bytes` caps one event of the stream.
+    `connect_timeout` is in seconds, `max_event_bytes` caps one event of the stream. Raises
+    `SettingsError` for a wrong `access`.
     """
 
     def __init__(
@@ -72,11 +76,14 @@ class OpenAIProvider:
         patience: Patience,
         connect_timeout: float,
         max_event_bytes: int,
+        access: http1.Access = _DIRECT,
     ) -> None:
         self.endpoint = endpoint
         self.patience = patience
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(endpoint.url).netloc
+        if access.proxy is not None:
+            self.host += f" (through the proxy {http1.Proxy.of(access.proxy)})"
         headers = endpoint.headers(
             {
                 "Accept": "text/event-stream",
@@ -86,13 +93,17 @@ class OpenAIProvider:
             }
         )
         self.client: http1.HTTPClient = http1.Client(
-            endpoint.address("chat/completions"), headers, connect_timeout=connect_timeout
+            endpoint.address("chat/completions"),
+            headers,
+            connect_timeout=connect_timeout,
+            access=access,
         )
         self._lister: http1.HTTPClient = http1.Client(
             endpoint.address("models"),
             endpoint.headers({"Accept": "application/json", "User-Agent": _USER_AGENT}),
             connect_timeout=connect_timeout,
             method="GET",
+            access=access,
         )
         self._connect_timeout = connect_timeout
         self._sole = SoleModel(self.list_models)
@@ -300,8 +311,7 @@ class OpenAIProducer:
             raise RuntimeError("a producer that was closed does not ask")
         body = msgspec.json.encode(build(request, provider.endpoint))
         try:
-            exchange = self._exchange = await provider.client.open(body, self._sockets.append)
-            await exchange.read_head()
+            exchange = await self._send(body)
         except (http1.ProtocolError, http1.IncompleteResponse, OSError) as error:
             if self._exchange is not None:
                 await self._exchange.close()
@@ -309,6 +319,22 @@ class OpenAIProducer:
         if exchange.status == 200:  # what comes says whether it is a stream, and not only its type
             return exchange
         raise await self._read_refusal(exchange)
+
+    async def _send(self, body: bytes) -> http1.HTTPExchange:
+        """Send a request and wait for the head of the response.
+
+        A connection that was kept and is no more costs nothing: the request goes over a fresh one.
+        """
+        client = self._provider.client
+        try:
+            exchange = self._exchange = await client.open(body, self._sockets.append)
+            await exchange.read_head()
+        except http1.StaleConnection:
+            if self._exchange is not None:
+                await self._exchange.close()
+            exchange = self._exchange = await client.open(body, self._sockets.append, fresh=True)
+            await exchange.read_head()
+        return exchange
 
     async def _read_refusal(self, exchange: http1.HTTPExchange) -> UpstreamError:
         """Read at most 64 KiB of a response that is not 200; return the error that it means."""
@@ -323,6 +349,8 @@ class OpenAIProducer:
             async with asyncio.timeout(_REFUSAL_TIMEOUT):
                 await exchange.read_body(receive)
         await exchange.close()
+        if exchange.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            return _connection_error(http1.ProxyError.unauthorized(), self._provider.host)
         endpoint, refusal = self._provider.endpoint, bytes(body[:_MAX_REFUSAL])
         request_id = failures.request_id_of(exchange.headers)
         return failures.from_status(
@@ -386,9 +414,20 @@ def _may_retry(error: UpstreamError) -> bool:
 def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
     """Map an error that came before the head of the response."""
     match error:
-        case ssl.SSLError():
+        case http1.ProxyError():
             return UpstreamUnreachable(
-                f"no secure connection to {host}: its TLS certificate or handshake was not accepted",
+                f"no connection to {host}: {error}", retryable=error.retryable
+            )
+        case ssl.SSLCertVerificationError():
+            return UpstreamUnreachable(
+                f"no secure connection to {host}: its TLS certificate is not trusted "
+                f"({error.verify_message}); a company's own authority has to be named as a file",
+                retryable=False,
+            )
+        case ssl.SSLError():
+            reason = (error.reason or "").replace("_", " ").lower() or "no reason was given"
+            return UpstreamUnreachable(
+                f"no secure connection to {host}: the TLS handshake was not accepted ({reason})",
                 retryable=False,
             )
         case socket.gaierror():
@@ -403,7 +442,7 @@ def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PL
                 "its limit (ulimit -n)"
             )
         case OSError():
-            reason = error.strerror or type(error).__name__
+            reason = os.strerror(error.errno) if error.errno else type(error).__name__
             return UpstreamUnreachable(f"no connection to {host}: {reason}")
         case http1.ProtocolError():
             return UpstreamProtocol(f"the provider at {host} does not answer with HTTP")

@@ -1,0 +1,185 @@
+"""The head of a response, read as the large HTTP clients read it.
+
+How it works: servers and gateways write heads in ways that RFC 9112 forbids or leaves open: a length
+beside chunks, a length twice, lines that end with LF alone or are folded, names with spaces. `HeadReader`
+takes them and decides once how the body is framed (RFC 9112, 6.3). The parser of bodies never sees the
+server's own head but `Head.canonical`, which leaves nothing to decide.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from stream_serve.producers.http1.base import ProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_HEAD: Final = 65_536
+_MAX_DIGITS: Final = 18
+_BEGIN: Final = b"http/"
+_STATUS: Final = re.compile(
+    rb"http/([0-9])(?:\.([0-9]))?[ \t]+([1-9][0-9]{2})(?![0-9])", re.IGNORECASE
+)
+_END: Final = re.compile(rb"\n\r?\n")
+_CLEAN: Final = bytes(range(256)).translate(
+    bytes(32 if code < 32 or code == 127 else code for code in range(256))
+)
+_WITHOUT_BODY: Final = {204, 304}
+
+
+class Head(Struct, frozen=True):
+    """The head of a final response.
+
+    - `headers` have their names in small letters; several of one name are one value (RFC 9110, 5.3).
+    - `chunked` and `length` say how the body is framed; with neither it ends with the connection.
+    - `codings` are those of the body in the order in which they were applied, and then the transfer's.
+    - `persistent` says whether the connection can carry another exchange (RFC 9112, 9.3).
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    chunked: bool
+    length: int | None
+    codings: tuple[str, ...]
+    persistent: bool
+
+    @property
+    def framed(self) -> bool:
+        """Whether the body says itself where it ends."""
+        return self.chunked or self.length is not None
+
+    @property
+    def canonical(self) -> bytes:
+        """A head that says of the framing what this one does, and nothing else."""
+        if self.chunked:
+            return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        if self.length is not None:
+            return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % self.length
+        return b"HTTP/1.1 200 OK\r\n\r\n"
+
+
+class HeadReader:
+    """Collects the bytes of a response up to the end of the final head."""
+
+    __slots__ = ("_data", "_size")
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._size = 0
+
+    @property
+    def empty(self) -> bool:
+        """True before the first byte."""
+        return self._size == 0
+
+    def feed(self, data: bytes) -> tuple[Head, bytes] | None:
+        """Take bytes; return the head and what came after it, or None as long as it is not whole.
+
+        Interim responses (RFC 9110, 15.2) are left out, and count as a part of the head, whose size is
+        bounded. Raises `ProtocolError` for what is not the head of a response to a POST.
+        """
+        self._size += len(data)
+        searched = max(len(self._data) - 2, 0)
+        rest = self._data + data
+        while True:
+            begin = rest.lstrip(b"\r\n")  # RFC 9112, 2.2, has it for requests
+            searched = max(searched - len(rest) + len(begin), 0)
+            rest = begin
+            if not _BEGIN.startswith(rest[: len(_BEGIN)].lower()):
+                raise ProtocolError("what came is not HTTP")
+            end = _END.search(rest, searched)
+            consumed = self._size - len(rest) + (end.end() if end else len(rest))
+            if consumed > _MAX_HEAD:
+                raise ProtocolError("the response's head is too large")
+            if end is None:
+                self._data = rest
+                return None
+            lines, rest, searched = rest[: end.start()], rest[end.end() :], 0
+            if (head := _read(lines)) is not None:
+                return head, rest
+
+
+def _read(lines: bytes) -> Head | None:
+    """Return the head of a final response; None for an interim one. Raises `ProtocolError`."""
+    line, _, fields = lines.partition(b"\n")
+    found = _STATUS.match(line)
+    if found is None:
+        raise ProtocolError("what came is not HTTP")
+    status = int(found[3])
+    if status == 101:
+        # We ask for no upgrade, so a server must not switch (RFC 9110, 7.8).
+        raise ProtocolError("the server changes to another protocol, which nobody asked for")
+    if status < 200:
+        return None
+    headers = _read_fields(fields)
+    transfer = _tokens(headers.get("transfer-encoding", ""))
+    while transfer[-2:] == ["chunked", "chunked"]:
+        transfer.pop()  # two of a chain have each said it
+    chunked = transfer[-1:] == ["chunked"]
+    if "chunked" in transfer[: -1 if chunked else None]:
+        raise ProtocolError("the body was encoded again after it was cut into chunks")
+    length = None if transfer else _read_length(headers.get("content-length", ""))
+    if status in _WITHOUT_BODY:
+        chunked, length = False, 0
+    codings = _tokens(headers.get("content-encoding", ""))
+    return Head(
+        status,
+        headers,
+        chunked,
+        length,
+        codings=(*codings, *(coding for coding in transfer if coding != "chunked")),
+        persistent=_persists(found, headers) and (chunked or length is not None),
+    )
+
+
+def _read_fields(lines: bytes) -> dict[str, str]:
+    """Return the headers. Folded lines are joined (RFC 9112, 5.2); a line without a colon is left out."""
+    fields: list[tuple[bytes, bytes]] = []
+    for line in lines.split(b"\n"):
+        if line[:1] in {b" ", b"\t"}:
+            if fields:
+                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
+            continue
+        name, colon, value = line.partition(b":")
+        if colon and name.strip():
+            fields.append((name.strip().lower(), value.strip()))
+    headers: dict[str, str] = {}
+    for name, value in fields:
+        key, text = name.decode("latin-1"), value.translate(_CLEAN).decode("latin-1")
+        known = headers.get(key)
+        headers[key] = text if known is None else f"{known}, {text}"
+    return headers
+
+
+def _read_length(text: str) -> int | None:
+    """Return a Content-Length; the same one may be there several times (RFC 9112, 6.3, rule 5)."""
+    lengths = {part.strip() for part in text.split(",")} - {""}
+    if not lengths:
+        return None
+    length = lengths.pop()
+    if lengths or not (length.isascii() and length.isdigit() and len(length) <= _MAX_DIGITS):
+        raise ProtocolError("the response's Content-Length is not one number")
+    return int(length)
+
+
+def _persists(status_line: re.Match[bytes], headers: Mapping[str, str]) -> bool:
+    """Return whether the server keeps the connection (RFC 9112, 9.3), and says one length only.
+
+    A length beside a transfer coding, or a transfer coding in HTTP/1.0, may be an attack, or a gateway
+    that has understood only one of them (RFC 9112, 6.1 and 6.3): such a connection is not used again.
+    """
+    options = _tokens(headers.get("connection", ""))
+    new = status_line[1] == b"1" and (status_line[2] or b"0") >= b"1"
+    if "transfer-encoding" in headers and (not new or "content-length" in headers):
+        return False
+    return status_line[1] == b"1" and "close" not in options and (new or "keep-alive" in options)
+
+
+def _tokens(text: str) -> list[str]:
+    """Return the members of a list in small letters, without parameters and `identity`."""
+    tokens = [part.partition(";")[0].strip().lower() for part in text.split(",")]
+    return [token for token in tokens if token not in {"", "identity"}]
