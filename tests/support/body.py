@@ -75,7 +75,7 @@ class BodyClient:
     def __init__(self, body: Body) -> None:
         self._body = body
 
-    async def open(self, body: bytes, on_socket: OnSocket) -> Body:
+    async def open(self, body: bytes, on_socket: OnSocket, *, fresh: bool = False) -> Body:
         """Return the response."""
         del body, on_socket
         return self._body

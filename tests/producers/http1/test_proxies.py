@@ -226,10 +226,11 @@ async def test_a_connect_that_is_cancelled_at_any_moment_closes_the_socket(steps
     ("answer", "words", "retryable"),
     [
         (b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n", "user and password", False),
+        (b"HTTP/1.0 401 Unauthorized\r\n\r\n", "user and password", False),
         (b"HTTP/1.1 403 Filtered\r\nContent-Length: 2\r\n\r\nno", "403 Forbidden", False),
         (b"HTTP/1.1 502 Oh\x1b[1m\r\n\r\n", "502 Bad Gateway", True),
         (b"HTTP/1.1 503\r\n\r\n", "503 Service Unavailable", True),
-        (b"HTTP/1.1 599\r\n\r\n", "answered 599", False),
+        (b"HTTP/1.1 599\r\n\r\n", "answered 599", True),
         (b"SSH-2.0-OpenSSH\r\n", "not answer with HTTP", False),
         (b"HTTP/1.1 200 OK\r\n\r\nHello", "sends what no server", False),
         (b"", "closed the connection", True),

@@ -47,7 +47,7 @@ class ProxyError(OSError):
     def unauthorized(cls) -> ProxyError:
         """Return the error for status 407 (RFC 9110, 15.5.8)."""
         return cls(
-            "it wants a user and password, or others than it got (407); they belong into its URL: "
+            "it wants a user and password, or others than it got; they belong into its URL: "
             "http://user:password@…",
             retryable=False,
         )

@@ -29,13 +29,8 @@ if TYPE_CHECKING:
 _PORT: Final = 80
 _READ: Final = 4_096
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_UNAUTHORIZED: Final = {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}
 _PORTS: Final = {"http": 80, "https": 443}
-_LATER: Final = {
-    HTTPStatus.TOO_MANY_REQUESTS,
-    HTTPStatus.BAD_GATEWAY,
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    HTTPStatus.GATEWAY_TIMEOUT,
-}
 
 
 class Proxy(Struct, frozen=True):
@@ -109,11 +104,12 @@ class Tunnel:
 
     def _refusal(self, status: int) -> ProxyError:
         """Return the error for an answer that makes no tunnel."""
-        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        if status in _UNAUTHORIZED:
             return ProxyError.unauthorized()
         known = status in HTTPStatus.__members__.values()
         phrase = f"{status} {HTTPStatus(status).phrase}" if known else str(status)
-        return ProxyError(f"it answered {phrase}", retryable=status in _LATER)
+        later = status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
+        return ProxyError(f"it answered {phrase}", retryable=later)
 
 
 def proxy_for(url: str, variables: Mapping[str, str]) -> str | None:

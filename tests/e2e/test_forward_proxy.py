@@ -1,0 +1,188 @@
+"""A provider behind a real forward proxy, as companies have one."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve.errors import SettingsError
+from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
+from support.client import Json, ask, stop, text
+from support.forward import PASSWORD, USER, ForwardProxy
+from support.process import command
+from support.service import Service
+from support.tls import Authority
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    import aiohttp
+
+
+@asynccontextmanager
+async def provider(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, *, secure: bool
+) -> AsyncGenerator[ScriptedUpstream]:
+    """A provider with http, or with https and an authority that the system trusts."""
+    authority = Authority()
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(folder))
+    upstream = ScriptedUpstream()
+    await upstream.start(ssl=authority.server() if secure else None)
+    try:
+        yield upstream
+    finally:
+        await upstream.stop()
+
+
+def address(upstream: ScriptedUpstream) -> str:
+    return upstream.url.replace("127.0.0.1", "localhost")
+
+
+async def answer(client: aiohttp.ClientSession, url: str) -> list[Json]:
+    async with ask(client, url) as stream:
+        return await stream.rest()
+
+
+@pytest.mark.parametrize(
+    ("secure", "variable"),
+    [
+        (True, "HTTPS_PROXY"),
+        (True, "https_proxy"),
+        (True, "ALL_PROXY"),
+        (False, "HTTP_PROXY"),
+        (False, "http_proxy"),
+    ],
+)
+@pytest.mark.parametrize("secret", [True, False])
+async def test_an_answer_comes_through_the_proxy_that_the_environment_names(
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    secure: bool,
+    variable: str,
+    secret: bool,
+) -> None:
+    with ForwardProxy(secret=secret) as proxy:
+        monkeypatch.setenv(variable, proxy.url)
+        async with provider(monkeypatch, tmp_path, secure=secure) as upstream:
+            async with Service(upstream_url=address(upstream)) as service:
+                for _ in range(2):
+                    assert text(await answer(client, service.url)) == ANSWER
+            assert not any(
+                "proxy-auth" in str(record.headers).lower() for record in upstream.requests
+            )
+            if secure:
+                assert proxy.log().count("CONNECT localhost:") == 1, "the tunnel is kept"
+            else:
+                assert proxy.log().count("POST http://localhost:") == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "secure"),
+    [
+        ("silent", True),  # without a tunnel tinyproxy looks after us only once there are headers
+        *(
+            (model, secure)
+            for model in ("silent-after-headers", "hang-mid")
+            for secure in (True, False)
+        ),
+    ],
+)
+async def test_a_stop_through_a_proxy_closes_at_the_provider_too(
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    model: str,
+    *,
+    secure: bool,
+) -> None:
+    with ForwardProxy() as proxy:
+        monkeypatch.setenv("ALL_PROXY", proxy.url)
+        async with (
+            provider(monkeypatch, tmp_path, secure=secure) as upstream,
+            Service(upstream_url=address(upstream)) as service,
+            ask(client, service.url, model=model) as stream,
+        ):
+            await stream.next()
+            await upstream.wait_for(lambda record: record.model == model)
+            receipt = await stop(client, service.url, stream.run_id)
+            assert receipt["upstreamClosed"] is True
+            await upstream.until(lambda: upstream.open_connections == 0)
+
+
+@pytest.mark.parametrize(
+    ("secure", "credentials"), [(True, f"{USER}:wrong-{PASSWORD}@"), (True, ""), (False, "")]
+)
+async def test_a_proxy_that_wants_a_password_says_so_and_nobody_sees_ours(
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    secure: bool,
+    credentials: str,
+) -> None:
+    with ForwardProxy(secret=True) as proxy:
+        monkeypatch.setenv("all_proxy", f"http://{credentials}127.0.0.1:{proxy.port}")
+        async with (
+            provider(monkeypatch, tmp_path, secure=secure) as upstream,
+            Service(upstream_url=address(upstream)) as service,
+        ):
+            (*_, error) = await answer(client, service.url)
+    assert (error["code"], error["retryable"]) == ("upstream_unreachable", False)
+    assert f"127.0.0.1:{proxy.port}" in error["message"]
+    assert "user and password" in error["message"]
+    printed = capsys.readouterr()
+    assert PASSWORD not in str(error) + printed.out + printed.err
+
+
+async def test_what_is_not_behind_or_not_at_the_proxy_is_an_error_in_words(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = f"https://localhost:{unused_port()}/v1"
+    with ForwardProxy() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        async with Service(upstream_url=target) as service:
+            (*_, error) = await answer(client, service.url)
+        assert (error["code"], error["retryable"]) == ("upstream_unreachable", True)
+        assert f"through the proxy 127.0.0.1:{proxy.port}): it answered 50" in error["message"]
+    async with Service(upstream_url=target) as service:
+        (*_, error) = await answer(client, service.url)
+    assert (error["code"], error["retryable"]) == ("upstream_unreachable", True)
+    assert error["message"].endswith("it cannot be reached: Connection refused")
+
+
+async def test_a_host_in_no_proxy_is_asked_directly(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, upstream: ScriptedUpstream
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.setenv("NO_PROXY", "example.com, 127.0.0.0/8")
+    async with Service(upstream_url=upstream.url) as service:
+        assert text(await answer(client, service.url)) == ANSWER
+
+
+def test_a_proxy_that_cannot_be_used_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"socks5://{USER}:{PASSWORD}@127.0.0.1:1080")
+    with pytest.raises(SettingsError, match=r"socks5://.*not supported") as refused:
+        Service(upstream_url="https://localhost/v1")
+    assert PASSWORD not in str(refused.value)
+    Service(upstream_url="http://localhost/v1")
+
+
+async def test_doctor_shows_the_proxy_and_not_its_password(upstream: ScriptedUpstream) -> None:
+    with ForwardProxy(secret=True) as proxy:
+        code, out, err = await command(
+            "doctor",
+            HTTP_PROXY=proxy.url,
+            STREAM_SERVE_UPSTREAM_URL=upstream.url,
+            STREAM_SERVE_MODEL="answer",
+        )
+    assert code == 0, err
+    assert f"127.0.0.1:{proxy.port}" in out
+    assert PASSWORD not in out + err
