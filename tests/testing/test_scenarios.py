@@ -21,7 +21,7 @@ ENDLESS: Final = {
     "usage-as-it-goes", "usage-early",
 }  # fmt: skip
 CUT: Final = {
-    "reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line",
+    "reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line", "odd-head",
     "finish-every-cut", "done-cut",
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from stream_serve.testing.scenarios import (
     refusals,
     shapes,
     strict,
+    transport,
 )
 from stream_serve.testing.scenarios.refusals import REDIRECTED
 from stream_serve.testing.script import SCENARIOS, choose
@@ -29,4 +30,5 @@ __all__ = [
     "refusals",
     "shapes",
     "strict",
+    "transport",
 ]
