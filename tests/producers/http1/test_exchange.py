@@ -11,12 +11,16 @@ from support.http1 import CHUNKED, END, OK, chunk, talk
 
 pytestmark = pytest.mark.both_loops
 
+BARE = CHUNKED.replace(b"\r\n", b"\n")
+
 
 @pytest.mark.parametrize(
     ("response", "body"),
     [
         (CHUNKED + chunk(b"one") + chunk(b"two") + END, b"onetwo"),
         (CHUNKED + b"3;ext=1\r\none\r\n0\r\nTrailer: x\r\n\r\n", b"one"),
+        (BARE + b"3\none\n3;x\n\n\n\n\n0\nTrailer: x\n\n", b"one\n\n\n"),
+        (BARE + b"\t1\r\nx\n0\n\n", b"x"),
         (OK + b"Content-Length: 6\r\n\r\nonetwo", b"onetwo"),
         (OK + b"Content-Length: 0\r\n\r\n", b""),
         (b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\n" + CHUNKED + chunk(b"late") + END, b"late"),
@@ -41,6 +45,13 @@ async def test_a_body_is_read_to_its_end_however_it_is_framed_and_cut(
         assert await one.exchange.finish(5)
 
 
+async def test_chunks_that_come_with_the_head_say_themselves_how_they_are_written() -> None:
+    async with talk() as one:
+        one.say(CHUNKED + b" 3 \none\n0\n\n")
+        assert await one.read() == b"one"
+        assert await one.exchange.finish(5)
+
+
 async def test_a_body_without_a_length_ends_with_the_connection() -> None:
     async with talk() as one:
         one.say(OK + b"Content-Type: text/event-stream\r\n\r\nall of ")
@@ -58,6 +69,10 @@ async def test_a_body_without_a_length_ends_with_the_connection() -> None:
         CHUNKED + b"5\r\non",
         OK + b"Content-Length: 10\r\n\r\none",
         CHUNKED + chunk(b"one") + b"what?\r\n",
+        BARE + b"3\none\nwhat?\n",
+        BARE + b"3\none\n0\n",
+        BARE + b"3\nones\n0\n\n",
+        BARE + b"3\none\n1;" + b"x" * 20_000,
     ],
 )
 async def test_a_body_that_breaks_off_is_an_error_after_what_came(response: bytes) -> None:
@@ -212,6 +227,7 @@ async def test_a_cancelled_reading_is_told_nothing_more() -> None:
         b"HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx",
         OK + b"Content-Length: 1\r\n\r\nx" + OK + b"Content-Length: 1\r\n\r\ny",
         OK + b"Content-Length: 1\r\n\r\nxGARBAGE",
+        BARE + b"1\nx\n0\n\nGARBAGE\n",
         OK + b"Content-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk(b"x") + END,
     ],
 )

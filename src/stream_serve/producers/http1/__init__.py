@@ -17,8 +17,8 @@ framing says so, and *incomplete* when the connection is lost, or cannot be deco
 and *released* after it.
 
 The modules, each of which imports only those before it: `base` (what the providers' code needs of a
-client, so that another client can stand in; the errors), `request`, `head`, `inflate`, `exchange`,
-`connection`, `proxies`, `tls`, `pool`, `client`. Only the names below are for other rooms.
+client, so that another client can stand in; the errors), `request`, `head`, `inflate`, `chunks`,
+`exchange`, `connection`, `proxies`, `tls`, `pool`, `client`. Only the names below are for other rooms.
 
 Framing follows RFC 9112, with the leniency of large HTTP clients. Bodies may be compressed with gzip or
 deflate (RFC 9110, 8.4), though we ask for neither. Redirects are not followed, cookies not kept. Proxies

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
-from stream_serve.producers.http1.base import IncompleteResponse, StaleConnection
+from stream_serve.producers.http1.base import IncompleteResponse, ProtocolError, StaleConnection
 from stream_serve.producers.http1.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
     def parse_with(self, parse: Callable[[bytes], None]) -> None:
         """Call `parse` itself, with no call in between, with all that comes until `release`.
 
-        It may raise httptools' errors, which end the exchange.
+        It may raise httptools' errors and `ProtocolError`, which end the exchange.
         """
         self._parse = parse
 
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._parse(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, ProtocolError):
             exchange.protocol_error()
 
     def connection_lost(self, exc: Exception | None) -> None:

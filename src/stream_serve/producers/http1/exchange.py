@@ -20,6 +20,7 @@ from stream_serve.producers.http1.base import (
     ProtocolError,
     StaleConnection,
 )
+from stream_serve.producers.http1.chunks import ChunkReader, is_usual
 from stream_serve.producers.http1.head import HeadReader
 from stream_serve.producers.http1.inflate import Decoder, decoded
 
@@ -223,7 +224,10 @@ class Exchange:
         # An exchange and its parser refer to each other until the response is complete.
         self._parser = parser = httptools.HttpResponseParser(self)
         parser.set_dangerous_leniencies(lenient_headers=True, lenient_spaces_after_chunk_size=True)
-        self._connection.parse_with(parser.feed_data)
+        feed = parser.feed_data
+        if head.chunked and not is_usual(rest, otherwise=not head.bare):
+            feed = ChunkReader(self).feed_data
+        self._connection.parse_with(feed)
         self._connection.delay_acks()
         if not self._head.done():
             if self._kept and head.status == HTTPStatus.REQUEST_TIMEOUT:
@@ -233,7 +237,7 @@ class Exchange:
                 self._head.set_result(None)
         parser.feed_data(head.canonical)
         if rest:
-            parser.feed_data(rest)
+            feed(rest)
 
     def _end(self) -> None:
         self._parser = self._reader = None

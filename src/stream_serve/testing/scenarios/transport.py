@@ -29,6 +29,8 @@ HEADS: Final[dict[str, bytes]] = {
     "folded": _BEGIN + b"X-Folded: one\r\n two\r\n" + _CHUNKED,
     "spaces": b"HTTP/1.1  200 OK \r\nContent-Type : text/event-stream\r\n" + _CHUNKED,
     "bare-lf": b"HTTP/1.1 200 OK\nContent-Type: text/event-stream\nContent-Length: %d\n",
+    "bare-lf-chunks": b"HTTP/1.1 200 OK\nContent-Type: text/event-stream\n"
+    + _CHUNKED.replace(b"\r", b""),
     "no-reason": b"HTTP/1.1 200\r\nContent-Type: text/event-stream\r\n" + _CHUNKED,
     "small": b"http/1.1 200 ok\r\ncontent-type: text/event-stream\r\n" + _CHUNKED.lower(),
     "old": b"HTTP/1.0 200 OK\r\nContent-Type: text/event-stream\r\n",
@@ -62,8 +64,10 @@ async def odd_head(reply: Reply, ask: Ask) -> None:
     head = HEADS[ask.string("form")]
     head = head % ((len(body),) * head.count(b"%d")) if b"%d" in head else head
     end = b"\r\n" if b"\r" in head else b"\n"
-    chunked = _CHUNKED.lower() in head.lower()
-    reply.raw(head + end + (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body))
+    chunked = b"encoding: chunked" in head.lower()
+    if chunked:
+        body = end.join([b"%x" % len(body), body, b"0", b"", b""])
+    reply.raw(head + end + body)
     await reply.close()
 
 
