@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,6 @@ from support.tls import Authority
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
 
     import aiohttp
 
@@ -186,3 +186,42 @@ async def test_doctor_shows_the_proxy_and_not_its_password(upstream: ScriptedUps
     assert code == 0, err
     assert f"127.0.0.1:{proxy.port}" in out
     assert PASSWORD not in out + err
+
+
+async def test_a_provider_has_a_proxy_an_authority_and_a_certificate_of_its_own(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The file names them, beside it; the environment's proxy is for the other providers."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{unused_port()}")
+    authority = Authority()
+    authority.write(tmp_path)
+    authority.write_client(tmp_path, "client", separate=True)
+    upstream = ScriptedUpstream()
+    await upstream.start(ssl=authority.server(ask=True))
+    try:
+        with ForwardProxy(secret=True) as proxy:
+            Path("stream-serve.toml").write_text(
+                f"""
+                [[providers]]
+                name = "own"
+                url = "{address(upstream)}"
+                proxy = "{proxy.url}"
+                ca_file = "authority.pem"
+                client_cert = "client.pem"
+                client_key = "client.key"
+
+                [[models]]
+                name = "answer"
+                targets = [{{ provider = "own" }}]
+                default = true
+                """,
+                encoding="utf-8",
+            )
+            async with Service() as service:
+                assert text(await answer(client, service.url)) == ANSWER
+            assert "CONNECT localhost:" in proxy.log()
+            Path("client.key").write_text("none", encoding="utf-8")
+            with pytest.raises(SettingsError, match=r"provider own: .*client\.key no key"):
+                Service()
+    finally:
+        await upstream.stop()

@@ -556,26 +556,3 @@ def test_overrides_survive_the_way_through_the_environment(env: Callable[..., No
     loaded = Settings.load()
     assert {name: getattr(loaded, name) for name in given} == given
     assert environment(allow_anonymous=False) == {}
-
-
-def test_proxies_are_read_in_small_letters_and_capitals_and_from_the_file(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert Settings.proxies() == {}
-    Path(".env").write_text("HTTPS_PROXY=file\nall_proxy=file\n", encoding="utf-8")
-    assert Settings.proxies() == {"https_proxy": "file", "all_proxy": "file"}
-    monkeypatch.setenv("HTTPS_PROXY", "capitals")
-    monkeypatch.setenv("HTTP_PROXY", "capitals")
-    monkeypatch.setenv("no_proxy", "")
-    monkeypatch.setenv("NO_PROXY", "capitals")
-    monkeypatch.setenv("http_proxy", "small")
-    assert Settings.proxies() == {
-        "https_proxy": "capitals",
-        "all_proxy": "file",
-        "http_proxy": "small",
-        "no_proxy": "capitals",
-    }
-    monkeypatch.delenv("http_proxy")
-    assert Settings.proxies()["http_proxy"] == "capitals"
-    monkeypatch.setenv("REQUEST_METHOD", "GET")
-    assert "http_proxy" not in Settings.proxies(), "a caller's header sets it under CGI"
