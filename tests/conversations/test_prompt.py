@@ -99,7 +99,7 @@ def test_questions_with_parts_are_joined_part_by_part() -> None:
 
 
 def test_a_budget_cuts_between_exchanges_and_never_inside_one() -> None:
-    path = path_of("a" * 40, "b" * 40, "c" * 40, "d" * 40, "e" * 40)
+    path = path_of("1" * 10, "2" * 10, "3" * 10, "4" * 10, "5" * 10)  # a digit is a token
     for tokens, kept in ((10, 1), (20, 1), (29, 1), (30, 3), (49, 3), (50, 5)):
         sent = prompt.messages(path, tokens)
         assert len(sent) == kept
