@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
+from urllib.parse import unquote
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -69,6 +70,18 @@ class Endpoint(Struct, frozen=True):
         names = [f"{part.partition('=')[0]}=…" for part in query.split("&") if part]
         return base + mark + "&".join(names)
 
+    @property
+    def secrets(self) -> list[str]:
+        """What may be secret beside the key, in the extra headers, the extra body and the query.
+
+        A secret has digits and at least eight characters; to cut out plain words would only spoil others.
+        """
+        query = self.url.partition("?")[2]
+        values = [unquote(part.partition("=")[2]) for part in query.split("&")]
+        words = [word for value in self.extra_headers.values() for word in value.split()]
+        every = (*words, *values, *_texts(self.extra_body))
+        return [word for word in every if len(word) >= 8 and any(map(str.isdigit, word))]
+
     def headers(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request: `own`, the key, and the extra ones, which win over both.
 
@@ -85,3 +98,15 @@ class Endpoint(Struct, frozen=True):
         if self.auth == "api-key":
             return {"api-key": self.key}
         return {"Authorization": f"Bearer {self.key}"}
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Return the texts in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in cast("dict[str, object]", value).values():
+            yield from _texts(inner)
+    elif isinstance(value, list):
+        for inner in cast("list[object]", value):
+            yield from _texts(inner)

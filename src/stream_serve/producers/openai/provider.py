@@ -34,7 +34,7 @@ from stream_serve.errors import (
 from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
-from stream_serve.producers.openai import failures, models
+from stream_serve.producers.openai import failures, models, redaction
 from stream_serve.producers.openai.chunks import Reading
 from stream_serve.producers.openai.models import SoleModel
 from stream_serve.producers.openai.odd import Unread
@@ -133,6 +133,21 @@ class OpenAIProvider:
 
         The answer has to come within the time for a connection, since a caller waits for it.
         """
+        try:
+            return await self._list_models()
+        except UpstreamError as error:
+            self.hide_secrets(error)
+            raise
+
+    def hide_secrets(self, error: UpstreamError) -> None:
+        """Cut out of an error what a provider repeats of the secrets beside the key."""
+        for secret in self.endpoint.secrets:
+            error.args = tuple(redaction.hide(str(text), secret) for text in error.args)
+            for name in ("provider_code", "request_id"):
+                if (word := getattr(error, name)) is not None:
+                    setattr(error, name, redaction.hide(word, secret))
+
+    async def _list_models(self) -> list[Model]:
         endpoint = self.endpoint
         try:
             async with asyncio.timeout(self._connect_timeout):
@@ -206,6 +221,13 @@ class OpenAIProducer:
 
         Raises `UpstreamError`. Cancelled, it emits nothing more; `close` then closes the connection.
         """
+        try:
+            return await self._produce(emit)
+        except UpstreamError as error:
+            self._provider.hide_secrets(error)
+            raise
+
+    async def _produce(self, emit: Emit) -> Finish:
         try:
             exchange = await self._ask_with_retry()
         except UpstreamError:
