@@ -15,6 +15,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from sqlalchemy import delete, exists, insert, literal, or_, select, tuple_, update
 
 from stream_serve.conversations.base import (
@@ -41,6 +42,7 @@ from stream_serve.conversations.sql.rows import (
     visible_text,
 )
 from stream_serve.conversations.sql.schema import conversations, messages
+from stream_serve.conversations.sql.search import found_pairs, index, index_some, mentions
 from stream_serve.conversations.sql.statements import (
     conversations_at,
     owned,
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from stream_serve.events.types import MessageRef
+
+_log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 USER: Final = "user"
 ASSISTANT: Final = "assistant"
@@ -90,6 +94,7 @@ class SQLHistory:
         self._lease = lease
         self._reach = reach
         self._capacity = capacity
+        self._indexing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Check the schema; on SQLite create the file and migrate the schema.
@@ -105,9 +110,12 @@ class SQLHistory:
         except (HistoryError, asyncio.CancelledError):
             await self.close()
             raise
+        self._indexing = asyncio.create_task(self._index_all(), name="index messages")
 
     async def close(self, patience: float | None = None) -> None:
         """Wait for running transactions, at most `patience` seconds, and close the connections."""
+        if self._indexing is not None:
+            self._indexing.cancel()
         await self._database.close(patience)
 
     async def check(self) -> None:
@@ -137,7 +145,7 @@ class SQLHistory:
             updated_at, seq = position_of(cursor)
             statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
         if query:
-            statement = statement.where(self._mentions(query.casefold()))
+            statement = statement.where(self._mentions(owner, query.casefold()))
         statement = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
 
         async def work(connection: AsyncConnection) -> Page:
@@ -225,6 +233,7 @@ class SQLHistory:
         its title.
         """
         words, size = visible_text(content), size_of(content)
+        pairs = await found_pairs(words.casefold())
 
         async def work(connection: AsyncConnection) -> Turn:
             if conversation_id is None:
@@ -236,8 +245,10 @@ class SQLHistory:
                 await self._set_title(connection, conversation, title_of(words))
             parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
             question = secrets.token_urlsafe(16)
-            await connection.execute(
-                insert(messages).values(
+            seq = await connection.scalar(
+                insert(messages)
+                .returning(m.seq)
+                .values(
                     id=question,
                     conversation_id=conversation,
                     parent_id=parent,
@@ -249,6 +260,8 @@ class SQLHistory:
                     created_at=self._database.now(),
                 )
             )
+            if seq is not None:
+                await index(connection, owner, seq, pairs)
             return await self._begin(connection, conversation, question, run_id, model)
 
         return await self._database.run(work, write=True)
@@ -300,14 +313,19 @@ class SQLHistory:
             .values(**columns_of(answer), status=answer.status.value, lease_until=None)
         )
 
+        pairs = await found_pairs(answer.content.casefold())
+
         async def work(connection: AsyncConnection) -> bool:
-            row = select(c.seq).where(c.id == ref.conversation_id).with_for_update(key_share=True)
-            if await connection.scalar(row) is None:
+            row = select(c.owner).where(c.id == ref.conversation_id)
+            owner = await connection.scalar(row.with_for_update(key_share=True))
+            if owner is None:
                 return False
-            if (await connection.execute(statement)).rowcount:
-                await self._set_updated(connection, ref.conversation_id)
-                return True
-            return await connection.scalar(select(m.seq).where(m.id == ref.answer_id)) is not None
+            if (await connection.execute(statement)).rowcount == 0:
+                row = select(m.seq).where(m.id == ref.answer_id)
+                return await connection.scalar(row) is not None
+            await self._index_answer(connection, owner, ref, pairs)
+            await self._set_updated(connection, ref.conversation_id)
+            return True
 
         return await self._database.run(work, write=True)
 
@@ -329,10 +347,27 @@ class SQLHistory:
 
         return await self._database.run(work, write=True)
 
-    def _mentions(self, words: str) -> ColumnElement[bool]:
+    def _mentions(self, owner: str, words: str) -> ColumnElement[bool]:
         found = self._database.found
-        inside = exists().where(m.conversation_id == c.id, found(m.search, words))
+        sqlite = self._database.path is not None
+        inside = mentions(found(m.search, words), owner, words, sqlite=sqlite)
         return or_(found(c.search, words), inside)
+
+    async def _index_answer(
+        self, connection: AsyncConnection, owner: str, ref: MessageRef, pairs: set[str]
+    ) -> None:
+        """Index an answer that has ended; one that was interrupted may have been indexed as such."""
+        seq = await connection.scalar(select(m.seq).where(m.id == ref.answer_id))
+        if seq is not None:
+            await index(connection, owner, seq, pairs)
+
+    async def _index_all(self) -> None:
+        """Index what is not indexed yet: after a migration, or written by an older version."""
+        try:
+            while await self._database.run(index_some, write=True):
+                pass
+        except HistoryError as error:
+            _log.warning("messages are not indexed yet, searches are slower", error=str(error))
 
     async def _make(self, connection: AsyncConnection, owner: str, title: str) -> str:
         made = secrets.token_urlsafe(16)

@@ -21,6 +21,7 @@ from sqlalchemy import Text, column, func, inspect, select, table
 
 from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.schema import VERSION_TABLE, metadata
+from stream_serve.conversations.sql.search import index_some
 from stream_serve.errors import HistorySchemaError
 
 if TYPE_CHECKING:
@@ -49,12 +50,15 @@ async def migrate(url: str, *, timeout: float = 60.0) -> str:
 
     Raises `HistorySchemaError` for a schema that is newer or half-migrated, `HistoryUnavailable` if the
     database cannot be reached or it takes longer than `timeout` seconds, and `SettingsError` for a
-    wrong `url`. Cancelled, it leaves either the whole migration or nothing of it.
+    wrong `url`. Cancelled, it leaves either the whole migration or nothing of it. Messages that are not
+    indexed yet are indexed after it, some at a time.
     """
     database = Database(url, timeout=timeout)
     try:
         await database.prepare()
         await upgrade(database)
+        while await database.run(index_some, write=True):
+            pass
     finally:
         await database.close()
     return _head()

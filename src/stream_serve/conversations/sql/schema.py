@@ -13,7 +13,8 @@ that texts are readable with `psql` or `sqlite3`. Reading restores the text exac
 changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
 folding and without the images of a message. `size` is the bytes of a message's content and reasoning,
 and of all messages of a conversation; indexes have it, too. `lease_until` is set exactly while an answer
-is being generated.
+is being generated. `indexed` messages are in the index for searches (`search.py`), whose table is each
+database's own.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -33,6 +35,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
+    text,
 )
 
 if TYPE_CHECKING:
@@ -43,14 +47,14 @@ UNSAFE: Final = re.compile("[\x00\x1a\ud800-\udfff]")
 MARKED: Final = re.compile("\x1a([\ue000-\ue801])")
 
 
-def pack(text: str) -> str:
+def pack(words: str) -> str:
     """Return a text that every database can store."""
-    return UNSAFE.sub(_pack, text)
+    return UNSAFE.sub(_pack, words)
 
 
-def unpack(text: str) -> str:
+def unpack(words: str) -> str:
     """Return the original of a packed text."""
-    return MARKED.sub(_unpack, text) if MARK in text else text
+    return MARKED.sub(_unpack, words) if MARK in words else words
 
 
 def _pack(match: re.Match[str]) -> str:
@@ -153,7 +157,14 @@ messages = Table(
     Column("run_id", Words),
     Column("error", Words),
     Column("size", Count, nullable=False, server_default="0"),
+    Column("indexed", Boolean, nullable=False, server_default=false()),
     Index(None, "conversation_id", "seq", "size"),
+    Index(
+        "ix_messages_unindexed",
+        "seq",
+        sqlite_where=text("NOT indexed"),
+        postgresql_where=text("NOT indexed"),
+    ),
     Index(None, "conversation_id", "lease_until"),
     sqlite_autoincrement=True,
 )

@@ -1,0 +1,143 @@
+"""The index for searches: which messages may contain a text, in both databases without an extension.
+
+How it works: of each message the pairs of neighbouring characters are kept, and each single character,
+as numbers: a checksum of the pair and of the owner. A message may contain a text only if it has all pairs
+of the text. What the index finds is then looked at, so that the results are those of a search without it;
+and it finds any substring, also the two characters of a Chinese word. Since the owner is a part of the
+numbers, a search costs nothing for the messages of others.
+
+PostgreSQL keeps the numbers in an array with a GIN index, in a column `grams` of the messages; SQLite
+keeps them as words in an FTS5 table `message_grams`. A message that is not `indexed` is looked at in
+every search: one that is being generated, and one that was written before there was an index, until
+`index_some` has come to it. A SQLite without FTS5 has no index, and its searches look at every message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import zlib
+from contextlib import closing
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Integer, column, delete, false, insert, or_, select, table, text, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from stream_serve.conversations.sql.schema import conversations, messages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Set
+
+    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+BATCH: Final = 50
+"""How many messages are indexed in one transaction."""
+
+LARGE: Final = 65_536
+"""Characters of a text whose pairs are found in a thread, so that the loop goes on meanwhile."""
+
+c = conversations.c
+m = messages.c
+table_in_sqlite = table("message_grams", column("rowid", Integer), column("grams"))
+column_in_postgresql = table("messages", column("seq", Integer), column("grams", ARRAY(Integer)))
+
+
+@cache
+def has_fts5() -> bool:
+    """Return whether the SQLite of this Python has FTS5; nearly all have."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        try:
+            connection.execute("CREATE VIRTUAL TABLE probe USING fts5(words)")
+        except sqlite3.OperationalError:
+            return False
+    return True
+
+
+def pairs_of(words: str) -> set[str]:
+    """Return the pairs of neighbouring characters in a text, and its single characters."""
+    return {*map("".join, set(pairwise(words))), *words}
+
+
+def wanted(words: str) -> set[str]:
+    """Return what of a text is looked for: its pairs, or its only character."""
+    return {words[at : at + 2] for at in range(max(1, len(words) - 1))}
+
+
+def numbers(owner: str, pairs: Iterable[str]) -> list[int]:
+    """Return the numbers that stand for pairs in the texts of an owner, as signed 32-bit integers."""
+    seed = zlib.crc32(owner.encode("utf-8", "surrogatepass"))
+    return sorted(
+        {zlib.crc32(pair.encode("utf-8", "surrogatepass"), seed) - 2**31 for pair in pairs}
+    )
+
+
+async def found_pairs(words: str) -> set[str]:
+    """Return `pairs_of` a text; those of a large one in a thread."""
+    return await asyncio.to_thread(pairs_of, words) if len(words) > LARGE else pairs_of(words)
+
+
+def hits(owner: str, words: str, *, sqlite: bool) -> Select[int]:
+    """Select `seq` of the indexed messages of an owner that have all pairs of a text."""
+    looked_for = numbers(owner, wanted(words))
+    if sqlite and not has_fts5():
+        return select(m.seq).where(false())
+    if sqlite:
+        match = text("message_grams MATCH :match").bindparams(match=_written(looked_for))
+        return select(table_in_sqlite.c.rowid).where(match)
+    indexed = column_in_postgresql.alias("indexed")
+    return select(indexed.c.seq).where(indexed.c.grams.contains(looked_for))
+
+
+def mentions(
+    found: ColumnElement[bool], owner: str, words: str, *, sqlite: bool
+) -> ColumnElement[bool]:
+    """Return the condition that a conversation has a message for which `found` holds.
+
+    The conversations in question come from the index alone; only their messages are looked at.
+    """
+    here = or_(m.seq.in_(hits(owner, words, sqlite=sqlite)), ~m.indexed)
+    others = messages.alias("others")
+    within = or_(others.c.seq.in_(hits(owner, words, sqlite=sqlite)), ~others.c.indexed)
+    matching = select(m.seq).where(m.conversation_id == c.id, here, found).exists()
+    return c.id.in_(select(others.c.conversation_id).where(within)) & matching
+
+
+async def index(connection: AsyncConnection, owner: str, seq: int, pairs: Set[str]) -> None:
+    """Index a message, anew if it is indexed."""
+    kept = numbers(owner, pairs)
+    if connection.dialect.name == "sqlite":
+        if not has_fts5():
+            return
+        into = table_in_sqlite
+        await connection.execute(delete(into).where(into.c.rowid == seq))
+        await connection.execute(insert(into).values(rowid=seq, grams=_written(kept)))
+    else:
+        at = column_in_postgresql
+        await connection.execute(update(at).where(at.c.seq == seq).values(grams=kept))
+    await connection.execute(update(messages).where(m.seq == seq).values(indexed=True))
+
+
+async def index_some(connection: AsyncConnection) -> int:
+    """Index some messages that have ended and are not indexed; return how many."""
+    if connection.dialect.name == "sqlite" and not has_fts5():
+        return 0
+    statement = (
+        select(m.seq, m.search, c.owner)
+        .join(conversations, c.id == m.conversation_id)
+        .where(~m.indexed, m.lease_until.is_(None))
+        .order_by(m.seq)
+        .limit(BATCH)
+        .with_for_update(of=messages, skip_locked=True)
+    )
+    rows: list[Any] = list(await connection.execute(statement))
+    for seq, words, owner in rows:
+        await index(connection, owner, seq, await found_pairs(words))
+    return len(rows)
+
+
+def _written(kept: Iterable[int]) -> str:
+    """Return numbers as the words of an FTS5 table."""
+    return " ".join(f"g{number + 2**31:08x}" for number in kept)

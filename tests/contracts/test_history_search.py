@@ -1,0 +1,144 @@
+"""What every place that keeps conversations promises of searches, which go by an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql, sqlite
+
+from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.sql import search
+from stream_serve.conversations.sql.migrate import migrate
+from support.conversations import everything
+from support.history import ask, ended, talk
+from support.waiting import until
+
+if TYPE_CHECKING:
+    import pytest
+
+    from stream_serve.conversations.base import History
+    from support.history import Place
+
+LETTERS: Final = "aAbß香蕉好%_\x00\ud83d"
+
+
+async def unindexed(place: Place) -> int:
+    return (await place.execute("SELECT count(*) FROM messages WHERE NOT indexed"))[0][0]
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(
+    texts=st.lists(st.text(LETTERS, min_size=1, max_size=6), min_size=1, max_size=4),
+    queries=st.lists(st.text(LETTERS, min_size=1, max_size=4), min_size=1, max_size=4),
+)
+async def test_a_search_finds_what_a_look_at_every_message_would_find(
+    history: History, texts: list[str], queries: list[str]
+) -> None:
+    owner = "-".join(texts)
+    kept = await everything(history, owner)
+    for conversation in kept:
+        await history.delete(owner, conversation)
+    ids: dict[str, str] = {}
+    for said in texts:
+        turn = await ask(history, content="x", owner=owner)
+        await history.finish(turn, ended(said))
+        await history.rename(owner, turn.conversation_id, "title")
+        ids[turn.conversation_id] = said.casefold()
+    for query in queries:
+        found = set(await everything(history, owner, query))
+        assert found == {one for one, said in ids.items() if query.casefold() in said}
+
+
+async def test_the_two_characters_of_a_chinese_word_are_found_and_one_is(history: History) -> None:
+    turn = await talk(history, content="香蕉好吃吗")
+    other = await talk(history, content="好香的蕉")
+    assert await everything(history, "", "香蕉") == [turn.conversation_id]
+    assert await everything(history, "", "蕉") == [other.conversation_id, turn.conversation_id]
+
+
+async def test_what_is_being_generated_is_found_and_what_was_replaced_is_not(
+    history: History,
+) -> None:
+    turn = await ask(history, content="question")
+    await history.touch(turn, Answer(status=Status.GENERATING, content="needle one"))
+    assert await everything(history, "", "needle one") == [turn.conversation_id]
+    await history.finish(turn, ended("needle two"))
+    assert await everything(history, "", "needle one") == []
+    assert await everything(history, "", "needle two") == [turn.conversation_id]
+
+
+async def test_an_answer_that_is_found_interrupted_and_ends_after_all_is_found_by_its_end(
+    place: Place,
+) -> None:
+    history = await place.history(lease=0.0)
+    turn = await ask(history, content="question")
+    await history.touch(turn, ended("needle one", Status.GENERATING))
+    await history.sweep()
+    await history.close()
+    assert await migrate(place.url)
+    assert await unindexed(place) == 0
+    await history.open()
+    assert await everything(history, "", "needle one") == [turn.conversation_id]
+    await history.finish(turn, ended("needle two"))
+    assert await everything(history, "", "needle one") == []
+    assert await everything(history, "", "needle two") == [turn.conversation_id]
+
+
+async def test_what_was_there_before_the_index_is_found_at_once_and_indexed_by_and_by(
+    history: History, place: Place
+) -> None:
+    turn = await talk(history)
+    await place.lengthen(turn, 3 * search.BATCH)
+    assert await unindexed(place) == 3 * search.BATCH
+    assert await everything(history, "", "149") == [turn.conversation_id]
+    opened = await place.history()
+
+    async def indexed() -> bool:
+        return await unindexed(place) == 0
+
+    await until(indexed)
+    assert await everything(opened, "", "149") == [turn.conversation_id]
+    assert await everything(opened, "", "150") == []
+
+
+async def test_of_a_deleted_conversation_nothing_stays_in_the_index(
+    history: History, place: Place
+) -> None:
+    turn = await talk(history, content="needle")
+    await talk(history, content="another")
+    await history.delete("", turn.conversation_id)
+    table = "message_grams" if place.server is None else "messages WHERE grams IS NOT NULL"
+    assert (await place.execute(f"SELECT count(*) FROM {table}"))[0][0] == 2
+
+
+async def test_a_search_reads_the_index(history: History, place: Place) -> None:
+    turn = await talk(history, content="needle")
+    await place.lengthen(turn, 2000)
+    await place.execute("ANALYZE")
+    known: dict[bool, tuple[str, Any, str]] = {
+        True: ("EXPLAIN QUERY PLAN ", sqlite.dialect(), "VIRTUAL TABLE INDEX"),
+        False: ("EXPLAIN ", postgresql.dialect(), "ix_messages_grams"),
+    }
+    prefix, dialect, index = known[place.server is None]
+    statement = search.hits("", "needle", sqlite=place.server is None)
+    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    plan = await place.execute(prefix + str(compiled))
+    assert index in str(plan)
+
+
+async def test_without_an_index_every_message_is_looked_at(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "has_fts5", lambda: False)
+    history = await place.history()
+    turn = await talk(history, content="needle")
+    assert await everything(history, "", "needle") == [turn.conversation_id]
+    assert await unindexed(place) == (2 if place.server is None else 0)
+    await history.delete("", turn.conversation_id)
+    assert await everything(history, "", "needle") == []
