@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select, true
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.conversations.sql import search
 from stream_serve.conversations.sql.migrate import migrate
+from stream_serve.conversations.sql.schema import conversations
 from support.conversations import everything
 from support.history import ask, ended, talk
 from support.waiting import until
@@ -120,16 +122,23 @@ async def test_of_a_deleted_conversation_nothing_stays_in_the_index(
 async def test_a_search_reads_the_index(history: History, place: Place) -> None:
     turn = await talk(history, content="needle")
     await place.lengthen(turn, 2000)
+    for number in range(30):
+        await talk(history, content=f"another {number}")
+    at_sqlite = place.server is None
+    if at_sqlite:
+        await migrate(place.url)
     await place.execute("ANALYZE")
-    known: dict[bool, tuple[str, Any, str]] = {
-        True: ("EXPLAIN QUERY PLAN ", sqlite.dialect(), "VIRTUAL TABLE INDEX"),
-        False: ("EXPLAIN ", postgresql.dialect(), "ix_messages_grams"),
-    }
-    prefix, dialect, index = known[place.server is None]
-    statement = search.hits("", "needle", sqlite=place.server is None)
+    statement = search.hits("", "needle", sqlite=at_sqlite)
+    prefix, dialect, index = "EXPLAIN ", postgresql.dialect(), "ix_messages_grams"
+    if at_sqlite:
+        inside = search.mentions(true(), "", "needle", sqlite=True)
+        statement = select(conversations.c.seq).where(inside)
+        prefix, dialect, index = "EXPLAIN QUERY PLAN ", sqlite.dialect(), "VIRTUAL TABLE INDEX"
     compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    plan = await place.execute(prefix + str(compiled))
-    assert index in str(plan)
+    plan = str(await place.execute(prefix + str(compiled)))
+    assert index in plan
+    for scan in ("Seq Scan", "SCAN messages", "SCAN hit", "SCAN waiting"):
+        assert scan not in plan.replace("SCAN waiting USING INDEX ix_messages_unindexed", "")
 
 
 async def test_without_an_index_every_message_is_looked_at(

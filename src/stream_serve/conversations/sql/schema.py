@@ -162,7 +162,7 @@ messages = Table(
     Index(
         "ix_messages_unindexed",
         "seq",
-        sqlite_where=text("NOT indexed"),
+        sqlite_where=text("indexed = 0"),
         postgresql_where=text("NOT indexed"),
     ),
     Index(None, "conversation_id", "lease_until"),

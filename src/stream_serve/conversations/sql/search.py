@@ -22,7 +22,19 @@ from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Integer, column, delete, false, insert, or_, select, table, text, update
+from sqlalchemy import (
+    Integer,
+    column,
+    delete,
+    false,
+    insert,
+    or_,
+    select,
+    table,
+    text,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from stream_serve.conversations.sql.schema import conversations, messages
@@ -98,11 +110,12 @@ def mentions(
 
     The conversations in question come from the index alone; only their messages are looked at.
     """
+    hit, waiting = messages.alias("hit"), messages.alias("waiting")
+    chosen = select(hit.c.conversation_id).where(hit.c.seq.in_(hits(owner, words, sqlite=sqlite)))
+    others = select(waiting.c.conversation_id).where(~waiting.c.indexed)
     here = or_(m.seq.in_(hits(owner, words, sqlite=sqlite)), ~m.indexed)
-    others = messages.alias("others")
-    within = or_(others.c.seq.in_(hits(owner, words, sqlite=sqlite)), ~others.c.indexed)
     matching = select(m.seq).where(m.conversation_id == c.id, here, found).exists()
-    return c.id.in_(select(others.c.conversation_id).where(within)) & matching
+    return c.id.in_(union_all(chosen, others)) & matching
 
 
 async def index(connection: AsyncConnection, owner: str, seq: int, pairs: Set[str]) -> None:

@@ -20,7 +20,7 @@ def upgrade() -> None:
         "ix_messages_unindexed",
         "messages",
         ["seq"],
-        sqlite_where=sa.text("NOT indexed"),
+        sqlite_where=sa.text("indexed = 0"),
         postgresql_where=sa.text("NOT indexed"),
     )
     if op.get_bind().dialect.name == "sqlite":
