@@ -320,6 +320,16 @@ def test_several_chunks_in_one_event_are_read_one_after_the_other() -> None:
     assert said([choice({"content": "a"}), choice({"content": "b"})]) == [Chunk("a"), Chunk("b")]
 
 
+@pytest.mark.parametrize(
+    "data", [b"a\n" * 2000, b"{}" * 2000, b'"\n' * 2000, b"[" + b"{}," * 2000 + b"{}]"]
+)
+def test_an_event_has_a_bound_of_values_and_what_is_more_is_lost(data: bytes) -> None:
+    reading, deltas = read(data, choice({"content": "hi"}))
+    assert reading.unread.lost is not None
+    assert reading.unread.count <= 1001
+    assert deltas == [Chunk("hi")]
+
+
 def test_control_characters_in_a_string_are_text() -> None:
     assert said(b'{"choices":[{"delta":{"content":"a\0\tb"}}]}') == [Chunk("a\0\tb")]
 

@@ -39,6 +39,7 @@ _BROKEN: Final = re.compile(r'[{\[}\]]\s*\Z|"\s?:')
 _SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
 _MAX_DEPTH: Final = 8
 _MAX_DIGITS: Final = 4000
+_MAX_VALUES: Final = 1000
 
 
 class Unread:
@@ -132,10 +133,10 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
     """Yield the JSON values in the data of an event that is not one usual chunk, and `DONE`.
 
     Several values may follow each other. Words between them are counted; what looks like a piece of
-    JSON is lost.
+    JSON is lost, and so is what comes after the first thousand of all these.
     """
     text = data.decode("utf-8", "replace").rstrip()
-    at, done = 0, DONE.decode()
+    at, left, done = 0, _MAX_VALUES, DONE.decode()
     decoder = _strict if "\n" in text else _decoder  # a line end in a string can be where it is cut
     while at < len(text):
         if text[at].isspace():
@@ -145,7 +146,11 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
             return
         elif len(text) - at < len(done) and done.startswith(text[at:]):
             return
+        elif left == 0:
+            unread.add("an event with too many values", lost=True)
+            return
         else:
+            left -= 1
             try:
                 value, at = decoder.raw_decode(text, at)
             except (ValueError, RecursionError):
@@ -160,7 +165,10 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
 def chunks_of(value: object, unread: Unread) -> Iterator[tuple[WireChunk, Fields]]:
     """Yield the chunks in a JSON value, each with its fields. Gemini sends an error in a list."""
     if isinstance(value, list):
-        for one in cast("list[object]", value):
+        several = cast("list[object]", value)
+        if len(several) > _MAX_VALUES:
+            unread.add("an event with too many values", lost=True)
+        for one in several[:_MAX_VALUES]:
             if isinstance(one, dict):
                 yield from chunks_of(cast("object", one), unread)
     elif isinstance(value, dict):
