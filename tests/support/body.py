@@ -77,7 +77,7 @@ class BodyClient:
 
     async def open(self, body: bytes, on_socket: OnSocket, *, fresh: bool = False) -> Body:
         """Return the response."""
-        del body, on_socket
+        del body, on_socket, fresh
         return self._body
 
     async def close(self) -> None:
