@@ -204,7 +204,7 @@ async def test_listening_to_others_is_allowed_with_keys_or_when_asked_for() -> N
         ({"PORT": "many"}, "PORT"),
         ({"STREAM_SERVE_IDLE_TIMEOUT": "-1"}, "STREAM_SERVE_IDLE_TIMEOUT"),
         ({"STREAM_SERVE_UPSTREAM_URL": "localhost:8000"}, "STREAM_SERVE_UPSTREAM_URL"),
-        ({"STREAM_SERVE_UPSTREAM_URL": "http://localhost/v1"}, "STREAM_SERVE_MODEL"),
+        ({"STREAM_SERVE_UPSTREAM_KIND": "vlm"}, "STREAM_SERVE_UPSTREAM_KIND"),
     ],
 )
 async def test_a_wrong_setting_is_refused_by_name(settings: dict[str, str], name: str) -> None:
