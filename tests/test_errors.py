@@ -20,6 +20,7 @@ FAILURES = {
     "UpstreamUnreachable": ("upstream_unreachable", True),
     "UpstreamAuth": ("upstream_auth", False),
     "UpstreamRejected": ("upstream_rejected", False),
+    "UpstreamContextExceeded": ("upstream_context_exceeded", False),
     "UpstreamRateLimited": ("upstream_rate_limited", True),
     "UpstreamFailed": ("upstream_error", True),
     "UpstreamProtocol": ("upstream_protocol", False),

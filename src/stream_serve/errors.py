@@ -26,6 +26,7 @@
     │   │   ├── UpstreamUnreachable    no connection
     │   │   ├── UpstreamAuth           the provider refused our key
     │   │   ├── UpstreamRejected       the provider refused the request
+    │   │   ├── UpstreamContextExceeded    it refused the request for its length
     │   │   ├── UpstreamRateLimited    the provider wants us to wait, or the quota is used up
     │   │   ├── UpstreamFailed         the provider reported a failure of its own
     │   │   ├── UpstreamProtocol       the answer is not a stream of chat completion chunks
@@ -271,6 +272,12 @@ class UpstreamRejected(UpstreamError):
     """The provider refused the request, and would refuse it again."""
 
     code = "upstream_rejected"
+
+
+class UpstreamContextExceeded(UpstreamError):
+    """The request is longer than the model's context; the provider has sent nothing of an answer."""
+
+    code = "upstream_context_exceeded"
 
 
 class UpstreamRateLimited(UpstreamError):

@@ -115,7 +115,7 @@ async def test_a_prompt_that_is_too_long_brings_the_engines_words(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
     (*_, error) = await answer(client, service, "long " * CONTEXT)
-    assert (error["type"], error["code"]) == ("error", "upstream_rejected")
+    assert (error["type"], error["code"]) == ("error", "upstream_context_exceeded")
     assert "exceeds the available context size (32768 tokens)" in error["message"]
     assert text(await answer(client, service, SHORT)) == WHOLE
 

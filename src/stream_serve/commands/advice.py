@@ -16,6 +16,7 @@ ADVICE: Final = {
     "upstream_rejected": "Read the provider's words above. If they are about the model, check that "
     "{model} is one that this key may use; if they are about a field, switch it off for this provider in "
     "stream-serve.toml.",
+    "upstream_context_exceeded": "The model's context is very small: start its server with a larger one.",
     "upstream_rate_limited": "Wait, or look at the quota and the bill in the provider's console.",
     "upstream_error": "The provider is in trouble: try again later, or look at its status page.",
     "upstream_protocol": "The path of the URL is wrong, or something else answers there: {url} must be "

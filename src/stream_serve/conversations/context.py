@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 from msgspec import structs
 
 from stream_serve.conversations import prompt
+from stream_serve.conversations.shortening import ShorteningProducer
 from stream_serve.events import usage
 from stream_serve.producers.provider import text_of
 
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_serve.conversations.base import History, Turn
-    from stream_serve.producers.provider import ChatRequest
+    from stream_serve.producers.base import Producer
+    from stream_serve.producers.provider import ChatRequest, Provider
 
+_ANSWER_SHARE: Final = 4
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 
@@ -58,22 +61,47 @@ class Conversations:
         if self._history is not None:
             await self._history.close(self._closing)
 
-    def request(
-        self, turn: Turn, *, system_prompt: str | None, request: ChatRequest
-    ) -> ChatRequest:
-        """Return the provider request for a turn: the system prompt, and its path cut to the budget.
+    def ask(
+        self, provider: Provider, turn: Turn, *, system_prompt: str | None, request: ChatRequest
+    ) -> Producer:
+        """Return the producer of the answer to a turn.
 
+        The model gets the system prompt, and as much of the path as fits into the budget and into its
+        context, where that is known. If the provider refuses that for its length, half of it is sent.
         Everything but the messages is that of `request`.
         """
-        messages = prompt.messages(turn.path, self._tokens)
+        budget = self._budget(provider, request, system_prompt)
+        whole = self._request(turn, budget, system_prompt=system_prompt, request=request)
+
+        def shorten() -> Producer | None:
+            half = usage.count(whole.text) // 2
+            less = self._request(turn, half, system_prompt=system_prompt, request=request)
+            return provider.ask(less) if len(less.messages) < len(whole.messages) else None
+
+        return ShorteningProducer(provider.ask(whole), shorten)
+
+    def _budget(self, provider: Provider, request: ChatRequest, system_prompt: str | None) -> int:
+        """Return how many tokens of the path may be sent: a part of the context is the answer's."""
+        known = (one.context for one in provider.models if one.name == request.model)
+        context = next(known, None)
+        if context is None:
+            return self._tokens
+        limit = request.options.get("max_tokens")
+        answer = limit if isinstance(limit, int) else context // _ANSWER_SHARE
+        return max(0, min(self._tokens, context - answer - usage.count(system_prompt or "")))
+
+    def _request(
+        self, turn: Turn, budget: int, *, system_prompt: str | None, request: ChatRequest
+    ) -> ChatRequest:
+        messages = prompt.messages(turn.path, budget)
         asked = usage.count(text_of(messages[-1]["content"]))
-        if asked > self._tokens:
+        if asked > budget:
             _log.warning(
                 "a question alone is beyond the budget of the history; it is sent whole, and without "
                 "any history",
                 conversation_id=turn.conversation_id,
                 tokens=asked,
-                budget=self._tokens,
+                budget=budget,
             )
         if system_prompt is not None:
             messages.insert(0, {"role": "system", "content": system_prompt})

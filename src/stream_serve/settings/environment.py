@@ -63,6 +63,7 @@ SETTING_OF: Final = {
     "Capacity.bytes": "max_conversation_bytes",
     "Capacity.conversations": "max_conversations_per_key",
     "Capacity.messages": "max_conversation_messages",
+    "Conversations.tokens": "history_tokens",
     "Endpoint.model": "model",
     "Endpoint.url": "upstream_url",
     "Limits.each": "max_runs_per_key",

@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from stream_serve.errors import (
     UpstreamAuth,
+    UpstreamContextExceeded,
     UpstreamError,
     UpstreamFailed,
     UpstreamProtocol,
@@ -61,6 +62,14 @@ _REJECTED_CODES: Final = (
     "context_length_exceeded",
     "content_filter",
     "Arrearage",
+)
+
+_LENGTH_CODES: Final = ("context_length_exceeded", "exceed_context_size", "context_window")
+_LENGTH_WORDS: Final = re.compile(
+    r"context (?:length|window|size)|(?:prompt|input|messages?) (?:is|are|was) too long"
+    r"|longer than the (?:model's )?(?:maximum )?context|range of input length|too many (?:input )?tokens"
+    r"|maximum (?:input|prompt|number of tokens)",
+    re.IGNORECASE,
 )
 
 
@@ -156,6 +165,17 @@ def from_status(
         parameters=parameters,
         provider_code=said.code,
         request_id=said.request_id,
+    )
+
+
+def of_length(error: UpstreamError) -> UpstreamError:
+    """Return a refusal as `UpstreamContextExceeded` if it is one of the request's length."""
+    if type(error) is not UpstreamRejected:
+        return error
+    if not (_begins(error.provider_code, _LENGTH_CODES) or _LENGTH_WORDS.search(str(error))):
+        return error
+    return UpstreamContextExceeded(
+        str(error), provider_code=error.provider_code, request_id=error.request_id
     )
 
 

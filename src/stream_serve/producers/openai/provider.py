@@ -375,7 +375,7 @@ class OpenAIProducer:
             return _connection_error(http1.ProxyError.unauthorized(), self._provider.host)
         endpoint, refusal = self._provider.endpoint, bytes(body[:_MAX_REFUSAL])
         request_id = failures.request_id_of(exchange.headers)
-        return failures.from_status(
+        error = failures.from_status(
             exchange.status,
             failures.read_body(refusal, request_id=request_id, key=endpoint.key),
             headers=exchange.headers,
@@ -383,6 +383,7 @@ class OpenAIProducer:
             key_name=endpoint.key_name,
             url=self._provider.chat_url,
         )
+        return failures.of_length(error)
 
     def _not_a_stream(self, body: bytearray | None, exchange: http1.HTTPExchange) -> UpstreamError:
         """Return the error for a response with status 200 that is neither a stream nor an answer."""

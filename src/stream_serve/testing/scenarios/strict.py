@@ -33,6 +33,22 @@ async def strict(reply: Reply, ask: Ask) -> None:
         await speak(reply, ask)
 
 
+@scenario(
+    "context",
+    "400 with context_length_exceeded when more than `messages` messages are sent",
+    messages=4,
+    **TEXT,
+)
+async def context(reply: Reply, ask: Ask) -> None:
+    """A model whose context is small, counted in messages."""
+    sent: list[object] = ask.body.get("messages") or []
+    if len(sent) > ask.integer("messages"):
+        words = "This model's maximum context length is exceeded: please reduce the messages."
+        await reply.json(400, failure(words, code="context_length_exceeded", param="messages"))
+    else:
+        await speak(reply, ask)
+
+
 def _objection(messages: Any) -> str | None:
     """Return what a strict template says against these messages; None if nothing."""
     if messages and messages[0].get("role") == "system":

@@ -64,8 +64,9 @@ async def stream_chat(
         if body.conversation_id is None:
             return Plan(provider.ask(asked))
         turn = await _turn(body, await conversations.history(), owner, run_id, model)
-        whole = conversations.request(turn, system_prompt=prompt, request=asked)
-        return Plan(provider.ask(whole), turn.ref)
+        return Plan(
+            conversations.ask(provider, turn, system_prompt=prompt, request=asked), turn.ref
+        )
 
     spec = RunSpec(
         prepare=prepare,

@@ -1,0 +1,83 @@
+"""A question whose history is too long for the model is asked once more, with half of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from stream_serve.errors import UpstreamContextExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stream_serve.events.types import Usage
+    from stream_serve.producers.base import Emit, Finish, Patience, Producer
+
+_log = structlog.stdlib.get_logger("stream_serve.conversations")
+
+
+class ShorteningProducer:
+    """Produces as `first` does; where the provider refuses that for its length, as `shorten()` does.
+
+    `shorten` returns None where nothing is left to be cut.
+    """
+
+    def __init__(self, first: Producer, shorten: Callable[[], Producer | None]) -> None:
+        self.model = first.model
+        self._producer = first
+        self._first = first
+        self._shorten = shorten
+
+    @property
+    def patience(self) -> Patience | None:
+        """The provider's."""
+        return self._producer.patience
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Those of the request that was answered."""
+        return self._producer.prompt_tokens
+
+    @property
+    def usage(self) -> Usage | None:
+        """That of the request that was answered."""
+        return self._producer.usage
+
+    @property
+    def closed(self) -> bool | None:
+        """Whether the connections of both requests are closed; None when there was none."""
+        known = [one.closed for one in {self._first, self._producer}]
+        return None if set(known) == {None} else False not in known
+
+    async def produce(self, emit: Emit) -> Finish:
+        """Produce as the provider does. Raises `RunFailure`; cancelled, it leaves all to `close`."""
+        try:
+            return await self._producer.produce(emit)
+        except UpstreamContextExceeded as error:
+            shorter = self._shorten()
+            if shorter is None:
+                raise _named(error) from error
+            _log.info("the history is too long for the model: it is asked again with half of it")
+            self._producer = shorter
+        try:
+            return await shorter.produce(emit)
+        except UpstreamContextExceeded as error:
+            raise _named(error) from error
+
+    async def close(self) -> None:
+        """Close both, also when the waiting for one of them is cancelled."""
+        try:
+            await self._first.close()
+        finally:
+            if self._producer is not self._first:
+                await self._producer.close()
+
+
+def _named(error: UpstreamContextExceeded) -> UpstreamContextExceeded:
+    return UpstreamContextExceeded(
+        f"{error}; less of the conversation's history can be sent",
+        parameters=[*error.parameters, "Conversations.tokens"],
+        provider_code=error.provider_code,
+        request_id=error.request_id,
+    )

@@ -1,0 +1,102 @@
+"""Conversations that are longer than what the model takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stream_serve.testing import ANSWER, ScriptedUpstream
+from support.client import Json, ask, text
+from support.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    import aiohttp
+
+
+@pytest.fixture
+async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+    async with Service(
+        upstream_url=upstream.url, database_url=str(tmp_path / "chat.db")
+    ) as running:
+        yield running
+
+
+async def say(
+    client: aiohttp.ClientSession, service: Service, conversation: str, model: str
+) -> list[Json]:
+    body = {"message": "and then?", "conversationId": conversation, "model": model}
+    async with ask(client, service.url, **body) as stream:
+        return await stream.rest()
+
+
+async def converse(client: aiohttp.ClientSession, service: Service, turns: int) -> str:
+    conversation = "new"
+    for _ in range(turns):
+        events = await say(client, service, conversation, "answer")
+        conversation = events[0]["conversationId"]
+    return conversation
+
+
+async def test_a_history_that_is_too_long_is_sent_once_more_by_half(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    conversation = await converse(client, service, 4)
+    events = await say(client, service, conversation, "context?messages=6")
+    assert (events[-1]["type"], text(events)) == ("end", ANSWER)
+    first, second = upstream.requests[-2:]
+    assert len(first.body["messages"]) == 10
+    assert len(second.body["messages"]) <= 6
+    assert second.body["messages"][0]["role"] == "system"
+    assert second.body["messages"][-1] == first.body["messages"][-1]
+    assert first.closed_by is not None
+
+
+async def test_one_that_is_too_long_all_the_same_is_an_error_that_names_the_setting(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    conversation = await converse(client, service, 4)
+    before = len(upstream.requests)
+    error = (await say(client, service, conversation, "context?messages=1"))[-1]
+    assert (error["code"], error["providerCode"]) == (
+        "upstream_context_exceeded",
+        "context_length_exceeded",
+    )
+    assert "STREAM_SERVE_HISTORY_TOKENS" in error["message"]
+    assert len(upstream.requests) == before + 2
+    assert error["saved"] is True
+
+
+async def test_a_question_alone_that_is_too_long_is_asked_once(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    error = (await say(client, service, "new", "context?messages=1"))[-1]
+    assert error["code"] == "upstream_context_exceeded"
+    assert len(upstream.requests) == 1
+
+
+async def test_the_budget_of_a_history_follows_the_context_of_the_model(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "stream-serve.toml").write_text(
+        f"""
+[[providers]]
+name = "here"
+kind = "generic"
+url = "{upstream.url}"
+
+[[models]]
+name = "answer"
+default = true
+context = 120
+targets = [{{ provider = "here", model = "answer" }}]
+""",
+        encoding="utf-8",
+    )
+    async with Service(database_url=str(tmp_path / "chat.db")) as service:
+        await converse(client, service, 6)
+    assert len(upstream.requests) == 6
+    assert len(upstream.requests[-1].body["messages"]) < 12
