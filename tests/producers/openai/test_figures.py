@@ -169,3 +169,28 @@ def test_whatever_comes_the_figures_that_are_passed_on_agree(
         assert 0 <= found.prompt_tokens <= 10**12
         assert found.total_tokens >= found.prompt_tokens + found.completion_tokens
         assert (found.reasoning_tokens or 0) <= found.completion_tokens
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [], "usage": {"prompt_tokens": -1, "completion_tokens": 30}},
+        {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0}},
+        {"choices": [], "usage": {"cost": 0.1}},
+        {"choices": [], "usage": "many"},
+        {"choices": [{**LAST, "usage": {"total_tokens": True}}]},
+        {"choices": [LAST], "x_groq": {"usage": ["none"]}},
+    ],
+)
+def test_figures_that_cannot_be_read_hide_none_that_came_before(odd: dict[str, Any]) -> None:
+    assert usage_of({"choices": [TEXT], "usage": FIGURES}, odd) == READ
+
+
+def test_timings_that_cannot_be_read_hide_none_that_came_before() -> None:
+    good = {"choices": [TEXT], "timings": {"prompt_n": 7, "predicted_n": 30}}
+    assert usage_of(good, {"choices": [LAST], "timings": {"predicted_ms": 1.5}}) == READ
+
+
+def test_the_newest_of_several_readable_figures_counts() -> None:
+    older = {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}
+    assert usage_of({"choices": [TEXT], "usage": older}, {"choices": [], "usage": FIGURES}) == READ

@@ -169,8 +169,10 @@ class Reading:
     def _add_chunk(
         self, chunk: WireChunk, source: bytes | reports.Fields, deltas: list[Delta]
     ) -> None:
-        self._figures = chunk.usage or self._figures
-        self._timings = chunk.timings or self._timings
+        if chunk.usage:
+            self._figures = figures.newer_usage(chunk.usage, self._figures)
+        if chunk.timings:
+            self._timings = figures.newer_timings(chunk.timings, self._timings)
         choices = chunk.choices
         if not choices:
             self._find_error(chunk, source)
@@ -213,7 +215,8 @@ class Reading:
 
     def _finish(self, choice: WireChoice, x_groq: object) -> None:
         """Record the finish_reason or the error of a choice, or that text came after a finish_reason."""
-        self._figures = figures.in_choice(choice.usage, x_groq) or self._figures
+        if (inner := figures.in_choice(choice.usage, x_groq)) is not None:
+            self._figures = figures.newer_usage(inner, self._figures)
         if choice.error:
             self.error = self.error or WireChunk(error=choice.error)
         if choice.delta is not None and _has_text(choice.delta):

@@ -51,11 +51,31 @@ def from_timings(timings: object) -> Usage | None:
     return _usage(prompt, _figure(fields, ("predicted_n",)), 0, None)
 
 
+def newer_usage(usage: object, before: object) -> object:
+    """Return a `usage` that came after another one: the new one, unless it cannot be read."""
+    return usage if _is_usual(usage, _PROMPT[0], _COMPLETION[0]) or read(usage) else before
+
+
+def newer_timings(timings: object, before: object) -> object:
+    """Return `timings` that came after others: the new ones, unless they cannot be read."""
+    usual = _is_usual(timings, "prompt_n", "predicted_n")
+    return timings if usual or from_timings(timings) else before
+
+
 def in_choice(choice_usage: object, x_groq: object) -> object:
     """Return the `usage` of a chunk that has it in its choice or in `x_groq`; None if it has none."""
     if choice_usage or not isinstance(x_groq, dict):
         return choice_usage or None
     return cast("_Fields", x_groq).get("usage") or None
+
+
+def _is_usual(figures: object, prompt: str, completion: str) -> bool:
+    """Return whether figures that may come with every token are certain to be readable."""
+    if not isinstance(figures, dict):
+        return False
+    fields = cast("_Fields", figures)
+    before, made = fields.get(prompt), fields.get(completion)
+    return type(before) is int and type(made) is int and 0 <= before <= _MAX and 0 < made <= _MAX
 
 
 def _usage(
