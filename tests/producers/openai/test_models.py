@@ -225,3 +225,31 @@ async def test_a_cancelled_question_for_the_list_closes_its_connection() -> None
     await provider.close()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize("found", [None, [], ["a", "b"]])
+async def test_who_comes_while_the_server_is_asked_takes_what_that_brings(
+    found: list[str] | None,
+) -> None:
+    asked, answered = 0, asyncio.Event()
+
+    async def ask() -> list[Model]:
+        nonlocal asked
+        asked += 1
+        await answered.wait()
+        if found is None:
+            raise UpstreamUnreachable("it is away")
+        return [Model(name=name) for name in found]
+
+    sole = SoleModel(ask)
+    asking = [asyncio.create_task(sole.name()) for _ in range(20)]
+    await asyncio.sleep(0)
+    answered.set()
+    kind = UnknownModel if found is not None else ModelsUnavailable
+    for one in asking:
+        with pytest.raises(kind):
+            await one
+    assert asked == 1
+    with pytest.raises(kind):
+        await sole.name()
+    assert asked == 2

@@ -98,8 +98,10 @@ class SoleModel:
     def __init__(self, ask: Callable[[], Awaitable[Sequence[Model]]]) -> None:
         self._ask = ask
         self._lock = asyncio.Lock()
+        self._asked = 0
         self._asked_at = float("-inf")
         self._said = ""
+        self._failure: UpstreamError | None = None
         self.found: Sequence[Model] = ()
         """The models that the server had when it was last asked."""
 
@@ -107,11 +109,16 @@ class SoleModel:
         """Return the name of the model.
 
         Raises `UnknownModel` if there is not exactly one, `ModelsUnavailable` if the server cannot be
-        asked now. Cancelled, it closes the connection, and the next call asks.
+        asked now. Cancelled, it closes the connection, and the next call asks. Whoever comes while it
+        is asked takes what that brings.
         """
+        asked = self._asked
         async with self._lock:
-            if asyncio.get_running_loop().time() - self._asked_at > _FRESH_SECONDS:
+            fresh = asyncio.get_running_loop().time() - self._asked_at <= _FRESH_SECONDS
+            if asked == self._asked and not fresh:
                 await self._refresh()
+        if self._failure is not None and not self.found:
+            raise _unavailable(self._failure) from self._failure
         if len(self.found) == 1:
             return self.found[0].name
         raise UnknownModel(
@@ -126,14 +133,11 @@ class SoleModel:
         """Ask the server; only the answer that settles it is kept for a while."""
         try:
             found = await self._ask()
+            self._failure = None
         except UpstreamError as error:
-            if not self.found:
-                kind = ModelsUnavailable if error.retryable else UnknownModel
-                raise kind(
-                    f"no model is configured, and the provider does not say which it has: {error}",
-                    parameters=["Endpoint.model", *error.parameters],
-                ) from error
+            self._failure = error
             found = self.found
+        self._asked += 1
         self.found = found
         if len(found) != 1:
             return
@@ -143,3 +147,11 @@ class SoleModel:
             _log.info(
                 "no model is configured: the only one of the provider is used", model=self._said
             )
+
+
+def _unavailable(error: UpstreamError) -> ModelsUnavailable | UnknownModel:
+    kind = ModelsUnavailable if error.retryable else UnknownModel
+    return kind(
+        f"no model is configured, and the provider does not say which it has: {error}",
+        parameters=["Endpoint.model", *error.parameters],
+    )
