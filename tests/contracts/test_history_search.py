@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, true
@@ -13,13 +14,12 @@ from stream_serve.conversations.base import Answer, Status
 from stream_serve.conversations.sql import search
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.schema import conversations
+from stream_serve.errors import HistorySchemaError
 from support.conversations import everything
 from support.history import ask, ended, talk
 from support.waiting import until
 
 if TYPE_CHECKING:
-    import pytest
-
     from stream_serve.conversations.base import History
     from support.history import Place
 
@@ -141,9 +141,18 @@ async def test_a_search_reads_the_index(history: History, place: Place) -> None:
         assert scan not in plan.replace("SCAN waiting USING INDEX ix_messages_unindexed", "")
 
 
+async def without_index(place: Place) -> None:
+    """Make of a SQLite file what a Python whose SQLite has no FTS5 makes."""
+    if place.server is None:
+        await migrate(place.url)
+        await place.execute("DROP TRIGGER message_grams_deleted")
+        await place.execute("DROP TABLE message_grams")
+
+
 async def test_without_an_index_every_message_is_looked_at(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    await without_index(place)
     monkeypatch.setattr(search, "has_fts5", lambda: False)
     history = await place.history()
     turn = await talk(history, content="needle")
@@ -151,3 +160,34 @@ async def test_without_an_index_every_message_is_looked_at(
     assert await unindexed(place) == (2 if place.server is None else 0)
     await history.delete("", turn.conversation_id)
     assert await everything(history, "", "needle") == []
+
+
+async def test_a_file_made_without_an_index_has_one_as_soon_as_there_can_be_one(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await without_index(place)
+    with monkeypatch.context() as without:
+        without.setattr(search, "has_fts5", lambda: False)
+        history = await place.history()
+        old = await talk(history, content="needle")
+        await history.close()
+    history = await place.history()
+    new = await talk(history, content="needle, too")
+    assert await everything(history, "", "needle") == [new.conversation_id, old.conversation_id]
+
+    async def indexed() -> bool:
+        return await unindexed(place) == 0
+
+    await until(indexed)
+    assert await everything(history, "", "needle") == [new.conversation_id, old.conversation_id]
+
+
+async def test_an_index_that_cannot_be_used_is_refused_in_words(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if place.server is not None:
+        pytest.skip("only SQLite is built without its index")
+    await migrate(place.url)
+    monkeypatch.setattr(search, "has_fts5", lambda: False)
+    with pytest.raises(HistorySchemaError, match="FTS5"):
+        await place.history()

@@ -21,7 +21,7 @@ from sqlalchemy import Text, column, func, inspect, select, table
 
 from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.schema import VERSION_TABLE, metadata
-from stream_serve.conversations.sql.search import index_some
+from stream_serve.conversations.sql.search import index_some, lacks_table, make_table
 from stream_serve.errors import HistorySchemaError
 
 if TYPE_CHECKING:
@@ -66,10 +66,7 @@ async def migrate(url: str, *, timeout: float = 60.0) -> str:
 
 async def upgrade(database: Database) -> None:
     """Migrate the schema of an open database. Raises as `migrate` does."""
-    if (
-        database.path is not None
-        and await database.run(_schema_state, write=False) is SchemaState.CURRENT
-    ):
+    if database.path is not None and await database.run(_is_current, write=False):
         return
 
     async def work(connection: AsyncConnection) -> None:
@@ -77,6 +74,8 @@ async def upgrade(database: Database) -> None:
             await connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
         if await _schema_state(connection) is not SchemaState.CURRENT:
             await _migrate(connection)
+        if await lacks_table(connection):
+            await make_table(connection)
 
     await database.run(work, write=True)
 
@@ -102,6 +101,12 @@ def _steps(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+async def _is_current(connection: AsyncConnection) -> bool:
+    """Return whether nothing is to be made, not even the index of a file from a SQLite without FTS5."""
+    current = await _schema_state(connection) is SchemaState.CURRENT
+    return current and not await lacks_table(connection)
 
 
 async def _schema_state(connection: AsyncConnection) -> SchemaState:

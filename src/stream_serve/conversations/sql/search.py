@@ -9,7 +9,8 @@ numbers, a search costs nothing for the messages of others.
 PostgreSQL keeps the numbers in an array with a GIN index, in a column `grams` of the messages; SQLite
 keeps them as words in an FTS5 table `message_grams`. A message that is not `indexed` is looked at in
 every search: one that is being generated, and one that was written before there was an index, until
-`index_some` has come to it. A SQLite without FTS5 has no index, and its searches look at every message.
+`index_some` has come to it. A SQLite without FTS5 has no index, and its searches look at every message;
+the table is made when the file is opened with FTS5.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from stream_serve.conversations.sql.schema import conversations, messages
+from stream_serve.errors import HistorySchemaError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Set
@@ -50,6 +52,14 @@ BATCH: Final = 50
 
 LARGE: Final = 65_536
 """Characters of a text whose pairs are found in a thread, so that the loop goes on meanwhile."""
+
+IN_SQLITE: Final = (
+    "CREATE VIRTUAL TABLE message_grams USING fts5"
+    "(grams, tokenize = 'ascii', detail = 'none', columnsize = 0)",
+    "CREATE TRIGGER message_grams_deleted AFTER DELETE ON messages WHEN old.indexed "
+    "BEGIN DELETE FROM message_grams WHERE rowid = old.seq; END",
+)
+"""What makes the index in SQLite."""
 
 c = conversations.c
 m = messages.c
@@ -66,6 +76,29 @@ def has_fts5() -> bool:
         except sqlite3.OperationalError:
             return False
     return True
+
+
+async def lacks_table(connection: AsyncConnection) -> bool:
+    """Return whether the table for SQLite is still to be made: the file may be older than its FTS5.
+
+    Raises `HistorySchemaError` if it is there and cannot be used: then nothing could be deleted.
+    """
+    if connection.dialect.name != "sqlite":
+        return False
+    name = text("SELECT count(*) FROM sqlite_master WHERE name = 'message_grams'")
+    there = bool(await connection.scalar(name))
+    if there and not has_fts5():
+        raise HistorySchemaError(
+            "the database has an index for searches that needs FTS5, which the SQLite of this Python "
+            "does not have: use another Python"
+        )
+    return not there and has_fts5()
+
+
+async def make_table(connection: AsyncConnection) -> None:
+    """Make the table for SQLite."""
+    for statement in IN_SQLITE:
+        await connection.exec_driver_sql(statement)
 
 
 def pairs_of(words: str) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from stream_serve.conversations.sql.search import has_fts5
+from stream_serve.conversations.sql.search import IN_SQLITE, has_fts5
 
 revision = "0003"
 down_revision = "0002"
@@ -24,16 +24,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("NOT indexed"),
     )
     if op.get_bind().dialect.name == "sqlite":
-        if not has_fts5():
-            return
-        op.execute(
-            "CREATE VIRTUAL TABLE message_grams USING fts5"
-            "(grams, tokenize = 'ascii', detail = 'none', columnsize = 0)"
-        )
-        op.execute(
-            "CREATE TRIGGER message_grams_deleted AFTER DELETE ON messages WHEN old.indexed "
-            "BEGIN DELETE FROM message_grams WHERE rowid = old.seq; END"
-        )
+        for statement in IN_SQLITE if has_fts5() else ():
+            op.execute(statement)
     else:
         op.execute("ALTER TABLE messages ADD COLUMN grams INTEGER[]")
         op.execute("CREATE INDEX ix_messages_grams ON messages USING gin (grams)")
