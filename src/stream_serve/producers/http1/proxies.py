@@ -62,6 +62,13 @@ class Proxy(Struct, frozen=True):
             raise SettingsError("the proxy's address has no host: http://proxy.example:3128")
         return cls(host, port, _credentials(parts.username, parts.password))
 
+    @property
+    def secrets(self) -> list[str]:
+        """What nobody may see: the password, or the user if that is all there is, and what goes out."""
+        coded = self.authorization.partition(" ")[2]
+        user, _, password = base64.b64decode(coded).decode().partition(":")
+        return [coded, password or user] if coded else []
+
     def __str__(self) -> str:
         return authority(self.host, self.port)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+import re
+from typing import TYPE_CHECKING, Final, Literal, cast
 from urllib.parse import unquote
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+_BETWEEN: Final = re.compile(r"[\s;,=]+")
+_SECRET: Final = re.compile("key|token|secret|passw|auth|cookie|credential|sig", re.IGNORECASE)
 
 
 class Traits(Struct, frozen=True, kw_only=True):
@@ -74,13 +78,20 @@ class Endpoint(Struct, frozen=True):
     def secrets(self) -> list[str]:
         """What may be secret beside the key, in the extra headers, the extra body and the query.
 
-        A secret has digits and at least eight characters; to cut out plain words would only spoil others.
+        A secret has at least eight characters, and digits unless its name says what it is; to cut out
+        plain words would only spoil others.
         """
-        query = self.url.partition("?")[2]
-        values = [unquote(part.partition("=")[2]) for part in query.split("&")]
-        words = [word for value in self.extra_headers.values() for word in value.split()]
-        every = (*words, *values, *_texts(self.extra_body))
-        return [word for word in every if len(word) >= 8 and any(map(str.isdigit, word))]
+        parts = [part.partition("=") for part in self.url.partition("?")[2].split("&")]
+        every = [(name, unquote(value)) for name, _, value in parts]
+        every += [
+            (n, word) for n, value in self.extra_headers.items() for word in _BETWEEN.split(value)
+        ]
+        every += _texts("", self.extra_body)
+        return [
+            word
+            for name, word in every
+            if len(word) >= 8 and (any(map(str.isdigit, word)) or _SECRET.search(name))
+        ]
 
     def headers(self, own: Mapping[str, str]) -> dict[str, str]:
         """Return the headers of a request: `own`, the key, and the extra ones, which win over both.
@@ -100,13 +111,13 @@ class Endpoint(Struct, frozen=True):
         return {"Authorization": f"Bearer {self.key}"}
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Return the texts in a JSON value."""
+def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
+    """Return the texts in a JSON value, each with the name of its field."""
     if isinstance(value, str):
-        yield value
+        yield name, value
     elif isinstance(value, dict):
-        for inner in cast("dict[str, object]", value).values():
-            yield from _texts(inner)
+        for inner_name, inner in cast("dict[str, object]", value).items():
+            yield from _texts(inner_name, inner)
     elif isinstance(value, list):
         for inner in cast("list[object]", value):
-            yield from _texts(inner)
+            yield from _texts(name, inner)

@@ -82,8 +82,11 @@ class OpenAIProvider:
         self.patience = patience
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(endpoint.url).netloc
+        self._secrets = endpoint.secrets
         if access.proxy is not None:
-            self.host += f" (through the proxy {http1.Proxy.of(access.proxy)})"
+            proxy = http1.Proxy.of(access.proxy)
+            self.host += f" (through the proxy {proxy})"
+            self._secrets += proxy.secrets
         headers = endpoint.headers(
             {
                 "Accept": "text/event-stream",
@@ -141,11 +144,16 @@ class OpenAIProvider:
 
     def hide_secrets(self, error: UpstreamError) -> None:
         """Cut out of an error what a provider repeats of the secrets beside the key."""
-        for secret in self.endpoint.secrets:
-            error.args = tuple(redaction.hide(str(text), secret) for text in error.args)
-            for name in ("provider_code", "request_id"):
-                if (word := getattr(error, name)) is not None:
-                    setattr(error, name, redaction.hide(word, secret))
+        error.args = tuple(self.without_secrets(str(text)) for text in error.args)
+        error.provider_code = self.without_secrets(error.provider_code)
+        error.request_id = self.without_secrets(error.request_id)
+
+    def without_secrets(self, words: str | None) -> str | None:
+        """Return a provider's words without the secrets beside the key; None for None."""
+        if words is not None:
+            for secret in self._secrets:
+                words = redaction.hide(words, secret)
+        return words
 
     async def _list_models(self) -> list[Model]:
         endpoint = self.endpoint
@@ -156,6 +164,8 @@ class OpenAIProvider:
             raise _connection_error(error, self.host) from error
         if listing.status == 200:
             return models.parse(listing.body)
+        if listing.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+            raise _connection_error(http1.ProxyError.unauthorized(), self.host)
         raise failures.from_status(
             listing.status,
             failures.read_body(listing.body[:_MAX_REFUSAL], key=endpoint.key),
@@ -269,7 +279,8 @@ class OpenAIProducer:
                 "provider that never sends one this can be set",
                 parameters=["Traits.require_finish"],
             )
-        return Finish(reason, failures.shown(reading.word, endpoint.key))
+        word = failures.shown(reading.word, endpoint.key)
+        return Finish(reason, self._provider.without_secrets(word))
 
     async def close(self) -> None:
         """Give the connection back after a finished answer, else close it; let go of the prompt."""
