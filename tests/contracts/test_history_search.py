@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -139,6 +140,26 @@ async def test_a_search_reads_the_index(history: History, place: Place) -> None:
     assert index in plan
     for scan in ("Seq Scan", "SCAN messages", "SCAN hit", "SCAN waiting"):
         assert scan not in plan.replace("SCAN waiting USING INDEX ix_messages_unindexed", "")
+
+
+async def test_what_is_indexed_of_a_large_text_is_found_in_a_thread(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[str, bool]] = []
+
+    def watched(name: str) -> None:
+        work = getattr(search, name)
+
+        def watch(*given: object) -> object:
+            found.append((name, threading.current_thread() is threading.main_thread()))
+            return work(*given)
+
+        monkeypatch.setattr(search, name, watch)
+
+    watched("pairs_of")
+    watched("numbers")
+    await ask(history, content="".join(map(chr, range(0x4E00, 0x4E00 + search.LARGE + 1))))
+    assert found == [("pairs_of", False), ("numbers", False)]
 
 
 async def without_index(place: Place) -> None:

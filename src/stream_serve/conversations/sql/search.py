@@ -19,9 +19,9 @@ import asyncio
 import sqlite3
 import zlib
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
     Integer,
@@ -42,16 +42,19 @@ from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.errors import HistorySchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Set
+    from collections.abc import Callable, Iterable, Set, Sized
 
     from sqlalchemy import ColumnElement, Select
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+T = TypeVar("T")
+Of = TypeVar("Of", bound="Sized")
+
 BATCH: Final = 50
 """How many messages are indexed in one transaction."""
 
-LARGE: Final = 65_536
-"""Characters of a text whose pairs are found in a thread, so that the loop goes on meanwhile."""
+LARGE: Final = 8_192
+"""Characters of a text, or pairs, that are worked on in a thread, so that the loop goes on meanwhile."""
 
 IN_SQLITE: Final = (
     "CREATE VIRTUAL TABLE message_grams USING fts5"
@@ -120,8 +123,8 @@ def numbers(owner: str, pairs: Iterable[str]) -> list[int]:
 
 
 async def found_pairs(words: str) -> set[str]:
-    """Return `pairs_of` a text; those of a large one in a thread."""
-    return await asyncio.to_thread(pairs_of, words) if len(words) > LARGE else pairs_of(words)
+    """Return `pairs_of` a text."""
+    return await _aside(words, pairs_of)
 
 
 def hits(owner: str, words: str, *, sqlite: bool) -> Select[int]:
@@ -153,15 +156,16 @@ def mentions(
 
 async def index(connection: AsyncConnection, owner: str, seq: int, pairs: Set[str]) -> None:
     """Index a message, anew if it is indexed."""
-    kept = numbers(owner, pairs)
     if connection.dialect.name == "sqlite":
         if not has_fts5():
             return
         into = table_in_sqlite
+        grams = await _aside(pairs, lambda found: _written(numbers(owner, found)))
         await connection.execute(delete(into).where(into.c.rowid == seq))
-        await connection.execute(insert(into).values(rowid=seq, grams=_written(kept)))
+        await connection.execute(insert(into).values(rowid=seq, grams=grams))
     else:
         at = column_in_postgresql
+        kept = await _aside(pairs, partial(numbers, owner))
         await connection.execute(update(at).where(at.c.seq == seq).values(grams=kept))
     await connection.execute(update(messages).where(m.seq == seq).values(indexed=True))
 
@@ -182,6 +186,11 @@ async def index_some(connection: AsyncConnection) -> int:
     for seq, words, owner in rows:
         await index(connection, owner, seq, await found_pairs(words))
     return len(rows)
+
+
+async def _aside(given: Of, work: Callable[[Of], T]) -> T:
+    """Return what `work` makes of what is given, in a thread if that is large."""
+    return await asyncio.to_thread(work, given) if len(given) > LARGE else work(given)
 
 
 def _written(kept: Iterable[int]) -> str:
