@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from stream_serve.conversations.base import Answer, Status
 from stream_serve.conversations.sql import search
+from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.schema import conversations
 from stream_serve.errors import HistorySchemaError
@@ -108,6 +109,17 @@ async def test_what_was_there_before_the_index_is_found_at_once_and_indexed_by_a
     await until(indexed)
     assert await everything(opened, "", "149") == [turn.conversation_id]
     assert await everything(opened, "", "150") == []
+
+
+async def test_large_messages_are_indexed_few_at_a_time(history: History, place: Place) -> None:
+    await place.lengthen(await talk(history), 4)
+    half = search.BATCH_BYTES // 2
+    await place.execute(f"UPDATE messages SET size = {half} WHERE NOT indexed")
+    database = Database(place.url, timeout=20)
+    done = [await database.run(search.index_some, write=True) for _ in range(3)]
+    await database.close()
+    assert done == [2, 2, 0]
+    assert await everything(history, "", "3")
 
 
 async def test_of_a_deleted_conversation_nothing_stays_in_the_index(

@@ -51,7 +51,10 @@ T = TypeVar("T")
 Of = TypeVar("Of", bound="Sized")
 
 BATCH: Final = 50
-"""How many messages are indexed in one transaction."""
+"""How many messages are indexed in one transaction, at most."""
+
+BATCH_BYTES: Final = 1_048_576
+"""How large these are together, since a transaction has little time; one larger message is alone."""
 
 LARGE: Final = 8_192
 """Characters of a text, or pairs, that are worked on in a thread, so that the loop goes on meanwhile."""
@@ -175,7 +178,7 @@ async def index_some(connection: AsyncConnection) -> int:
     if connection.dialect.name == "sqlite" and not has_fts5():
         return 0
     statement = (
-        select(m.seq, m.search, c.owner)
+        select(m.seq, m.size, c.owner)
         .join(conversations, c.id == m.conversation_id)
         .where(~m.indexed, m.lease_until.is_(None))
         .order_by(m.seq)
@@ -183,9 +186,15 @@ async def index_some(connection: AsyncConnection) -> int:
         .with_for_update(of=messages, skip_locked=True)
     )
     rows: list[Any] = list(await connection.execute(statement))
-    for seq, words, owner in rows:
-        await index(connection, owner, seq, await found_pairs(words))
-    return len(rows)
+    done = total = 0
+    for seq, size, owner in rows:
+        total += size
+        if done and total > BATCH_BYTES:
+            break
+        words = await connection.scalar(select(m.search).where(m.seq == seq))
+        await index(connection, owner, seq, await found_pairs(words or ""))
+        done += 1
+    return done
 
 
 async def _aside(given: Of, work: Callable[[Of], T]) -> T:
