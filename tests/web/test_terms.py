@@ -159,6 +159,8 @@ ADDRESSES = [
     "gs://bucket/x",
     "oss://bucket/x",
     "\x00http://x",
+    "\u3000\xa0http://x",
+    "\ufeff\u200bfile:///etc/passwd",
 ]
 DATA = [
     "data:image/png;base64,iVBORw0KGgo=",

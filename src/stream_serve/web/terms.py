@@ -29,9 +29,11 @@ _SHOWN: Final = 10
 _SYSTEM: Final = {"system", "developer"}
 _WORDS: Final = {"text", "type", "id", "name", "filename", "title", "thinking", "refusal"}
 """Fields of content parts whose texts are only read."""
-_URL: Final = re.compile(r"[\x00-\x20]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]", re.IGNORECASE)
-"""The beginning of an address, as lenient as servers that read it: spaces before, line ends inside. A
-space after the colon makes it a text (`Note: …`)."""
+_URL: Final = re.compile(
+    r"[\x00-\x20\s\u200b\ufeff]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]", re.IGNORECASE
+)
+"""The beginning of an address, as lenient as servers that read it: blanks of any kind before, line ends
+inside. A space after the colon makes it a text (`Note: …`)."""
 
 
 def check(body: ChatBody, settings: Settings, *, defaults: Sequence[str]) -> None:
