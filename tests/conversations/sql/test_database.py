@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import Pool
 
 from stream_serve.conversations.base import Answer, Status
-from stream_serve.conversations.sql.database import CONNECTIONS, Database
+from stream_serve.conversations.sql.database import CONNECTIONS, RETRY, Database
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.urls import database_url
@@ -365,6 +365,23 @@ async def test_closing_waits_for_what_goes_on_and_leaves_no_thread_or_task(place
     assert asyncio.all_tasks() == {asyncio.current_task()}
     await asyncio.get_running_loop().shutdown_default_executor()
     assert threading.active_count() <= before
+
+
+async def test_after_closing_a_locked_file_nothing_waits_for_its_thread(sqlite: Place) -> None:
+    # A loop that ends while a transaction is being cancelled can hang for ever in aiosqlite.
+    await (await sqlite.history()).close()
+    database = Database(sqlite.url, timeout=PATIENCE)
+
+    async def work(connection: AsyncConnection) -> None:
+        await connection.execute(text("SELECT 1"))
+
+    with locked(sqlite):
+        writing = asyncio.create_task(database.run(work, write=True))
+        await asyncio.sleep(0)
+        await database.close(2 * RETRY)
+        assert asyncio.all_tasks() <= {asyncio.current_task(), writing}
+    with pytest.raises(HistoryUnavailable):
+        await writing
 
 
 LEAVING: Final = """

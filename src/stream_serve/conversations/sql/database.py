@@ -58,6 +58,9 @@ CONNECTIONS: Final = 8
 RETRY: Final = 0.02
 """Seconds that SQLite waits for a lock, and between two attempts."""
 
+LET_GO: Final = 10 * RETRY
+"""Seconds that the end waits at most for SQLite's thread."""
+
 DEFECTS: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """Errors that mean a defect in one of our statements rather than an unavailable database."""
 
@@ -106,7 +109,7 @@ class Database:
         task = asyncio.create_task(self._transact(work, write=write))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        timer = asyncio.get_running_loop().call_later(self._timeout, task.cancel)
+        timer = asyncio.get_running_loop().call_later(self._timeout, _cancel, task)
         task.add_done_callback(lambda _: timer.cancel())
         try:
             await asyncio.wait({task}, timeout=self._timeout)
@@ -146,11 +149,22 @@ class Database:
                     await asyncio.wait(self._tasks)
                 await self._engine.dispose()
         except TimeoutError:
-            for task in list(self._tasks):
-                task.cancel()
+            await self._give_up()
         finally:
             for driver in list(self._drivers):
                 driver.terminate()
+
+    async def _give_up(self) -> None:
+        """Cancel all transactions; those of SQLite end as soon as its thread lets go of the lock.
+
+        A loop that ended before, or a second cancellation, would leave aiosqlite waiting for its thread
+        after that has gone, and so the process for ever.
+        """
+        tasks = list(self._tasks)
+        for task in tasks:
+            _cancel(task)
+        if tasks and self.path is not None:
+            await asyncio.wait(tasks, timeout=LET_GO)
 
     def now(self) -> ColumnElement[float]:
         """Return an expression for the present time in epoch seconds, as a part of a statement.
@@ -218,6 +232,12 @@ class Database:
         self._tasks.discard(task)
         if not task.cancelled():
             task.exception()  # retrieved here, because a cancelled caller never does
+
+
+def _cancel(task: asyncio.Task[Any]) -> None:
+    """Cancel a task, once."""
+    if not task.cancelling():
+        task.cancel()
 
 
 def _unnamed() -> str:
