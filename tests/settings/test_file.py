@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stream_serve.errors import SettingsError
 from stream_serve.producers.openai.endpoint import Traits
 from stream_serve.producers.openai.kinds import KINDS
-from stream_serve.settings import Catalog, Settings, Target, kinds, tables
+from stream_serve.settings import Catalog, Settings, Target, explain, kinds, tables
 from stream_serve.settings.catalog import Timeouts
 
 CANARY = "canary-7f3a"
@@ -182,8 +182,9 @@ def test_another_file_is_named_by_a_setting_and_its_paths_begin_at_its_folder(
     assert catalog is not None
     assert (catalog.file, catalog.providers[0].key) == ("etc/other.toml", "sk-3")
     monkeypatch.setenv("STREAM_SERVE_CONFIG", "etc/missing.toml")
-    with pytest.raises(SettingsError, match=r"etc/missing\.toml: No such file"):
+    with pytest.raises(SettingsError, match=r"etc/missing\.toml: No such file") as caught:
         Settings.load()
+    assert explain(caught.value).endswith("(STREAM_SERVE_CONFIG)")
 
 
 # What is refused
@@ -226,7 +227,7 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         ("[[provider]]\n" + ONE, "line 1: provider: there is no such key: did you mean providers?"),
         ('[[providers]]\nname = "p"\n', "line 1: providers[0].url: this key is needed"),
         (ONE + ONE, "line 5: providers[1].name: this name is taken"),
-        (ONE + 'kind = "vlm"\n', "line 4: providers[0].kind: "),
+        (ONE + 'kind = "vlm"\n', "line 4: providers[0].kind: it should be 'dashscope', "),
         (
             ONE + 'require_finish = "no"\n',
             "line 4: providers[0].require_finish: it should be true or",
@@ -239,7 +240,7 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         (ONE + f'key = "{CANARY} x"\n', "line 4: providers[0].key: a key has only printable ASCII"),
         (
             ONE + f'key_env = "NOT_{CANARY}"\n',
-            "line 4: providers[0].key_env: this variable is not set",
+            "line 4: providers[0].key_env: this variable is neither in the environment nor in .env",
         ),
         (ONE + 'key_file = "nowhere"\n', "line 4: providers[0].key_file: this file cannot be read"),
         (ONE + f'key = "{CANARY}"\nkey_env = "X"\n', "line 5: providers[0].key_env: give one of"),
@@ -262,31 +263,52 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         (ONE + "body = { a = nan }\n", "providers[0].body.a: JSON has no such number"),
         (
             ONE + 'continuous_usage = "x"\n',
-            "line 4: providers[0].continuous_usage: it should be true or false",
+            "line 4: providers[0].continuous_usage: it should be true or false or 'timings_per_token'",
         ),
-        ("providers = 1\n", "line 1: providers: it should be a list"),
+        ("providers = 1\n", "line 1: providers: it should be a list: write [[providers]]"),
+        (
+            '[models]\nname = "m"\n',
+            "line 1: models: it should be a list: write [[models]], in double",
+        ),
         ("providers = [1]\n", "line 1: providers[0]: it should be a table"),
         (ONE + "headers = { X = 1 }\n", "line 4: providers[0].headers.X: it should be text"),
-        (ONE + "timeouts = { idle = 0 }\n", "line 4: providers[0].timeouts.idle: "),
+        (
+            ONE + "timeouts = { idle = 0 }\n",
+            "timeouts.idle: it should be more than 0",
+        ),
         (
             ONE + '[[models]]\nname = "m"\ntargets = [\n  { provider = "pp" },\n]\n',
             "line 7: models[0].targets[0].provider: there is no provider of this name: there are p",
         ),
-        (ONE + '[[models]]\nname = "m"\ntargets = []\n', "line 6: models[0].targets: "),
-        (ONE + '[[models]]\nname = "m"\ncontext = 0\n', "line 6: models[0].context: "),
+        (
+            ONE + '[[models]]\nname = "m"\ntargets = []\n',
+            "line 6: models[0].targets: it should not be",
+        ),
+        (
+            ONE + '[[models]]\nname = "m"\ncontext = 0\n',
+            "line 6: models[0].context: it should be at",
+        ),
         (
             ONE
             + '[[models]]\nname = "a"\ndefault = true\n[[models]]\nname = "b"\ndefault = true\n',
             "line 9: models[1].default: one model is the default, and another is already",
         ),
         ("only_listed = true\n" + ONE, "line 1: only_listed: it needs [[models]]"),
-        (ONE + '[[models]]\nname = "a\\u0007"\n', "line 5: models[0].name: "),
+        (
+            ONE + '[[models]]\nname = "a\\u0007"\n',
+            "line 5: models[0].name: it should have no control",
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(text: str, said: str) -> None:
     lines = refusal(text)
     assert lines[0] == "wrong settings in stream-serve.toml"
     assert any(said in line for line in lines[1:]), lines
+
+
+def test_two_keys_are_one_mistake() -> None:
+    lines = refusal(ONE + f'key = "{CANARY}"\nkey_env = "X"\n')
+    assert lines[1:] == ["line 5: providers[0].key_env: give one of key, key_env, key_file"]
 
 
 def test_everything_that_is_wrong_is_named_at_once_in_the_order_of_the_lines() -> None:

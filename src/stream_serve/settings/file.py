@@ -35,6 +35,7 @@ DEFAULT: Final = "stream-serve.toml"
 _MAX_BYTES: Final = 1_048_576
 _MAX_PROBLEMS: Final = 20
 _KEYS: Final = ("key", "key_env", "key_file")
+_ARRAYS: Final = {("providers",), ("models",)}
 _FILES: Final = ("ca_file", "client_cert", "client_key")
 _WORDS: Final = {
     "missing": "this key is needed",
@@ -45,8 +46,16 @@ _WORDS: Final = {
     "string_type": "it should be text, in quotes",
     "int_type": "it should be a whole number",
     "float_type": "it should be a number",
+    "literal_error": "it should be {expected}",
+    "greater_than": "it should be more than {gt}",
+    "greater_than_equal": "it should be at least {ge}",
+    "less_than_equal": "it should be at most {le}",
+    "too_short": "it should not be empty",
+    "string_too_short": "it should not be empty",
+    "string_too_long": "it should have at most {max_length} characters",
+    "string_pattern_mismatch": "it should have no control characters",
 }
-"""Our words for the commonest errors of pydantic's; the others are said in its own."""
+"""Our words for pydantic's errors; those that are not here are said in its own."""
 
 
 class Reader:
@@ -86,7 +95,7 @@ class Reader:
         names = [one.name for one in root.models]
         if default and root.only_listed and default not in names:
             raise SettingsError(
-                f"{self._path} lists the only models, and the default one is not among them"
+                f"the default model is not among those that {self._path} lists"
                 f"{_hint(default, names)}",
                 parameters=["Endpoint.model"],
             )
@@ -100,7 +109,9 @@ class Reader:
                 raise SettingsError(f"{self._path}: the file is larger than {_MAX_BYTES} bytes")
             return toml.read(raw.decode("utf-8-sig"))
         except OSError as error:
-            raise SettingsError(f"{self._path}: {error.strerror}") from None
+            raise SettingsError(
+                f"{self._path}: {error.strerror}", parameters=["STREAM_SERVE_CONFIG"]
+            ) from None
         except UnicodeDecodeError as error:
             line = error.object.count(b"\n", 0, error.start) + 1
             raise SettingsError(
@@ -147,7 +158,7 @@ class Reader:
         given = [name for name in _KEYS if getattr(provider, name) is not None]
         for name in given[1:]:
             yield ((*path, name), f"give one of {', '.join(_KEYS)}")
-        if given:
+        if len(given) == 1:
             yield from _tried((*path, given[0]), lambda: self._key(provider))
         for name, value in provider.headers.items():
             yield from _tried((*path, "headers", name), lambda n=name, v=value: values.header(n, v))
@@ -167,7 +178,7 @@ class Reader:
         if provider.key_env is not None:
             value = self._variables.get(provider.key_env)
             if not value:
-                raise ValueError("this variable is not set")
+                raise ValueError("this variable is neither in the environment nor in .env")
             return values.key(value), provider.key_env
         if provider.key_file is not None:
             try:
@@ -260,14 +271,18 @@ def _explained(error: ValidationError, document: toml.Document) -> list[Problem]
     found: dict[toml.Path, str] = {}
     for one in error.errors(include_input=False, include_url=False):
         kind: str = one["type"]
+        words = _WORDS.get(kind, "").format_map(one.get("ctx", {}))
         path = one["loc"] if kind == "missing" else _present(one["loc"], document.values)
         if kind == "extra_forbidden":
             known = _keys_at(path)
             hint = _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
             found.setdefault(path, f"there is no such key{hint}")
+        elif kind == "list_type" and path in _ARRAYS:
+            found[path] = f"{words}: write [[{path[0]}]], in double brackets"
+        elif kind == "literal_error" and path in found:  # a key of several types
+            found[path] += words.replace("it should be", " or")
         else:
-            words = _WORDS.get(kind) or one["msg"].removeprefix("Value error, ")
-            found.setdefault(path, words)
+            found.setdefault(path, words or one["msg"].removeprefix("Value error, "))
     return list(found.items())
 
 

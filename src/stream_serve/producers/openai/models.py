@@ -122,8 +122,9 @@ class SoleModel:
         if len(self.found) == 1:
             return self.found[0].name
         raise UnknownModel(
-            "no model is configured, and the provider has several: name one of them in the request, or "
-            f"make one the default: {named(one.name for one in self.found)}"
+            "no model is configured, and the provider has several "
+            f"({named(one.name for one in self.found)}): name one of them in the request, or make one "
+            "the default"
             if self.found
             else "no model is configured, and the provider has none: load one there",
             parameters=["Endpoint.model"],
