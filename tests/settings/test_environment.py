@@ -354,6 +354,11 @@ def test_a_url_may_have_a_query() -> None:
     assert provider(upstream_url=f"{url}/chat/completions{query}").url == url + query
 
 
+def test_what_is_wrong_is_said_in_our_words() -> None:
+    with pytest.raises(SettingsError, match=r"STREAM_SERVE_UPSTREAM_URL: it must be an http"):
+        Settings.load(upstream_url="host")
+
+
 def test_the_articles_placeholder_counts_as_no_key_and_is_noticed() -> None:
     settings = Settings.load(dashscope_api_key=PLACEHOLDER_KEY)
     assert settings.catalog is None

@@ -139,6 +139,7 @@ async def test_extra_body_replaces_nothing_that_the_request_says_itself(
     name: str, remedy: str
 ) -> None:
     said = (await refused(extraBody={"top_k": 1, name: None}))["extraBody"]
+    assert said.startswith(f"cannot have {name}")
     assert name in said
     assert remedy in said
     assert remedy or "itself" in said

@@ -305,7 +305,8 @@ class Settings(BaseSettings):
             raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
         except ValidationError as error:
             lines = [
-                f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors(include_input=False)
+                f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+                for e in error.errors(include_input=False)
             ]
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
         settings._catalog = settings._read_catalog()

@@ -181,7 +181,7 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
 def _message(model: type[Body], detail: ErrorDetails) -> str:
     """Return what is wrong, in our words where the field is unknown."""
     if detail["type"] != "extra_forbidden":
-        return detail["msg"]
+        return detail["msg"].removeprefix("Value error, ")
     if len(detail["loc"]) != 1:
         return "there is no such field"
     meant = model.meant(str(detail["loc"][-1]))

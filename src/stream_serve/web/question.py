@@ -110,7 +110,7 @@ def _extra(value: object, info: ValidationInfo) -> object:
     for name in found or ():
         if plain(name) in _RESERVED:
             field = _RESERVED[plain(name)]
-            remedy = f"use the field {field}" if field else "the service says it itself"
+            remedy = f"use the field {field}" if field else "the service sets it itself"
             raise ValueError(f"cannot have {name[:40]}: {remedy}")
     return found
 
