@@ -206,6 +206,13 @@ async def test_doctor_looks_at_redis_and_the_database(
     assert "STREAM_SERVE_DATABASE_URL" in out
 
 
+async def test_doctor_says_that_the_file_wins_over_the_url(upstream: ScriptedUpstream) -> None:
+    configure(f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n[[models]]\nname = "answer"\n')
+    code, out = await doctor(STREAM_SERVE_UPSTREAM_URL="http://127.0.0.1:1/v1")
+    assert code == 0
+    assert "STREAM_SERVE_UPSTREAM_URL is not used: stream-serve.toml has the providers" in out
+
+
 async def test_doctor_explains_the_demo() -> None:
     code, out = await doctor(DASHSCOPE_API_KEY="sk-your-api-key-here")
     assert code == 0

@@ -19,8 +19,8 @@ ADVICE: Final = {
     "upstream_context_exceeded": "The model's context is very small: start its server with a larger one.",
     "upstream_rate_limited": "Wait, or look at the quota and the bill in the provider's console.",
     "upstream_error": "The provider is in trouble: try again later, or look at its status page.",
-    "upstream_protocol": "The path of the URL is wrong, or something else answers there: {url} must be "
-    "the base that ends before /chat/completions, often with /v1 at its end.",
+    "upstream_protocol": "The path of the URL is wrong, or what answers there does not speak OpenAI's "
+    "protocol: {url} must be the base that ends before /chat/completions, often with /v1 at its end.",
     "upstream_disconnected": "Something between here and the provider cuts the connection: look for "
     "a proxy, or try again.",
     "upstream_incomplete": "The server ends its stream without a finish_reason: check that it really "

@@ -107,6 +107,11 @@ class Doctor:
                 f"The API key is the placeholder {PLACEHOLDER_KEY}, which counts as no key.",
                 "yellow",
             )
+        if settings.unused_url and settings.catalog is not None:
+            self._say(
+                f"STREAM_SERVE_UPSTREAM_URL is not used: {settings.catalog.file} has the providers.",
+                "yellow",
+            )
         if settings.catalog is None:
             self._say(
                 "No provider is configured: the built-in demo model answers. Set DASHSCOPE_API_KEY, or "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from stream_serve import __version__
-from stream_serve.settings import ENVIRONMENT, PLACEHOLDER_KEY, Settings
+from stream_serve.settings import PLACEHOLDER_KEY, Settings
 
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
@@ -32,7 +32,7 @@ def announce(settings: Settings, url: str) -> None:
             providers=len(catalog.providers),
             models=len(catalog.models),
         )
-        if settings.upstream_url is not None and catalog.fallback != ENVIRONMENT:
+        if settings.unused_url:
             _log.warning(f"STREAM_SERVE_UPSTREAM_URL is not used: {catalog.file} has the providers")
     if settings.placeholder_key:
         _log.warning(

@@ -360,6 +360,12 @@ class Settings(BaseSettings):
         keys = (self.dashscope_api_key, self.upstream_api_key)
         return any(key is not None and not values.key(key.get_secret_value()) for key in keys)
 
+    @property
+    def unused_url(self) -> bool:
+        """Whether `STREAM_SERVE_UPSTREAM_URL` is set though the file has providers, which win."""
+        providers = () if self._catalog is None else self._catalog.providers
+        return self.upstream_url is not None and all(one.name != ENVIRONMENT for one in providers)
+
     def _read_catalog(self) -> Catalog | None:
         """Return the catalog of the file, or else of the environment. Raises `SettingsError`."""
         own = self._provider()
