@@ -36,12 +36,25 @@ async def test_the_models_are_offered_in_the_language_of_the_page(
         )
         box = debugger.page.get_by_role("combobox", name="Model")
         await expect(box).to_be_visible()
+        hint = debugger.page.locator("#model-hint")
+        await expect(hint).to_have_text("optional, 2 in the list")
         await debugger.page.locator("#language-zh").click()
         await expect(options.first).to_have_text("默认 · 32,768 token · 能思考")
+        await expect(hint).to_have_text("可选，列表中有 2 个")
         await debugger.send("<b>fine</b>")
         await debugger.reaches("finished")
         await expect(debugger.page.locator("#answer-model")).to_have_text("<b>fine</b>")
     assert upstream.requests[-1].model == "answer?tokens=2"
+
+
+async def test_where_no_model_is_the_default_one_must_be_chosen(
+    upstream: ScriptedUpstream, page_context: PageFactory
+) -> None:
+    async with Service(upstream_url=upstream.url, model=None) as service:
+        debugger = await visit(page_context, service, locale="en-US")
+        await expect(debugger.page.locator("#model-hint")).to_contain_text("one of")
+        await debugger.send("")
+        await expect(debugger.page.locator("#status")).to_contain_text("choose one of the list")
 
 
 async def test_where_a_key_is_needed_the_models_are_offered_after_it_is_entered(

@@ -16,6 +16,7 @@ export class Form {
   #systemPrompt = byId("system-prompt", HTMLTextAreaElement);
   #model = byId("model", HTMLInputElement);
   #models = byId("models");
+  #modelHint = byId("model-hint");
   /** @type {Wire.Model[]} */
   #offered = [];
   #thinking = byId("thinking-switch", HTMLInputElement);
@@ -118,8 +119,11 @@ export class Form {
     });
     this.#models.replaceChildren(...options);
     // The placeholder names the default one: a list of that alone offers nothing.
-    if (models.length > 1) this.#model.setAttribute("list", "models");
+    const several = models.length > 1;
+    if (several) this.#model.setAttribute("list", "models");
     else this.#model.removeAttribute("list");
+    const hint = chosen === undefined ? "modelNeeded" : "modelHint";
+    put(this.#modelHint, text(several ? hint : "optional", { count: number(models.length) }));
   }
 
   /**
