@@ -36,3 +36,10 @@ async def test_every_scenario_with_an_end_ends_properly(
     assert (record.scenario, record.phase, record.closed_by) == (name, "done", "script")
     assert record.bytes_sent == len(answer.body)
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["json", "whole", "only-thinks"])
+async def test_text_that_is_no_stream_of_tokens_is_counted_too(client: Client, name: str) -> None:
+    answer = await client.ask(name, usage=True)
+    last = answer.chunks[-1] if name == "only-thinks" else answer.json
+    assert last["usage"]["completion_tokens"] > 3

@@ -45,6 +45,12 @@ class Speech:
         tokens = self.ask.integer("tokens") if self._tokens is None else self._tokens
         return pieces(self._text, size=self.ask.integer("size"), tokens=tokens)
 
+    def whole(self) -> str:
+        """Return the whole text, which counts as said."""
+        said = list(self.pieces())
+        self.said += len(said)
+        return "".join(said)
+
     def events(self, *, with_usage: bool | None = None) -> Iterator[bytes]:
         """Yield all events of a proper answer, from the role to `[DONE]`."""
         yield self.chunks.role()

@@ -93,6 +93,7 @@ async def only_thinks(reply: Reply, ask: Ask) -> None:
     speech = Speech(reply, ask, text="")
     for piece in pieces(THOUGHT, size=4, tokens=0):
         await reply.send(speech.chunks.thought(piece))
+        speech.said += 1
         await reply.pause(ask.number("interval"))
     await speech.close("length")
 
@@ -147,9 +148,7 @@ async def speak(
     """Send a proper answer with the text of the request, streamed or whole as it asks."""
     speech = Speech(reply, ask, text=text)
     if not ask.stream:
-        said = list(speech.pieces())
-        speech.said = len(said)
-        message: dict[str, Any] = {"content": "".join(said)}
+        message: dict[str, Any] = {"content": speech.whole()}
         totals = speech.totals()
         await reply.json(200, speech.chunks.completion(message, finish=finish, totals=totals))
         return

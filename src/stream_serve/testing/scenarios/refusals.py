@@ -189,7 +189,7 @@ async def html(reply: Reply, ask: Ask) -> None:
 async def whole_json(reply: Reply, ask: Ask) -> None:
     """A server that does not know `stream`."""
     speech = Speech(reply, ask)
-    message = {"content": "".join(speech.pieces())}
+    message = {"content": speech.whole()}
     totals = speech.totals()
     await reply.json(200, speech.chunks.completion(message, finish="stop", totals=totals))
 

@@ -85,7 +85,7 @@ async def label(reply: Reply, ask: Ask) -> None:
 async def whole(reply: Reply, ask: Ask) -> None:
     """A whole completion as JSON, in one line or pretty-printed."""
     speech = Speech(reply, ask)
-    message = {"content": "".join(speech.pieces()), "reasoning_content": THOUGHT}
+    message = {"content": speech.whole(), "reasoning_content": THOUGHT}
     completion = speech.chunks.completion(
         message, finish=ask.string("finish"), totals=speech.totals()
     )
