@@ -104,7 +104,7 @@ async def test_an_error_names_the_keys_of_the_provider_that_it_is_about() -> Non
     assert failed.value.parameters == ["url of the provider two", "Patience.idle"]
     with pytest.raises(UnknownModel) as refused:
         await both.model_for(None)
-    assert refused.value.parameters == ["default of a model"]
+    assert refused.value.parameters == ["default = true in [[models]]"]
 
 
 async def test_all_are_closed_also_when_the_waiting_for_one_is_cancelled() -> None:

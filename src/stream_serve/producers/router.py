@@ -158,6 +158,6 @@ class RoutedProducer:
 def _said(parameter: str, provider: str) -> str:
     """Return what sets a parameter for one provider of several."""
     if parameter == "Endpoint.model":
-        return "default of a model"
+        return "default = true in [[models]]"
     key = _KEYS.get(parameter)
     return parameter if key is None else f"{key} of the provider {provider}"
