@@ -29,6 +29,7 @@ from support.postgres import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
+    from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -69,6 +70,45 @@ async def healed(call: Callable[[], Awaitable[Result]]) -> Result:
         while True:
             with suppress(HistoryUnavailable):
                 return await call()
+
+
+COUNTING: Final = """
+import asyncio, sys
+import uvloop
+from sqlalchemy import text
+from stream_serve.conversations.sql.database import Database
+from stream_serve.errors import HistoryUnavailable
+
+COUNT = (
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000000) "
+    "SELECT count(*) FROM n"
+)
+
+async def main():
+    database = Database(sys.argv[1], timeout=0.2)
+    await database.prepare()
+    try:
+        await database.run(lambda connection: connection.execute(text(COUNT)), write=False)
+    except HistoryUnavailable:
+        print("timeout", flush=True)
+    await database.close(0.1)
+    print("closed", flush=True)
+
+uvloop.run(main())
+"""
+
+
+def test_a_statement_of_sqlite_that_never_ends_does_not_hold_up_the_end_of_the_process(
+    tmp_path: Path,
+) -> None:
+    process = subprocess.run(
+        [sys.executable, "-c", COUNTING, str(tmp_path / "chat.db")],
+        capture_output=True,
+        text=True,
+        timeout=SLACK + PATIENCE,
+        check=True,
+    )
+    assert process.stdout == "timeout\nclosed\n"
 
 
 async def turns_of(work: Awaitable[object]) -> int:

@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import MIGRATIONS, migrate
 from stream_serve.conversations.sql.schema import VERSION_TABLE, metadata
 from stream_serve.conversations.sql.urls import database_url
-from stream_serve.errors import HistoryError, HistorySchemaError
+from stream_serve.errors import HistoryError, HistorySchemaError, HistoryUnavailable
 from support.history import Place, all_messages, talk
 from support.postgres import shared_server
 
@@ -102,6 +103,50 @@ async def test_a_newer_schema_is_refused(place: Place) -> None:
     for opening in (SQLHistory(place.url).open(), migrate(place.url)):
         with pytest.raises(HistorySchemaError, match="newer stream-serve"):
             await opening
+
+
+async def test_a_migration_that_takes_longer_than_a_call_goes_on_and_is_waited_for_again(
+    sqlite: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn = await talk(await sqlite.history())
+    await sqlite.close()
+    await execute(sqlite, f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
+    steps = 0
+
+    def slow(connection: Connection) -> None:
+        nonlocal steps
+        steps += 1
+        time.sleep(1.0)
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'")
+
+    monkeypatch.setattr("stream_serve.conversations.sql.migrate._steps", slow)
+    history = SQLHistory(sqlite.url, timeout=0.3)
+    with pytest.raises(HistoryUnavailable, match="is being migrated"):
+        await history.open()
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await history.open()
+                break
+            except HistoryUnavailable:
+                pass
+    assert steps == 1
+    assert len(await all_messages(history, "", turn.conversation_id)) == 2
+    await history.close()
+
+
+async def test_a_migration_is_not_bounded_by_the_time_for_reaching_the_database(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await place.history()).close()
+    await execute(place, f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
+
+    def slow(connection: Connection) -> None:
+        time.sleep(1.0)
+        connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'")
+
+    monkeypatch.setattr("stream_serve.conversations.sql.migrate._steps", slow)
+    assert await migrate(place.url, timeout=0.5) == HEAD
 
 
 @pytest.mark.parametrize(

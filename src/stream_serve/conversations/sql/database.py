@@ -22,7 +22,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
@@ -61,6 +61,9 @@ RETRY: Final = 0.02
 LET_GO: Final = 10 * RETRY
 """Seconds that the end waits at most for SQLite's thread."""
 
+INTERRUPTING: Final = 0.5
+"""Seconds that a transaction of SQLite has to end after it was interrupted."""
+
 DEFECTS: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """Errors that mean a defect in one of our statements rather than an unavailable database."""
 
@@ -98,21 +101,29 @@ class Database:
         event.listen(self._engine.sync_engine, "connect", self._connected)
         event.listen(self._engine.sync_engine, "begin", self._begun)
 
-    async def run(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
+    async def run(
+        self,
+        work: Callable[[AsyncConnection], Awaitable[T]],
+        *,
+        write: bool,
+        bounded: bool = True,
+    ) -> T:
         """Run `work` in one transaction and return its result.
 
-        Raises our own errors from `work`, `HistoryUnavailable` if it takes too long or the database
-        cannot be reached, and `HistoryError` for a defect. After `HistoryUnavailable` or a cancellation
-        either the whole change is stored or nothing of it.
+        One that is not `bounded` may take as long as it needs. Raises our own errors from `work`,
+        `HistoryUnavailable` if it takes too long or the database cannot be reached, and `HistoryError`
+        for a defect. After `HistoryUnavailable` or a cancellation either the whole change is stored or
+        nothing of it.
         """
         end = time.monotonic() + self._timeout
         task = asyncio.create_task(self._transact(work, write=write))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        timer = asyncio.get_running_loop().call_later(self._timeout, _cancel, task)
-        task.add_done_callback(lambda _: timer.cancel())
+        if bounded:
+            timer = asyncio.get_running_loop().call_later(self._timeout, _cancel, task)
+            task.add_done_callback(lambda _: timer.cancel())
         try:
-            await asyncio.wait({task}, timeout=self._timeout)
+            await asyncio.wait({task}, timeout=self._timeout if bounded else None)
         except asyncio.CancelledError:
             self._abandoned.add(task)
             if write:
@@ -141,7 +152,8 @@ class Database:
     async def close(self, patience: float | None = None) -> None:
         """Wait for running transactions, and close the connections.
 
-        Waits at most `patience` seconds, and without it as long as a transaction may take.
+        Waits at most `patience` seconds, and without it as long as a transaction may take. Then they
+        are rolled back.
         """
         try:
             async with asyncio.timeout(self._timeout if patience is None else patience):
@@ -149,10 +161,12 @@ class Database:
                     await asyncio.wait(self._tasks)
                 await self._engine.dispose()
         except TimeoutError:
+            await self._interrupt()
             await self._give_up()
         finally:
-            for driver in list(self._drivers):
-                driver.terminate()
+            if self.path is None:
+                for driver in list(self._drivers):
+                    driver.terminate()
 
     async def _give_up(self) -> None:
         """Cancel all transactions; those of SQLite end as soon as its thread lets go of the lock.
@@ -212,9 +226,19 @@ class Database:
             async with self._engine.connect() as connection:
                 yield connection
 
-    def _connected(self, dbapi_connection: Any, _record: object) -> None:
+    async def _interrupt(self) -> None:
+        """Interrupt what SQLite does in its threads: cancelled, the end of the process waits for it."""
         if self.path is None:
-            self._drivers.add(dbapi_connection.driver_connection)
+            return
+        for driver in list(self._drivers):
+            with suppress(ValueError, sqlite3.Error):  # it is closed
+                await driver.interrupt()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=INTERRUPTING)
+
+    def _connected(self, dbapi_connection: Any, _record: object) -> None:
+        self._drivers.add(dbapi_connection.driver_connection)
+        if self.path is None:
             return
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()

@@ -52,6 +52,7 @@ from stream_serve.conversations.sql.statements import (
 from stream_serve.errors import (
     ConversationNotFound,
     HistoryError,
+    HistoryUnavailable,
     MessageNotFound,
 )
 
@@ -94,28 +95,35 @@ class SQLHistory:
         self._lease = lease
         self._reach = reach
         self._capacity = capacity
+        self._timeout = timeout
+        self._migration: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Check the schema; on SQLite create the file and migrate the schema.
 
-        If that fails or is cancelled, no connection stays open.
+        If that fails or is cancelled, no connection stays open. A migration that takes longer than a
+        call may raises `HistoryUnavailable` and goes on; the next `open` waits for it again.
         """
         try:
             await self._database.prepare()
             if self._database.path is None:
                 await migrate.require(self._database)
             else:
-                await migrate.upgrade(self._database)
+                await self._upgrade()
         except (HistoryError, asyncio.CancelledError):
             await self.close()
             raise
+        if self._migration is not None:
+            raise HistoryUnavailable("the database is being migrated; a large one takes its time")
         self._indexing = asyncio.create_task(self._index_all(), name="index messages")
 
     async def close(self, patience: float | None = None) -> None:
         """Wait for running transactions, at most `patience` seconds, and close the connections."""
-        if self._indexing is not None:
-            self._indexing.cancel()
+        for task in (self._migration, self._indexing):
+            if task is not None:
+                task.cancel()
+        self._migration = None
         await self._database.close(patience)
 
     async def check(self) -> None:
@@ -360,6 +368,18 @@ class SQLHistory:
         seq = await connection.scalar(select(m.seq).where(m.id == ref.answer_id))
         if seq is not None:
             await index(connection, owner, seq, pairs)
+
+    async def _upgrade(self) -> None:
+        """Migrate the file; after `timeout` seconds that goes on in `_migration`."""
+        if self._migration is None:
+            self._migration = asyncio.create_task(migrate.upgrade(self._database), name="migrate")
+        task = self._migration
+        await asyncio.wait({task}, timeout=self._timeout)
+        if task.cancelled():
+            raise HistoryUnavailable("the database was closed before it was migrated")
+        if task.done():
+            self._migration = None
+            await task
 
     async def _index_all(self) -> None:
         """Index what is not indexed yet: after a migration, or written by an older version."""

@@ -49,9 +49,9 @@ async def migrate(url: str, *, timeout: float = 60.0) -> str:
     """Migrate the schema of the database at `url`; return its version.
 
     Raises `HistorySchemaError` for a schema that is newer or half-migrated, `HistoryUnavailable` if the
-    database cannot be reached or it takes longer than `timeout` seconds, and `SettingsError` for a
-    wrong `url`. Cancelled, it leaves either the whole migration or nothing of it. Messages that are not
-    indexed yet are indexed after it, some at a time.
+    database cannot be reached within `timeout` seconds, and `SettingsError` for a wrong `url`. The
+    migration takes as long as a large database needs; cancelled, it leaves either all of it or nothing.
+    Messages that are not indexed yet are indexed after it, some at a time.
     """
     database = Database(url, timeout=timeout)
     try:
@@ -65,7 +65,7 @@ async def migrate(url: str, *, timeout: float = 60.0) -> str:
 
 
 async def upgrade(database: Database) -> None:
-    """Migrate the schema of an open database. Raises as `migrate` does."""
+    """Migrate the schema of an open database, however long it takes. Raises as `migrate` does."""
     if database.path is not None and await database.run(_is_current, write=False):
         return
 
@@ -77,7 +77,7 @@ async def upgrade(database: Database) -> None:
         if await lacks_table(connection):
             await make_table(connection)
 
-    await database.run(work, write=True)
+    await database.run(work, write=True, bounded=False)
 
 
 async def require(database: Database) -> None:
