@@ -39,27 +39,38 @@ class Conversations:
         self._closing = closing
         self._history: History | None = None
         self._opened: History | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[History] | None = None
 
     async def history(self) -> History:
         """Return the open history; the first call opens it, and a call after a failure tries again.
 
-        Raises `HistoryError`, `SettingsError`. Cancelled, it leaves the opening to the next call.
+        Calls at the same time share one attempt. Raises `HistoryError`, `SettingsError`. Cancelled, it
+        leaves the opening to the other calls and to the next one.
         """
-        if self._opened is None:
-            async with self._opening:
-                if self._opened is None:
-                    if self._history is None:
-                        self._history = await asyncio.to_thread(self._create)
-                    await self._history.open()
-                    await self._history.sweep()
-                    self._opened = self._history
-        return self._opened
+        if self._opened is not None:
+            return self._opened
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="open conversations")
+            self._opening.add_done_callback(self._tried)
+        return await asyncio.shield(self._opening)
 
     async def close(self) -> None:
         """Close the history if it is open; calls that still go on have `closing` seconds."""
         if self._history is not None:
             await self._history.close(self._closing)
+
+    async def _open(self) -> History:
+        if self._history is None:
+            self._history = await asyncio.to_thread(self._create)
+        await self._history.open()
+        await self._history.sweep()
+        self._opened = self._history
+        return self._opened
+
+    def _tried(self, task: asyncio.Task[History]) -> None:
+        self._opening = None
+        if not task.cancelled():
+            task.exception()  # retrieved here, because a cancelled caller never does
 
     def ask(
         self, provider: Provider, turn: Turn, *, system_prompt: str | None, request: ChatRequest

@@ -66,12 +66,17 @@ class ShorteningProducer:
             raise _named(error) from error
 
     async def close(self) -> None:
-        """Close both, also when the waiting for one of them is cancelled."""
+        """Close both, also when the waiting for one of them is cancelled; let go of the history."""
+        self._shorten = _nothing
         try:
             await self._first.close()
         finally:
             if self._producer is not self._first:
                 await self._producer.close()
+
+
+def _nothing() -> None:
+    """Return that there is nothing to be cut."""
 
 
 def _named(error: UpstreamContextExceeded) -> UpstreamContextExceeded:
