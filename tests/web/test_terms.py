@@ -161,6 +161,9 @@ ADDRESSES = [
     "\x00http://x",
     "\u3000\xa0http://x",
     "\ufeff\u200bfile:///etc/passwd",
+    "\u00a0https://x",
+    "\u2003\ufeffhttps://x",
+    "\u200bhttps://x",
 ]
 DATA = [
     "data:image/png;base64,iVBORw0KGgo=",

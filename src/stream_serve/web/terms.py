@@ -30,10 +30,11 @@ _SYSTEM: Final = {"system", "developer"}
 _WORDS: Final = {"text", "type", "id", "name", "filename", "title", "thinking", "refusal"}
 """Fields of content parts whose texts are only read."""
 _URL: Final = re.compile(
-    r"[\x00-\x20\s\u200b\ufeff]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]", re.IGNORECASE
+    r"[\s\x00-\x20\x7f-\x9f\u200b-\u200f\u2060\ufeff]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]",
+    re.IGNORECASE,
 )
-"""The beginning of an address, as lenient as servers that read it: blanks of any kind before, line ends
-inside. A space after the colon makes it a text (`Note: …`)."""
+"""The beginning of an address, as lenient as servers that read it: spaces before, line ends inside. A
+space after the colon makes it a text (`Note: …`)."""
 
 
 def check(body: ChatBody, settings: Settings, *, defaults: Sequence[str]) -> None:
