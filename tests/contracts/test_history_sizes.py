@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,6 +15,8 @@ from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFoun
 from support.history import all_messages, ask, ended, talk
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from sqlalchemy import Select
 
     from stream_serve.conversations.base import History
@@ -169,6 +172,32 @@ async def test_an_owner_has_a_limit_of_conversations_and_a_deleted_one_makes_roo
     await talk(history, owner="bert")
     await history.delete("anna", first.conversation_id)
     await talk(history, owner="anna")
+
+
+async def test_questions_at_the_same_time_do_not_get_past_an_owners_limits(place: Place) -> None:
+    capacity = Capacity(conversations=5, all_bytes=1000)
+    histories = [await place.history(capacity=capacity) for _ in range(2)]
+
+    async def allowed(calls: list[Awaitable[object]]) -> int:
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(
+            not isinstance(one, Exception) or isinstance(one, StorageFull) for one in results
+        )
+        return sum(not isinstance(one, Exception) for one in results)
+
+    assert await allowed([histories[n % 2].create("anna") for n in range(20)]) == 5
+    page = await histories[0].list("anna", limit=9)
+    asked = [ask(histories[0], at.id, "x" * 300, owner="anna") for at in page.conversations]
+    assert await allowed([*asked]) == 3
+
+
+async def test_a_smaller_limit_of_conversations_ends_none_that_is_there(place: Place) -> None:
+    history = await place.history()
+    turns = [await talk(history, owner="anna") for _ in range(3)]
+    history = await place.history(capacity=Capacity(conversations=2))
+    await ask(history, turns[0].conversation_id, owner="anna")
+    with pytest.raises(StorageFull):
+        await ask(history, owner="anna")
 
 
 async def test_an_owner_has_a_limit_of_bytes_in_all_conversations(place: Place) -> None:
