@@ -358,7 +358,7 @@ async def check_redis(settings: Settings) -> str:
     """Return what is true of Redis. Raises `SettingsError`, `LogUnavailable`."""
     if settings.redis_url is None:
         return "not used: runs live in one process"
-    _check_extras(settings)
+    _check_redis(settings)
     from stream_serve.cluster.redis.client import RedisClient
 
     client = RedisClient(settings.redis_url.get_secret_value(), settings.redis_timeout)
@@ -376,7 +376,7 @@ async def check_database(settings: Settings) -> str:
     """
     from stream_serve.conversations.sql.files import check_file, plain_file
 
-    _check_extras(settings)
+    _check_address(settings)
     file = plain_file(settings.database_url)
     if file is not None:
         return check_file(file)
@@ -404,6 +404,11 @@ async def migrate(settings: Settings) -> str:
 def _check_extras(settings: Settings) -> None:
     """Refuse now what could not be opened later: an address of a database that cannot be understood,
     and libraries that are not installed. Raises `SettingsError`."""
+    _check_address(settings)
+    _check_redis(settings)
+
+
+def _check_address(settings: Settings) -> None:
     from stream_serve.conversations.sql.files import plain_file
 
     if plain_file(settings.database_url) is None:
@@ -412,6 +417,9 @@ def _check_extras(settings: Settings) -> None:
         if database_url(settings.database_url).drivername == POSTGRESQL:
             with _needs("postgres", "SQLHistory.url"):
                 import_module("asyncpg")
+
+
+def _check_redis(settings: Settings) -> None:
     if settings.redis_url is not None:
         with _needs("redis", "RedisClient.url"):
             import_module("stream_serve.eventlog.redis.log")

@@ -213,6 +213,19 @@ async def test_doctor_says_that_the_file_wins_over_the_url(upstream: ScriptedUps
     assert "STREAM_SERVE_UPSTREAM_URL is not used: stream-serve.toml has the providers" in out
 
 
+async def test_doctor_says_of_each_address_what_is_wrong_with_it(
+    upstream: ScriptedUpstream,
+) -> None:
+    code, out = await doctor(
+        **provider(upstream),
+        STREAM_SERVE_REDIS_URL="http://x",
+        STREAM_SERVE_DATABASE_URL="mysql://x/y",
+    )
+    assert code == 1
+    assert "Redis: the URL of Redis is not one" in out
+    assert "conversations: the database's URL must begin" in out
+
+
 async def test_doctor_explains_the_demo() -> None:
     code, out = await doctor(DASHSCOPE_API_KEY="sk-your-api-key-here")
     assert code == 0
