@@ -36,6 +36,7 @@ _THOUGHTS: Final = ("thinking", "reasoning", "summary", "reasoning_content")
 _THINKING: Final = re.compile("think|thought|reason", re.IGNORECASE)
 _TEXT_TYPE: Final = re.compile("(.*[._-])?(text|string|content|refusal|markdown)", re.IGNORECASE)
 _BROKEN: Final = re.compile(r'[{\[}\]]\s*\Z|"\s?:')
+_WORDS: Final = re.compile(r"\S")
 _SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
 _MAX_DEPTH: Final = 8
 _MAX_DIGITS: Final = 4000
@@ -138,10 +139,9 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
     text = data.decode("utf-8", "replace").rstrip()
     at, left, done = 0, _MAX_VALUES, DONE.decode()
     decoder = _strict if "\n" in text else _decoder  # a line end in a string can be where it is cut
-    while at < len(text):
-        if text[at].isspace():
-            at += 1
-        elif text.startswith(done, at):
+    while (found := _WORDS.search(text, at)) is not None:
+        at = found.start()
+        if text.startswith(done, at):
             yield DONE
             return
         elif len(text) - at < len(done) and done.startswith(text[at:]):
