@@ -243,6 +243,7 @@ def test_another_encoding_is_refused_with_its_line() -> None:
             "line 4: providers[0].key_env: this variable is neither in the environment nor in .env",
         ),
         (ONE + 'key_file = "nowhere"\n', "line 4: providers[0].key_file: this file cannot be read"),
+        (ONE + 'key_file = "/dev/null"\n', "line 4: providers[0].key_file: this file is empty"),
         (ONE + f'key = "{CANARY}"\nkey_env = "X"\n', "line 5: providers[0].key_env: give one of"),
         (ONE + 'ca_file = "nowhere"\n', "line 4: providers[0].ca_file: there is no such file"),
         (ONE + 'proxy = "socks5://h"\n', "line 4: providers[0].proxy: it must be the http://"),

@@ -186,6 +186,8 @@ class Reader:
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise ValueError(f"this file cannot be read: {reason}") from None
+            if not text.strip():
+                raise ValueError("this file is empty")
             return values.key(text), provider.key_file
         return provider.key or "", f"key of the provider {provider.name} in {self._path}"
 
