@@ -96,6 +96,16 @@ def test_pieces_in_messages_are_all_read_and_a_repeat_at_the_end_is_not() -> Non
     assert said(*pieces, message("ha")) == [*said(*pieces), Chunk("ha")]
 
 
+def test_what_whole_texts_are_compared_with_is_bounded_and_what_is_more_is_lost() -> None:
+    long = choice({"content": "x" * 1_000_000})
+    reading, deltas = read(long, *[message("x")] * 67)
+    assert (len(deltas), reading.unread.lost) == (1, None)
+    reading, _ = read(long, *[message("x")] * 68)
+    assert reading.unread.lost == "message"
+    pieces = read(message("x" * 1_000_000, None), *[message("y")] * 100)
+    assert (len(pieces[1]), pieces[0].unread.lost) == (101, None)
+
+
 @steady(2)
 @given(st.text("ab \n", max_size=12), st.text("ab \n", max_size=12))
 def test_what_came_and_what_is_missing_are_the_whole(said: str, more: str) -> None:

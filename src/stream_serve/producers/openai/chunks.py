@@ -40,6 +40,7 @@ from stream_serve.producers.openai.wire import (
 _FIRST: Final = (0, "0", None)
 _REPLACEMENT: Final = "\ufffd"
 _LIKELY_REPEAT: Final = 16
+_MAX_COMPARED: Final = 67_108_864
 
 
 class SurrogateJoiner:
@@ -91,6 +92,7 @@ class Reading:
         "_answer",
         "_by_field",
         "_by_message",
+        "_compared",
         "_figures",
         "_plain",
         "_several",
@@ -123,6 +125,7 @@ class Reading:
         self._several = False
         self._by_field = False
         self._by_message = False
+        self._compared = 0
         self.done = False
         self.started = False
         self.settled = False
@@ -312,11 +315,25 @@ class Reading:
 
     def _is_repeat(self, whole: WireDelta) -> bool:
         """Return whether the last of several pieces repeats all those before it."""
-        said = self._texts.joined()
-        return self._texts.count > 1 and len(said) >= _LIKELY_REPEAT and whole.content == said
+        content, texts = whole.content, self._texts
+        return (
+            isinstance(content, str)
+            and len(content) == texts.size >= _LIKELY_REPEAT
+            and texts.count > 1
+            and content == texts.joined()
+        )
 
     def _add_missing(self, whole: str, before: Pieces, deltas: list[Delta]) -> None:
-        """Append what a whole text has more than the pieces before."""
+        """Append what a whole text has more than the pieces before.
+
+        What is compared in one answer is bounded, since a server could send very many whole texts.
+        """
+        if not whole:
+            return
+        self._compared += before.size
+        if self._compared > _MAX_COMPARED:
+            self.unread.add("message", lost=True)
+            return
         new = missing(whole, before.joined())
         if new is None:
             self.unread.add("message")

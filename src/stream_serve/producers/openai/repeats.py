@@ -8,17 +8,18 @@ _JOINED: Final = 16
 
 
 class Pieces:
-    """What has come so far, piece by piece: `count` of them.
+    """What has come so far, piece by piece: `count` of them, with `size` characters.
 
     Sixteen pieces at a time are joined, since a small string takes ten times the memory of its text.
     """
 
-    __slots__ = ("_blocks", "_newest", "count")
+    __slots__ = ("_blocks", "_newest", "count", "size")
 
     def __init__(self) -> None:
         self._blocks: list[str] = []
         self._newest: list[str] = []
         self.count = 0
+        self.size = 0
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -26,6 +27,7 @@ class Pieces:
     def add(self, piece: str) -> None:
         """Add a piece."""
         self.count += 1
+        self.size += len(piece)
         newest = self._newest
         newest.append(piece)
         if len(newest) == _JOINED:
@@ -33,8 +35,11 @@ class Pieces:
             newest.clear()
 
     def joined(self) -> str:
-        """Return the whole text."""
-        return "".join(self._blocks) + "".join(self._newest)
+        """Return the whole text, which is one block from now on."""
+        text = "".join((*self._blocks, *self._newest))
+        self._blocks = [text]
+        self._newest.clear()
+        return text
 
 
 def missing(whole: str, said: str) -> str | None:
