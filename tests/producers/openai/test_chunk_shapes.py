@@ -303,7 +303,11 @@ def test_what_looks_like_a_piece_of_json_is_lost(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"hello", b"<html>", b"\0", b"\xff", b"undefined", b"keep-alive 1"]
+    "data",
+    [
+        *(b"hello", b"<html>", b"\0", b"\xff", b"undefined", b"keep-alive 1"),
+        *(b"[done]", b"[ DONE ]", b"[PING]", b"[end of stream]"),
+    ],
 )
 def test_a_word_is_left_out_and_counted(data: bytes) -> None:
     reading, deltas = read(data, choice({"content": "hi"}))

@@ -37,6 +37,7 @@ _THINKING: Final = re.compile("think|thought|reason", re.IGNORECASE)
 _TEXT_TYPE: Final = re.compile("(.*[._-])?(text|string|content|refusal|markdown)", re.IGNORECASE)
 _BROKEN: Final = re.compile(r'[{\[}\]]\s*\Z|"\s?:')
 _WORDS: Final = re.compile(r"\S")
+_MARK: Final = re.compile(r"\[[ \t]*[A-Za-z][\w \t-]{0,40}\](?=\s|\Z)")
 _SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
 _MAX_DEPTH: Final = 8
 _MAX_DIGITS: Final = 4000
@@ -151,6 +152,11 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
             return
         else:
             left -= 1
+            mark = _MARK.match(text, at)  # a word as [DONE] is one: [PING], [done]
+            if mark is not None:
+                unread.add("a word in brackets")
+                at = mark.end()
+                continue
             try:
                 value, at = decoder.raw_decode(text, at)
             except (ValueError, RecursionError):
