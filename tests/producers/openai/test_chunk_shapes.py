@@ -315,6 +315,12 @@ def test_a_word_is_left_out_and_counted(data: bytes) -> None:
     assert deltas == [Chunk("hi")]
 
 
+def test_choices_by_their_index_are_choices() -> None:
+    assert said({"choices": {"0": {"delta": {"content": "hi"}}}}) == [Chunk("hi")]
+    assert said({"choices": {"delta": {"content": "hi"}}}) == [Chunk("hi")]
+    assert read({"choices": {"0": "hi"}})[0].unread.lost == "choices[0]"
+
+
 def test_several_chunks_in_one_event_are_read_one_after_the_other() -> None:
     a, b = wire(choice({"content": "a"})), wire(choice({"content": "b"}, "stop"))
     for between in (b"", b"\n", b"\nping\n"):

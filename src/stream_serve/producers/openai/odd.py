@@ -200,7 +200,9 @@ def fields_of(data: bytes) -> Fields:
 
 def _choices(value: object, unread: Unread) -> Iterator[WireChoice]:
     if isinstance(value, dict):
-        value = [cast("object", value)]
+        fields = cast("Fields", value)
+        known = any(name in fields for name in WireChoice.__struct_fields__)
+        value = [fields] if known else [*fields.values()]  # by their index: {"0": {…}}
     if isinstance(value, list):
         for one in cast("list[object]", value):
             if isinstance(one, dict):
