@@ -133,6 +133,9 @@ async def test_a_chunk_without_text_is_always_life_and_half_a_line_never() -> No
     chunks = [EMPTY, 20.0] * 10
     for pieces in ([*chunks, HELLO, FINISH, DONE], [HELLO, *chunks, FINISH, DONE]):
         assert isinstance((await events_of(producer(pieces, traits=traits)))[-1], End)
+    at = EMPTY.index(b"choices") + 3
+    cut = [HELLO, *[EMPTY[:at], 10.0, EMPTY[at:], 10.0] * 10, FINISH, DONE]
+    assert isinstance((await events_of(producer(cut, traits=traits)))[-1], End)
     half = [b"data: {", *[20.0, b" "] * 10, b"}\n\n", HELLO, FINISH, DONE]
     error = (await events_of(producer(half, traits=Traits(comments="always"))))[-1]
     assert isinstance(error, Error)

@@ -92,6 +92,7 @@ class Receiver:
         """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`."""
         reading = self._reading
         deltas: list[Delta] = []
+        data = b""
         try:
             for data in self._parser.data(piece):
                 reading.add(data, deltas)
@@ -105,7 +106,7 @@ class Receiver:
                 self._has_text = True
                 self._emit(deltas)
         if not deltas:
-            self._look_at(piece)
+            self._look_at(piece, data)
         if reading.endings != self._endings:
             self._endings = reading.endings
             self._start_done_timer()
@@ -144,13 +145,20 @@ class Receiver:
             self._reading.add(failure, deltas)
             self._exchange.discard_rest()
 
-    def _look_at(self, piece: bytes) -> None:
-        """Look at a piece without text: is it a stream at all, or a sign of life?"""
+    def _look_at(self, piece: bytes, data: bytes) -> None:
+        """Look at a piece without text: is it a stream at all, or a sign of life?
+
+        `data` is that of the last event that it has completed, which may have begun in pieces before.
+        """
         if self.body is not None and not self._is_stream(piece):
             return
-        if _CHOICES in piece or (
-            (self._comments == "always" or (self._comments == "first" and not self._has_text))
-            and any(end in piece for end in _LINE_ENDS)
+        if (
+            _CHOICES in piece
+            or _CHOICES in data
+            or (
+                (self._comments == "always" or (self._comments == "first" and not self._has_text))
+                and any(end in piece for end in _LINE_ENDS)
+            )
         ):
             self._emit(())
 
