@@ -131,3 +131,49 @@ async def test_a_proxy_that_wants_a_password_says_so_of_the_list_of_models_too()
     async with parrot(lambda _: ("407 Proxy Authentication Required", "text/html", "")) as provider:
         with pytest.raises(UpstreamError, match="wants a user and password"):
             await provider.list_models()
+
+
+@pytest.mark.parametrize("header", ["Content-Type", "Content-Encoding"])
+@pytest.mark.parametrize("key", ["sk-0123456789", "sk-" + 20 * "0123456789"])
+async def test_no_header_of_the_answer_shows_the_key(header: str, key: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\n{header}: {key}\r\nConnection: close\r\n\r\nhello"
+    said = await _error(head, Endpoint("http://provider.test/v1", key, "m"))
+    assert key[:20] not in said
+    assert "***" in said
+
+
+@pytest.mark.parametrize("shown", ["pa55word", "dXNlcjpwYTU1d29yZA=="])
+async def test_no_answer_of_a_proxy_shows_its_password(shown: str) -> None:
+    head = f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\nYou sent Basic {shown} to me"
+    said = await _error(head, Endpoint("http://provider.test/v1", "", "m"), "user:pa55word")
+    assert said.endswith("You sent Basic *** to me")
+
+
+async def _error(answer: str, endpoint: Endpoint, user: str = "user") -> str:
+    """Return the error after an answer that a proxy gives in the provider's place."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer.encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    provider = OpenAIProvider(
+        endpoint,
+        patience=Patience(5, 5),
+        connect_timeout=5,
+        max_event_bytes=10_000,
+        access=Access(proxy=f"http://{user}@127.0.0.1:{port}"),
+    )
+    producer = provider.ask(REQUEST)
+    try:
+        with pytest.raises(UpstreamError) as failed:
+            await producer.produce(lambda _: None)
+    finally:
+        await producer.close()
+        await provider.close()
+        server.close()
+        await server.wait_closed()
+    return str(failed.value)

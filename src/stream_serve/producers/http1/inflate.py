@@ -32,11 +32,15 @@ def decoded(codings: Sequence[str], receive: Receiver) -> Receiver:
     for coding in codings:
         if coding not in _KNOWN:
             raise ProtocolError(
-                f"its body is encoded as {coding[:40]}, which nobody asked for and is not known"
+                f"its body is encoded as {_shown(coding)}, which nobody asked for and is not known"
             )
     if len(codings) > _MAX_CODINGS:
         raise ProtocolError(f"its body is encoded more than {_MAX_CODINGS} times")
     return Decoder([_Stage(coding) for coding in reversed(codings)], receive)
+
+
+def _shown(coding: str) -> str:
+    return coding if len(coding) <= 40 else f"{coding[:40]}…"
 
 
 class Decoder:

@@ -82,7 +82,7 @@ class OpenAIProvider:
         self.patience = patience
         self.max_event_bytes = max_event_bytes
         self.host = urlsplit(endpoint.url).netloc
-        self._secrets = endpoint.secrets
+        self._secrets = [endpoint.key, *endpoint.secrets]
         if access.proxy is not None:
             proxy = http1.Proxy.of(access.proxy)
             self.host += f" (through the proxy {proxy})"
@@ -143,13 +143,13 @@ class OpenAIProvider:
             raise
 
     def hide_secrets(self, error: UpstreamError) -> None:
-        """Cut out of an error what a provider repeats of the secrets beside the key."""
+        """Cut out of an error what a provider repeats of the secrets, or a proxy in its place."""
         error.args = tuple(self.without_secrets(str(text)) for text in error.args)
         error.provider_code = self.without_secrets(error.provider_code)
         error.request_id = self.without_secrets(error.request_id)
 
     def without_secrets(self, words: str | None) -> str | None:
-        """Return a provider's words without the secrets beside the key; None for None."""
+        """Return a provider's words without the secrets; None for None."""
         if words is not None:
             for secret in self._secrets:
                 words = redaction.hide(words, secret)
