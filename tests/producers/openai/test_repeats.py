@@ -96,6 +96,15 @@ def test_pieces_in_messages_are_all_read_and_a_repeat_at_the_end_is_not() -> Non
     assert said(*pieces, message("ha")) == [*said(*pieces), Chunk("ha")]
 
 
+@pytest.mark.parametrize("finish_reason", [None, "stop"])
+def test_messages_that_grow_are_each_what_came_so_far(finish_reason: str | None) -> None:
+    text = "Hello there, this is one answer"
+    grown = [message(text[:at], finish_reason, reasoning_content="hm") for at in (17, 20, 20, 25)]
+    deltas = said(*grown, message(text, reasoning_content="hm"))
+    assert "".join(one.content for one in deltas if isinstance(one, Chunk)) == text
+    assert [one for one in deltas if isinstance(one, Reasoning)] == [Reasoning("hm")]
+
+
 def test_what_whole_texts_are_compared_with_is_bounded_and_what_is_more_is_lost() -> None:
     long = choice({"content": "x" * 1_000_000})
     reading, deltas = read(long, *[message("x")] * 67)

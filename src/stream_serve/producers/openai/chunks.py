@@ -301,10 +301,12 @@ class Reading:
             return
         if self._by_message or not (self._texts or self._thoughts):
             self._by_message = True
-            if not (choice.finish_reason and self._is_repeat(whole)):
-                self._unsettle()
-                self._add_delta(whole, deltas)
-            return
+            if not self._is_grown(whole):
+                if not (choice.finish_reason and self._is_repeat(whole)):
+                    self._unsettle()
+                    self._add_delta(whole, deltas)
+                return
+            self._by_message = False  # each is what came so far
         self._flush(deltas)
         thought, said = self._read(whole)
         if self._splits:
@@ -321,6 +323,15 @@ class Reading:
             and len(content) == texts.size >= _LIKELY_REPEAT
             and texts.count > 1
             and content == texts.joined()
+        )
+
+    def _is_grown(self, whole: WireDelta) -> bool:
+        """Return whether a piece repeats all those before it, and goes on."""
+        content, texts = whole.content, self._texts
+        return (
+            isinstance(content, str)
+            and _LIKELY_REPEAT <= texts.size < len(content)
+            and content.startswith(texts.joined())
         )
 
     def _add_missing(self, whole: str, before: Pieces, deltas: list[Delta]) -> None:
