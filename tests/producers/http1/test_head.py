@@ -86,6 +86,11 @@ def test_the_codings_are_those_of_the_body_and_then_the_transfers() -> None:
     assert found.codings == ("deflate", "x-gzip", "gzip")
 
 
+@pytest.mark.parametrize("word", [b"none", b"UTF-8", b"8bit", b"binary", b"identity, none"])
+def test_what_is_no_coding_is_none(word: bytes) -> None:
+    assert read(OK + b"Content-Encoding: " + word + b"\r\n\r\n").codings == ()
+
+
 @pytest.mark.parametrize(
     "head",
     [

@@ -28,6 +28,9 @@ _END: Final = re.compile(rb"\n\r?\n")
 _CLEAN: Final = bytes(range(256)).translate(
     bytes(32 if code < 32 or code == 127 else code for code in range(256))
 )
+_NO_CODINGS: Final = {"none", "utf-8", "utf8", "7bit", "8bit", "binary", "chunked"}
+"""What servers call a content coding and is none."""
+
 _WITHOUT_BODY: Final = {204, 304}
 
 
@@ -127,7 +130,11 @@ def _read(lines: bytes, *, bare: bool) -> Head | None:
     length = None if transfer else _read_length(headers.get("content-length", ""))
     if status in _WITHOUT_BODY:
         chunked, length = False, 0
-    codings = _tokens(headers.get("content-encoding", ""))
+    codings = [
+        coding
+        for coding in _tokens(headers.get("content-encoding", ""))
+        if coding not in _NO_CODINGS
+    ]
     return Head(
         status,
         headers,
