@@ -57,6 +57,30 @@ async def test_a_request_is_sent_and_its_response_read() -> None:
         assert sockets[0].fileno() == -1
 
 
+async def test_much_at_once_is_read_in_many_turns_of_the_loop() -> None:
+    turn = 0
+
+    async def count() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    async with Server() as server, connected(server) as client:
+        exchange = await client.open(b"{}", lambda _: None)
+        writer = await accepted(server)
+        writer.write(OK + b"Content-Length: 8000000\r\n\r\n" + b"x" * 8_000_000)
+        await exchange.read_head()
+        counting = asyncio.create_task(count())
+        pieces: list[tuple[int, int]] = []
+        await exchange.read_body(lambda piece: pieces.append((turn, len(piece))))
+        counting.cancel()
+        assert sum(size for _, size in pieces) == 8_000_000
+        turns = [at for at, size in pieces if at and size >= 65_536]
+        assert len(turns) == len(set(turns)) > 1
+        assert await exchange.finish(5)
+
+
 async def test_a_finished_exchange_leaves_its_connection_to_the_next() -> None:
     async with Server() as server, connected(server) as client:
         sockets: list[socket.socket] = []

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _CLOSE_SECONDS: Final = 1.0
+_MUCH: Final = 65_536
 
 
 class Connection(asyncio.Protocol):
@@ -119,6 +120,8 @@ class Connection(asyncio.Protocol):
             self._parse(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ProtocolError):
             exchange.protocol_error()
+        if len(data) >= _MUCH:
+            self._let_others_run()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Record that the connection is closed, and tell the exchange."""
@@ -128,6 +131,17 @@ class Connection(asyncio.Protocol):
         self._detach()
         if exchange is not None:
             exchange.connection_lost(exc)
+
+    def _let_others_run(self) -> None:
+        """Read nothing more in this turn of the loop; uvloop would read 32 times, 8 MB in all."""
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _detach(self) -> None:
         """Carry no exchange any more: `_parse` refers to the parser, and so to the exchange."""
