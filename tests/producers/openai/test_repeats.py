@@ -122,3 +122,10 @@ def test_what_came_and_what_is_missing_are_the_whole(said: str, more: str) -> No
     assert missing(said + more, said) == more
     assert not missing(said.strip(), said)
     assert not missing(said[: len(said) // 2], said) or not said[: len(said) // 2].strip()
+
+
+def test_messages_that_grow_from_a_letter_are_never_called_whole() -> None:
+    text = "Hello world, here I am"
+    grown = [message(text[:end], None) for end in range(1, len(text))]
+    reading, _ = read(*grown, message(text))
+    assert reading.unread.lost is not None

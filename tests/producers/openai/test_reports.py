@@ -109,3 +109,38 @@ def test_no_object_of_any_shape_breaks_the_search(value: object) -> None:
     read(find({"detail": value}))
     read(find({"error": True, "errors": value, "message": value, "code": value, "data": value}))
     read(find({"base_resp": value, "status": value, "request_id": value}))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"error_message": "m"},
+        {"ErrMsg": "m"},
+        {"err": "m"},
+        {"exception": "m"},
+        {"ret_code": 3, "ret_msg": "m"},
+        {"retcode": -1, "message": "m"},
+        {"data": {"error": {"message": "m"}}},
+        {"result": {"error": "m"}},
+        {"output": {"error": {"message": "m", "code": "c"}}},
+    ],
+)
+def test_an_error_under_a_name_of_its_own_is_one(fields: dict[str, object]) -> None:
+    found = find({**fields, "choices": None})
+    assert found is not None
+    assert read(found).message == "m"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"code": 0, "message": ""},
+        {"code": "0", "message": "success"},
+        {"code": 200},
+        "success",
+        "None",
+    ],
+)
+def test_an_error_that_says_there_is_none_is_none(error: object) -> None:
+    assert find({"error": error}) is None
+    assert find({"error": error, "choices": [{"index": 0}]}) is None

@@ -40,6 +40,7 @@ from stream_serve.producers.openai.wire import (
 _FIRST: Final = (0, "0", None)
 _REPLACEMENT: Final = "\ufffd"
 _LIKELY_REPEAT: Final = 16
+_LIKELY_GROWTH: Final = 8
 _MAX_COMPARED: Final = 67_108_864
 
 
@@ -90,6 +91,7 @@ class Reading:
 
     __slots__ = (
         "_answer",
+        "_before",
         "_by_field",
         "_by_message",
         "_compared",
@@ -125,6 +127,7 @@ class Reading:
         self._several = False
         self._by_field = False
         self._by_message = False
+        self._before = ""
         self._compared = 0
         self.done = False
         self.started = False
@@ -191,7 +194,12 @@ class Reading:
                     self._plain
                     and type(said) is str
                     and said
-                    and not (delta.reasoning_content or delta.reasoning or delta.reasoning_details)
+                    and not (
+                        delta.reasoning_content
+                        or delta.reasoning
+                        or delta.reasoning_details
+                        or delta.refusal
+                    )
                 ):
                     self._texts.add(said)
                     deltas.append(Chunk(said))
@@ -249,6 +257,8 @@ class Reading:
             self.error = WireChunk(error=found, request_id=chunk.request_id)
 
     def _add_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
+        if delta.error and reports.find({"error": delta.error}) is not None:
+            self.error = self.error or WireChunk(error=delta.error)
         thought, said = self._read(delta)
         if thought:
             self._think(self._thought.add(thought), deltas)
@@ -264,11 +274,14 @@ class Reading:
             thought = delta.reasoning_details
         if thought and type(thought) is not str:
             thought = odd.text_of(thought, "reasoning", self.unread, thought=True)
-        said = delta.content or delta.refusal
-        if said and type(said) is not str:
-            more, said = odd.split(said, "content", self.unread)
-            thought = str(thought or "") + more
-        return str(thought or ""), str(said or "")
+        thoughts, texts = str(thought or ""), ""
+        for said in (delta.content, delta.refusal):
+            if said and type(said) is not str:
+                more, text = odd.split(said, "content", self.unread)
+                thoughts, texts = thoughts + more, texts + text
+            else:
+                texts += str(said or "")
+        return thoughts, texts
 
     def _think(self, thought: str, deltas: list[Delta]) -> None:
         if thought:
@@ -301,6 +314,7 @@ class Reading:
             return
         if self._by_message or not (self._texts or self._thoughts):
             self._by_message = True
+            self._look_for_growth(whole)
             if not self._is_grown(whole):
                 if not (choice.finish_reason and self._is_repeat(whole)):
                     self._unsettle()
@@ -333,6 +347,19 @@ class Reading:
             and _LIKELY_REPEAT <= texts.size < len(content)
             and content.startswith(texts.joined())
         )
+
+    def _look_for_growth(self, whole: WireDelta) -> None:
+        """Record text as unread that has been taken for pieces, and was the beginning of the next."""
+        content, before = whole.content, self._before
+        if isinstance(content, str):
+            self._before = content
+            if (
+                len(content) >= _LIKELY_REPEAT
+                and len(before) >= _LIKELY_GROWTH
+                and content.startswith(before)
+                and self._texts.size > len(before)
+            ):
+                self.unread.add("message", lost=True)
 
     def _add_missing(self, whole: str, before: Pieces, deltas: list[Delta]) -> None:
         """Append what a whole text has more than the pieces before.

@@ -24,17 +24,19 @@ from msgspec import Struct
 
 Fields = dict[str, object]
 
-_SAID: Final = ("message", "msg", "errormsg", "errormessage", "errmsg")
+_SAID: Final = ("message", "msg", "errormsg", "errormessage", "errmsg", "retmsg")
 _MESSAGES: Final = (
     *_SAID,
     *("errordescription", "statusmsg", "statusmessage", "faultstring", "detail", "errors"),
     *("details", "description", "reason", "title"),
 )
-_CODES: Final = ("code", "errorcode", "errcode", "errortype")
+_CODES: Final = ("code", "errorcode", "errcode", "errortype", "retcode", "returncode")
 _KINDS: Final = ("object", "type", "event", "status", "state")
 _IDS: Final = ("requestid", "xrequestid")
-_ERRORS: Final = ("error", "fault", "exception")
-_INSIDE: Final = (*_ERRORS, "errors", "detail", "message", "baseresp", "data", "response", "header")
+_ERRORS: Final = ("error", "err", "fault", "exception")
+_ALONE: Final = ("errormsg", "errormessage", "errmsg", "err", "exception")
+_AROUND: Final = ("response", "data", "result", "output")
+_INSIDE: Final = (*_ERRORS, "errors", "detail", "message", "baseresp", *_AROUND, "header")
 _NAMES: Final = tuple(dict.fromkeys((*_MESSAGES, *_INSIDE)))
 _CAUSES: Final = ("innererror", "metadata", "cause")
 _BAD: Final = re.compile(r"(.*[._])?(error|failed|failure|exception)", re.IGNORECASE)
@@ -63,6 +65,8 @@ def find(fields: Fields) -> object:
     error, base, request_id = names.get("error"), names.get("baseresp"), _request_id(names, 0)
     if isinstance(base, dict) and (code := _good_code(cast("Fields", base).get("status_code"))):
         return _error(Report(_words(cast("object", base), 0), code, request_id))
+    if error and _is_harmless(error):
+        error = None
     if error and error is not True and not isinstance(error, str):
         return error
     if error:
@@ -72,6 +76,17 @@ def find(fields: Fields) -> object:
     if not fields.get("choices") and _is_error(names):
         return _error(read(fields))
     return None
+
+
+def _is_harmless(error: object) -> bool:
+    """Return whether an error says that there is none, as servers do that send one in each chunk."""
+    if isinstance(error, str):
+        return _GOOD.fullmatch(error.strip()) is not None
+    if not isinstance(error, dict):
+        return False
+    names = _named(cast("Fields", error))
+    coded = any(name in names for name in _CODES) and not _own_code(names)
+    return coded and _GOOD.fullmatch(_message(names, 0)) is not None
 
 
 def _error(said: Report) -> Fields:
@@ -103,7 +118,6 @@ def _is_error(names: Fields) -> bool:
     code = _own_code(names)
     marks = (names.get(name) for name in _KINDS)
     said = any(_words(names.get(name), 0) for name in _SAID)
-    response = names.get("response")
     return (
         any(isinstance(mark, str) and _BAD.fullmatch(mark) for mark in marks)
         or any(_STATUS.fullmatch(_text(names.get(name))) for name in ("status", "statuscode"))
@@ -112,8 +126,15 @@ def _is_error(names: Fields) -> bool:
         or names.get("success") is False
         or isinstance(names.get("detail") or None, str | list | dict)
         or any(isinstance(names.get(name) or None, list | dict) for name in ("errors", "fault"))
-        or (isinstance(response, dict) and bool(_named(cast("Fields", response)).get("error")))
+        or any(_words(names.get(name), 0) for name in _ALONE)
+        or any(_has_error(names.get(name)) for name in _AROUND)
     )
+
+
+def _has_error(value: object) -> bool:
+    """Return whether an object has an error in it."""
+    error = _named(cast("Fields", value)).get("error") if isinstance(value, dict) else None
+    return bool(error) and not _is_harmless(error)
 
 
 def _message(names: Fields, depth: int) -> str:

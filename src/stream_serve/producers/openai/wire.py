@@ -22,6 +22,7 @@ class WireDelta(Struct, gc=False):
     reasoning: object = None
     reasoning_details: object = None
     refusal: object = None
+    error: Any = None
 
 
 class WireChoice(Struct, gc=False):
