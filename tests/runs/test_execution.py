@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from stream_serve.errors import RunInterrupted, UpstreamFailed
-from stream_serve.events.types import Chunk, End, Error, Event
+from stream_serve.events.types import Chunk, End, Error, Event, Usage
 from stream_serve.producers.base import Finish, Patience
 from stream_serve.runs.lifecycle import State
 from stream_serve.runs.observers import Observer
@@ -358,6 +358,21 @@ async def test_no_answer_that_was_cut_is_whole_though_its_producer_says_so(how: 
     assert isinstance(end, End | Error)
     assert (end.code if isinstance(end, Error) else end.finish_reason) == said
     assert observer.told == ["stopped" if said == "stopped" else "failed"]
+    await harness.runs.close()
+
+
+class Wordless(StepProducer):
+    """A producer that says that its answer has no tokens."""
+
+    usage = Usage(7, 0, 7, "provider")
+
+
+async def test_an_answer_with_text_is_never_told_to_have_no_tokens() -> None:
+    harness = Harness(StepProvider())
+    end = (await read(await harness.runs.start(RunSpec.of(Wordless(1)), owner=None)))[-1]
+    assert isinstance(end, End)
+    assert (end.usage.source, end.usage.prompt_tokens) == ("estimated", 7)
+    assert end.usage.completion_tokens >= 2
     await harness.runs.close()
 
 

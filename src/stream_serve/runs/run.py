@@ -245,7 +245,8 @@ class Run:
     def _used(self) -> Usage | None:
         """Return what the producer reports, or else the estimate, unless nothing was produced.
 
-        Of an answer that was cut a report can be older than its newest pieces: then it is estimated.
+        Of an answer that was cut a report can be older than its newest pieces, and one of no tokens
+        cannot be true of any text: then it is estimated.
         """
         try:
             usage, cut = _reported(self.producer), self.state is not State.COMPLETED
@@ -253,7 +254,8 @@ class Run:
                 if self.state is State.FAILED and self._first_token is None:
                     return None
                 return self.transcript.estimate(self.producer.prompt_tokens)
-            if cut and usage.completion_tokens < sum(self.transcript.pieces):
+            pieces = sum(self.transcript.pieces) if cut else self._first_token is not None
+            if usage.completion_tokens < pieces:
                 return self.transcript.estimate(usage.prompt_tokens)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - how a run ended stays as it is
             _log.exception("a producer could not tell its usage", run_id=self.id)

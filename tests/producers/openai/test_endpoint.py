@@ -59,3 +59,9 @@ def test_nothing_secret_is_shown() -> None:
     )
     assert KEY not in repr(endpoint)
     assert "http://h/v1" in repr(endpoint)
+
+
+def test_a_date_in_the_query_is_no_secret() -> None:
+    endpoint = Endpoint(f"http://h/v1?api-version=2024-10-21&sig={KEY}", "", "m")
+    assert endpoint.secrets == [KEY]
+    assert Endpoint("http://h/v1?api-version=2024-08-01-preview", "", "m").secrets == []

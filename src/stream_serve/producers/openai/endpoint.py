@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _BETWEEN: Final = re.compile(r"[\s;,=]+")
+_MIXED: Final = re.compile(r"\A(?!\d{4}-\d\d-\d\d(?:-preview)?\Z).*\d", re.DOTALL)
 _SECRET: Final = re.compile("key|token|secret|passw|auth|cookie|credential|sig", re.IGNORECASE)
 
 
@@ -79,7 +80,7 @@ class Endpoint(Struct, frozen=True):
         """What may be secret beside the key, in the extra headers, the extra body and the query.
 
         A secret has at least eight characters, and digits unless its name says what it is; to cut out
-        plain words would only spoil others.
+        plain words and dates would only spoil others.
         """
         parts = [part.partition("=") for part in self.url.partition("?")[2].split("&")]
         every = [(name, unquote(value)) for name, _, value in parts]
@@ -90,7 +91,7 @@ class Endpoint(Struct, frozen=True):
         return [
             word
             for name, word in every
-            if len(word) >= 8 and (any(map(str.isdigit, word)) or _SECRET.search(name))
+            if len(word) >= 8 and (_SECRET.search(name) or _MIXED.search(word))
         ]
 
     def headers(self, own: Mapping[str, str]) -> dict[str, str]:
