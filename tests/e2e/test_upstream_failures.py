@@ -122,7 +122,7 @@ async def test_a_refusal_in_any_shape_keeps_the_providers_words(
     service: Service, client: aiohttp.ClientSession, shape: str
 ) -> None:
     error = (await run(client, service, f"refused?shape={shape}"))[-1]
-    assert error["code"] == "upstream_rejected"
+    assert error["code"] == "upstream_context_exceeded"
     assert REFUSED in error["message"]
     assert error["message"].isprintable()
     assert not {"<", "\x1b", "\u202e"} & set(error["message"] + error.get("providerCode", ""))
@@ -143,7 +143,7 @@ async def test_a_path_that_the_provider_does_not_know_is_named_and_the_model_is_
     assert f"{upstream.url}/chat/completions" in error["message"]
     assert "STREAM_SERVE_UPSTREAM_URL" in error["message"]
     error = (await run(client, service, f"refused?status={status}&shape=openai"))[-1]
-    assert error["code"] == "upstream_rejected"
+    assert error["code"] == "upstream_context_exceeded"
 
 
 async def test_a_finish_reason_in_every_chunk_does_not_cut_the_answer(

@@ -41,6 +41,7 @@ _ID_HEADERS: Final = (
     *("x-request-id", "request-id", "x-dashscope-request-id", "apim-request-id", "x-ms-request-id"),
     *("x-amzn-requestid", "cf-ray"),
 )
+_MODEL: Final = re.compile("model|deployment|engine|模型", re.IGNORECASE)
 _WRONG_PATH: Final = re.compile(
     r"(?:(?:error|http|status|the|requested|40[45])\b\W*)*"
     r"(?:(?:page|file|path|url|route|resource|endpoint)\b\W*(?:was )?)?"
@@ -243,11 +244,11 @@ def _wrong_path(said: ErrorDetails, status: int, url: str) -> UpstreamProtocol:
 
 
 def _is_wrong_path(said: ErrorDetails) -> bool:
-    """Return whether a 404 or 405 says nothing but that: then it is about the path, and no model."""
+    """Return whether a 404 or 405 is about the path: it has no code of its own, and names no model."""
     known = said.code is not None and not (_WRONG_PATH.fullmatch(said.code) or said.code.isdigit())
-    if not said.message:
-        return not known
-    return _WRONG_PATH.fullmatch(said.message) is not None
+    if _WRONG_PATH.fullmatch(said.message):
+        return True
+    return not known and _MODEL.search(said.message) is None
 
 
 def _without_credentials(url: str) -> str:
