@@ -37,7 +37,7 @@ def test_what_the_example_has_in_comments_is_right_too(monkeypatch: pytest.Monke
     for name in ("DASHSCOPE_API_KEY", "AZURE_OPENAI_API_KEY"):
         monkeypatch.setenv(name, "sk-1")
     for name in ("company-ca.pem", "client.pem", "client.key", "llm-key"):
-        Path(name).write_text("", encoding="utf-8")
+        Path(name).write_text("sk-2\n", encoding="utf-8")
     text = re.sub(r"^# (?=\[\[|\w+ = )", "", EXAMPLE, flags=re.MULTILINE)
     catalog = load(text.replace("/run/secrets/", "")).catalog
     assert catalog is not None
