@@ -249,10 +249,10 @@ async def test_reloading_with_several_workers_is_refused_in_words() -> None:
 async def test_a_wrong_setting_is_refused_once_and_not_by_every_worker(
     settings: dict[str, str],
 ) -> None:
-    del settings["STREAM_SERVE_MODEL"]
+    settings["STREAM_SERVE_UPSTREAM_KIND"] = "nothing"
     code, _, err = await command("serve", *TWO, "--port", "0", **settings)
     assert code == 2
-    assert err.count("STREAM_SERVE_MODEL") == 1
+    assert err.count("STREAM_SERVE_UPSTREAM_KIND") == 1
     assert "Traceback" not in err
 
 
