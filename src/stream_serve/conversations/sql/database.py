@@ -163,6 +163,8 @@ class Database:
         except TimeoutError:
             await self._interrupt()
             await self._give_up()
+            if self.path is not None and not self._tasks:
+                await self._engine.dispose()
         finally:
             if self.path is None:
                 for driver in list(self._drivers):
