@@ -13,6 +13,8 @@ from bench.processes import free_port
 from bench.targets import MissingError, Place, need_nginx, serve_nginx
 from bench.tls import encrypt
 
+from support.missing import lack
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -30,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     try:
         need_nginx()
     except MissingError as error:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(str(error))
+        lack(str(error))
     cpus = frozenset(os.sched_getaffinity(0))
     return Place(tmp_path, free_port(), cast("Any", None), cpus, cpus)
 

@@ -23,6 +23,7 @@ from pydantic import AliasChoices
 
 from stream_serve.settings import Settings
 from stream_serve.testing import unused_port
+from support.missing import lack
 
 if TYPE_CHECKING:
     import aiohttp
@@ -277,7 +278,7 @@ def test_kubernetes_puts_no_setting_of_its_own_into_the_pods() -> None:
 
 def test_systemd_understands_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
+        lack("systemd-analyze is not installed")
     installed = "=/opt/stream-serve/bin/stream-serve "
     text = read("stream-serve.service")
     replaced = text.count(installed)

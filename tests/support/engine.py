@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
-import pytest
 
+from support.missing import lack
 from support.postgres import free_port
 from support.waiting import until
 
@@ -25,8 +24,7 @@ PROGRAM: Final = Path(__file__).with_name("llama_server.py")
 def need_engine() -> None:
     """Skip the test where the engine's package is missing; fail in CI."""
     if importlib.util.find_spec("xllamacpp") is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("llama.cpp's server (the package xllamacpp) is not installed")
+        lack("llama.cpp's server (the package xllamacpp) is not installed")
 
 
 class Engine:

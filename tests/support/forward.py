@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 import subprocess
@@ -11,8 +10,7 @@ import time
 from pathlib import Path
 from typing import Final, Self
 
-import pytest
-
+from support.missing import lack
 from support.postgres import free_port
 
 PATIENCE: Final = 30.0
@@ -39,8 +37,7 @@ class ForwardProxy:
     def __init__(self, *, secret: bool = False) -> None:
         found = shutil.which("tinyproxy") or shutil.which("tinyproxy", path="/usr/sbin:/usr/bin")
         if found is None:
-            missing = pytest.fail if os.environ.get("CI") else pytest.skip
-            missing("tinyproxy is not installed")
+            lack("tinyproxy is not installed")
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._program = found

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import pytest
-
+from support.missing import lack
 from support.postgres import free_port
 
 PATIENCE: Final = 30.0
@@ -73,8 +72,7 @@ class Nginx:
     def __init__(self, *urls: str) -> None:
         found = program()
         if found is None:
-            missing = pytest.fail if os.environ.get("CI") else pytest.skip
-            missing("nginx is not installed")
+            lack("nginx is not installed")
         self._program = found
         self.folder = Path(tempfile.mkdtemp(prefix="stream-serve-nginx-"))
         self.port = free_port()

@@ -12,8 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pytest
-
+from support.missing import lack
 from support.postgres import PATIENCE, USER, free_port
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ class PgBouncer:
     def __init__(self, server: Postgres) -> None:
         found = shutil.which("pgbouncer", path=SEARCHED)
         if found is None:
-            missing = pytest.fail if os.environ.get("CI") else pytest.skip
-            missing("PgBouncer is not installed")
+            lack("PgBouncer is not installed")
         self._program = str(found)
         self._server = server
         self.folder = Path(tempfile.mkdtemp(prefix="stream-serve-pgbouncer-"))

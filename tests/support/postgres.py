@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import pytest
+from support.missing import lack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,8 +178,7 @@ class Postgres:
 def shared_server() -> Postgres:
     """Return the one server of this test run, started at its first use; skip, or fail in CI, without."""
     if programs() is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("PostgreSQL is not installed")
+        lack("PostgreSQL is not installed")
     server = Postgres()
     atexit.register(server.close)
     server.start()

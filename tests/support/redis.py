@@ -14,8 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-import pytest
-
+from support.missing import lack
 from support.postgres import free_port
 
 PATIENCE: Final = 30.0
@@ -155,8 +154,7 @@ def shared_server() -> Redis:
     Who uses it calls `flush()` before, and leaves it running, thawed and without a bound.
     """
     if program("server") is None or program("cli") is None:
-        missing = pytest.fail if os.environ.get("CI") else pytest.skip
-        missing("Redis is not installed")
+        lack("Redis is not installed")
     server = Redis()
     atexit.register(server.close)
     server.start()
