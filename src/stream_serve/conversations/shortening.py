@@ -7,59 +7,43 @@ from typing import TYPE_CHECKING
 import structlog
 
 from stream_serve.errors import UpstreamContextExceeded
+from stream_serve.producers.delegating import DelegatingProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from stream_serve.events.types import Usage
-    from stream_serve.producers.base import Emit, Finish, Patience, Producer
+    from stream_serve.producers.base import Emit, Finish, Producer
 
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
 
 
-class ShorteningProducer:
+class ShorteningProducer(DelegatingProducer):
     """Produces as `first` does; where the provider refuses that for its length, as `shorten()` does.
 
     `shorten` returns None where nothing is left to be cut.
     """
 
     def __init__(self, first: Producer, shorten: Callable[[], Producer | None]) -> None:
-        self.model = first.model
-        self._producer = first
+        super().__init__(first, model=first.model)
         self._first = first
         self._shorten = shorten
 
     @property
-    def patience(self) -> Patience | None:
-        """The provider's."""
-        return self._producer.patience
-
-    @property
-    def prompt_tokens(self) -> int:
-        """Those of the request that was answered."""
-        return self._producer.prompt_tokens
-
-    @property
-    def usage(self) -> Usage | None:
-        """That of the request that was answered."""
-        return self._producer.usage
-
-    @property
     def closed(self) -> bool | None:
         """Whether the connections of both requests are closed; None when there was none."""
-        known = [one.closed for one in {self._first, self._producer}]
+        known = [one.closed for one in {self._first, self.producer}]
         return None if set(known) == {None} else False not in known
 
     async def produce(self, emit: Emit) -> Finish:
         """Produce as the provider does. Raises `RunFailure`; cancelled, it leaves all to `close`."""
         try:
-            return await self._producer.produce(emit)
+            return await self.producer.produce(emit)
         except UpstreamContextExceeded as error:
             shorter = self._shorten()
             if shorter is None:
                 raise _named(error) from error
             _log.info("the history is too long for the model: it is asked again with half of it")
-            self._producer = shorter
+            self.producer = shorter
         try:
             return await shorter.produce(emit)
         except UpstreamContextExceeded as error:
@@ -71,8 +55,8 @@ class ShorteningProducer:
         try:
             await self._first.close()
         finally:
-            if self._producer is not self._first:
-                await self._producer.close()
+            if self.producer is not self._first:
+                await self.producer.close()
 
 
 def _nothing() -> None:

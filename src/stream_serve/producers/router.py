@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Struct
 
 from stream_serve.errors import RequestError, UnknownModel, UpstreamError
+from stream_serve.producers.delegating import DelegatingProducer
 from stream_serve.producers.provider import named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_serve.events.types import Usage
-    from stream_serve.producers.base import Emit, Finish, Patience, Producer
+    from stream_serve.producers.base import Emit, Finish, Producer
     from stream_serve.producers.provider import ChatRequest, Model, Provider
 
 _KEYS: Final = {
@@ -114,45 +114,20 @@ class Router:
                 every.push_async_callback(provider.close)
 
 
-class RoutedProducer:
+class RoutedProducer(DelegatingProducer):
     """A provider's producer under the name that the caller knows the model by."""
 
     def __init__(self, producer: Producer, *, model: str, provider: str) -> None:
-        self.model = model
-        self._producer = producer
+        super().__init__(producer, model=model)
         self._provider = provider
-
-    @property
-    def patience(self) -> Patience | None:
-        """The provider's."""
-        return self._producer.patience
-
-    @property
-    def prompt_tokens(self) -> int:
-        """The provider's."""
-        return self._producer.prompt_tokens
-
-    @property
-    def usage(self) -> Usage | None:
-        """The provider's."""
-        return self._producer.usage
-
-    @property
-    def closed(self) -> bool | None:
-        """The provider's."""
-        return self._producer.closed
 
     async def produce(self, emit: Emit) -> Finish:
         """Produce as the provider does. An error says whose settings it is about."""
         try:
-            return await self._producer.produce(emit)
+            return await self.producer.produce(emit)
         except UpstreamError as error:
             error.parameters = [_said(one, self._provider) for one in error.parameters]
             raise
-
-    async def close(self) -> None:
-        """Close as the provider does."""
-        await self._producer.close()
 
 
 def _said(parameter: str, provider: str) -> str:
