@@ -227,8 +227,11 @@ def create_each(settings: Settings) -> list[tuple[ProviderSettings, Provider, Op
 
 def access_of(given: ProviderSettings) -> http1.Access:
     """Return how a provider is reached: through its own proxy, or through the environment's."""
+    proxy = given.proxy
+    if proxy is None:
+        proxy = http1.proxy_for(given.url, Settings.proxies())
     return http1.Access(
-        proxy=given.proxy or http1.proxy_for(given.url, Settings.proxies()),
+        proxy=proxy or None,
         ca_file=given.ca_file,
         client_cert=given.client_cert,
         client_key=given.client_key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,8 @@ import pytest
 from stream_serve.errors import SettingsError
 from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
 from support.client import Json, ask, stop, text
-from support.forward import PASSWORD, USER, ForwardProxy
+from support.forward import PASSWORD, USER, ForwardProxy, with_tls
+from support.http1 import Server
 from support.process import command
 from support.service import Service
 from support.tls import Authority
@@ -41,8 +43,8 @@ def address(upstream: ScriptedUpstream) -> str:
     return upstream.url.replace("127.0.0.1", "localhost")
 
 
-async def answer(client: aiohttp.ClientSession, url: str) -> list[Json]:
-    async with ask(client, url) as stream:
+async def answer(client: aiohttp.ClientSession, url: str, **body: str) -> list[Json]:
+    async with ask(client, url, **body) as stream:
         return await stream.rest()
 
 
@@ -112,6 +114,77 @@ async def test_a_stop_through_a_proxy_closes_at_the_provider_too(
             receipt = await stop(client, service.url, stream.run_id)
             assert receipt["upstreamClosed"] is True
             await upstream.until(lambda: upstream.open_connections == 0)
+
+
+@pytest.mark.parametrize("secure", [True, False])
+async def test_a_proxy_may_be_reached_by_tls(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, secure: bool
+) -> None:
+    authority = Authority()
+    async with provider(monkeypatch, tmp_path, secure=secure) as upstream:
+        with ForwardProxy(secret=True) as proxy:
+            (tmp_path / "own").mkdir()
+            ca_file = authority.write(tmp_path / "own")
+            async with with_tls(proxy, authority.server()) as url:
+                Path("stream-serve.toml").write_text(
+                    f"""
+                    [[providers]]
+                    name = "own"
+                    url = "{address(upstream)}"
+                    proxy = "{url}"
+                    ca_file = "{ca_file}"
+                    """,
+                    encoding="utf-8",
+                )
+                async with Service() as service:
+                    for _ in range(2):
+                        assert text(await answer(client, service.url, model="answer")) == ANSWER
+                    async with ask(client, service.url, model="hang-mid") as stream:
+                        await stream.next()
+                        await upstream.wait_for(lambda record: record.model == "hang-mid")
+                        receipt = await stop(client, service.url, stream.run_id)
+                        assert receipt["upstreamClosed"] is True
+                        await upstream.until(lambda: upstream.open_connections == 0)
+            requests = proxy.log().count(
+                "CONNECT localhost:" if secure else "POST http://localhost:"
+            )
+            assert requests == (1 if secure else 3), "a tunnel is kept"
+
+
+@pytest.mark.parametrize("moment", ["handshake", "answer"])
+async def test_a_stop_while_a_proxy_is_asked_closes_the_socket_at_once(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, moment: str
+) -> None:
+    authority = Authority()
+    monkeypatch.setenv("SSL_CERT_FILE", authority.write(tmp_path))
+    async with Server(None if moment == "handshake" else authority.server()) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+        async with (
+            Service(upstream_url="https://provider.example/v1") as service,
+            ask(client, service.url) as stream,
+        ):
+            await stream.next()
+            reader, _ = await proxy.connections.get()
+            begin = await reader.read(7)
+            assert (begin == b"CONNECT") is (moment == "answer")
+            receipt = await stop(client, service.url, stream.run_id)
+            assert receipt["upstreamClosed"] is True
+            async with asyncio.timeout(10):
+                while await reader.read(65_536):
+                    pass
+
+
+async def test_a_provider_may_have_no_proxy_whatever_the_environment_says(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, upstream: ScriptedUpstream
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{unused_port()}")
+    for line, reached in (('proxy = "none"', True), ("", False)):
+        Path("stream-serve.toml").write_text(
+            f'[[providers]]\nname = "near"\nurl = "{upstream.url}"\n{line}\n', encoding="utf-8"
+        )
+        async with Service() as service:
+            events = await answer(client, service.url, model="answer")
+        assert (text(events) == ANSWER) is reached, events
 
 
 @pytest.mark.parametrize(

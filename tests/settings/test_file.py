@@ -80,6 +80,7 @@ client_key = "client.key"
 name = "local"
 kind = "vllm"
 url = "http://localhost:8000/v1/"
+proxy = "none"
 
 [[models]]
 name = "small"
@@ -107,6 +108,7 @@ default = true
     }
     assert azure.timeouts == Timeouts(1, 60.0, 2.5)
     assert azure.proxy == "http://user:pw@proxy.example:3128"
+    assert local.proxy == "", "there is none, whatever the environment says"
     assert [azure.ca_file, azure.client_cert, azure.client_key] == [
         *("ca.pem", "client.pem", "client.key"),
     ]
@@ -247,6 +249,7 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         (ONE + f'key = "{CANARY}"\nkey_env = "X"\n', "line 5: providers[0].key_env: give one of"),
         (ONE + 'ca_file = "nowhere"\n', "line 4: providers[0].ca_file: there is no such file"),
         (ONE + 'proxy = "socks5://h"\n', "line 4: providers[0].proxy: it must be the http://"),
+        (ONE + "proxy = false\n", "line 4: providers[0].proxy: it should be text, in quotes"),
         (
             ONE + f'headers = {{ A = "1",  "X Y" = "{CANARY}" }}\n',
             "line 4: providers[0].headers.X Y: this is not the name of a header",

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from support.missing import lack
 from support.postgres import free_port
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncGenerator
 
 PATIENCE: Final = 30.0
 USER: Final = "caller"
@@ -80,3 +86,35 @@ class ForwardProxy:
                 return True
         except OSError:
             return False
+
+
+@asynccontextmanager
+async def with_tls(proxy: ForwardProxy, tls: ssl.SSLContext) -> AsyncGenerator[str]:
+    """A way to a proxy by TLS, which tinyproxy itself has not; the value is its URL."""
+    flows: set[asyncio.Task[object]] = set()
+
+    async def passing(near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        flows.add(task)
+        far, to_far = await asyncio.open_connection("127.0.0.1", proxy.port)
+        await asyncio.gather(flow(near, to_far), flow(far, to_near))
+
+    server = await asyncio.start_server(passing, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield proxy.url.replace("http://", "https://").replace(
+            f"127.0.0.1:{proxy.port}", f"localhost:{port}"
+        )
+    finally:
+        server.close()
+        await asyncio.gather(*flows)
+        await server.wait_closed()
+
+
+async def flow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Pass on what comes, and its end."""
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+    writer.close()

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_serve import __version__
+from stream_serve.app import access_of
 from stream_serve.commands.advice import advice
 from stream_serve.errors import RequestError, StreamServeError, UnknownModel
 from stream_serve.events.types import Chunk, End, Error, Reasoning
@@ -273,7 +274,7 @@ def _configuration(settings: Settings) -> Table:
 
 def _described(subject: Subject) -> Table:
     given = subject.given
-    proxy = given.proxy or http1.proxy_for(given.url, Settings.proxies())
+    proxy = access_of(given).proxy
     return _table(
         f"provider {given.name}",
         {

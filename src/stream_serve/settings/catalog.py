@@ -25,6 +25,7 @@ class ProviderSettings(Struct, frozen=True, kw_only=True):
       set otherwise, by the names of the traits.
     - `key` is empty for a server that wants none; `key_name` is where the key is set.
     - `headers` and `body` go out with every request. They may have secrets, as may a `proxy`'s URL.
+      Without a `proxy` the environment says it; an empty one is none.
     """
 
     name: str

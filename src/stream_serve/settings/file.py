@@ -225,7 +225,7 @@ class Reader:
             headers=given.headers,
             body=given.body,
             traits={name: value for name, value in traits.items() if value is not None},
-            proxy=given.proxy,
+            proxy="" if given.proxy == values.NO_PROXY else given.proxy,
             ca_file=self._absolute(given.ca_file),
             client_cert=self._absolute(given.client_cert),
             client_key=self._absolute(given.client_key),

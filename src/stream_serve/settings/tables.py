@@ -84,7 +84,9 @@ class Provider(Table):
 
     timeouts: Timeouts | None = None
     proxy: Annotated[str, AfterValidator(values.proxy_url)] | None = Field(
-        None, description="http://… of a proxy for this provider"
+        None,
+        description="http://… or https://… of a proxy for this provider; none: it is asked directly; "
+        "absent: as the environment says",
     )
     ca_file: File | None = Field(
         None, description="certificates that may sign the server's, as PEM"

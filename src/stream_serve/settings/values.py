@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 PLACEHOLDER_KEY: Final = "sk-your-api-key-here"
 """The article's example key, which counts as no key."""
 
+NO_PROXY: Final = "none"
+"""What stands for a proxy's address where a provider is asked directly, whatever the environment says."""
+
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")  # RFC 9110, 5.6.2
 _OWN_HEADERS: Final = frozenset(
     {
@@ -54,10 +57,20 @@ def base_url(text: str, *, secrets: bool = False) -> str:
 
 
 def proxy_url(text: str) -> str:
-    """Return the URL of a proxy, which may carry a credential."""
-    wrong = "it must be the http:// address of a proxy, such as http://proxy.example:3128"
+    """Return the URL of a proxy, which may carry a credential; `NO_PROXY` for none."""
+    if text.strip() == NO_PROXY:
+        return NO_PROXY
+    wrong = (
+        "it must be the http:// or https:// address of a proxy, such as http://proxy.example:3128, "
+        f"or {NO_PROXY}"
+    )
     parts = _split(text.strip(), wrong)
-    if parts.scheme != "http" or parts.query or parts.fragment or parts.path not in {"", "/"}:
+    if (
+        parts.scheme not in {"http", "https"}
+        or parts.query
+        or parts.fragment
+        or parts.path not in {"", "/"}
+    ):
         raise ValueError(wrong)
     return text.strip()
 

@@ -18,11 +18,12 @@ and *released* after it.
 
 The modules, each of which imports only those before it: `base` (what the providers' code needs of a
 client, so that another client can stand in; the errors), `request`, `head`, `inflate`, `chunks`,
-`exchange`, `connection`, `proxies`, `tls`, `pool`, `client`. Only the names below are for other rooms.
+`exchange`, `connection`, `proxies`, `tls`, `route`, `pool`, `client`. Only the names below are for other
+rooms.
 
 Framing follows RFC 9112, with the leniency of large HTTP clients. Bodies may be compressed with gzip or
 deflate (RFC 9110, 8.4), though we ask for neither. Redirects are not followed, cookies not kept. Proxies
-are those for HTTP: CONNECT for https, the absolute form for http.
+are those for HTTP, reached with TLS or without: CONNECT for https, the absolute form for http.
 """
 
 from __future__ import annotations

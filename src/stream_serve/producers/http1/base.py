@@ -22,7 +22,8 @@ class Access(Struct, frozen=True, kw_only=True):
     """How a server is reached.
 
     - `proxy` is the URL of an HTTP proxy, which may carry a user and password; None: there is none.
-    - `ca_file` (PEM) has authorities that are trusted besides those of the system.
+    - `ca_file` (PEM) has authorities that are trusted besides those of the system, for the proxy's
+      certificate as for the server's.
     - `client_cert` (PEM) is shown to a server that asks for a certificate. Its key is in the same file,
       or in `client_key`.
     """

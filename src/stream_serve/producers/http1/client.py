@@ -13,6 +13,7 @@ from stream_serve.producers.http1.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from ssl import SSLContext
 
     from stream_serve.producers.http1.base import OnSocket
     from stream_serve.producers.http1.exchange import Exchange
@@ -50,6 +51,7 @@ class Client:
             connect_timeout=connect_timeout,
             proxy=proxy,
             tls=tls_context(access) if secure else None,
+            proxy_tls=_proxy_tls(access) if proxy is not None and proxy.secure else None,
         )
 
     async def open(self, body: bytes, on_socket: OnSocket, *, fresh: bool = False) -> Exchange:
@@ -80,3 +82,8 @@ def check(access: Access) -> None:
         Proxy.of(access.proxy)
     if access.ca_file or access.client_cert or access.client_key:
         tls_context(access)
+
+
+def _proxy_tls(access: Access) -> SSLContext:
+    """Return the context for a proxy, which gets no certificate of ours: that is for the server."""
+    return tls_context(Access(ca_file=access.ca_file))

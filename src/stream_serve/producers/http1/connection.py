@@ -23,6 +23,7 @@ class Connection(asyncio.Protocol):
     """One connection: it carries one exchange at a time, and none while it is in the pool."""
 
     __slots__ = (
+        "_aborted",
         "_exchange",
         "_kept",
         "_on_release",
@@ -41,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._kept = False
+        self._aborted = False
 
     @property
     def usable(self) -> bool:
@@ -81,6 +83,7 @@ class Connection(asyncio.Protocol):
             exchange.fail("the connection was closed")
         if self._transport is not None:
             self._transport.abort()
+        self._aborted = True
 
     async def close(self) -> None:
         """Close at once, and wait until the socket is closed, for at most a second.
@@ -107,8 +110,10 @@ class Connection(asyncio.Protocol):
                 self.socket.setsockopt(socket.IPPROTO_TCP, option, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Record the transport."""
+        """Record the transport; with TLS, something may have come before it."""
         self._transport = cast("asyncio.Transport", transport)
+        if self._aborted:
+            self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; what no request asked for ends the connection (RFC 9112, 9.2)."""

@@ -3,7 +3,7 @@
 How it works: the newest kept connection is used first, so that those which a burst left over grow old
 and are closed. A new connection is made to all addresses of the host in turn (Happy Eyeballs, RFC 8305).
 Its socket is handed out before it is connected, so that the caller can say of every socket whether it
-is closed. With a proxy, connections go to it; for https a tunnel leads on to the server.
+is closed. With a proxy, connections go to it; the way from a socket to the server is a `Route`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from aiohappyeyeballs import start_connection  # pyright: ignore[reportUnknownVa
 
 from stream_serve.producers.http1.base import ProxyError
 from stream_serve.producers.http1.connection import Connection, close_all
-from stream_serve.producers.http1.proxies import Tunnel
 from stream_serve.producers.http1.request import ascii_host
+from stream_serve.producers.http1.route import Route
 
 if TYPE_CHECKING:
     import ssl
@@ -55,21 +55,20 @@ class Pool:
         connect_timeout: float,
         proxy: Proxy | None = None,
         tls: ssl.SSLContext | None = None,
+        proxy_tls: ssl.SSLContext | None = None,
     ) -> None:
         """Connect to the host and port of `url`, or to the proxy, within `connect_timeout` seconds.
 
-        `tls` is for https. Raises `UnicodeError` for what cannot be a host's name.
+        `tls` is for https, `proxy_tls` for a proxy that is reached by TLS. Raises `UnicodeError` for
+        what cannot be a host's name.
         """
         parts = urlsplit(url)
-        self._server: Final = ascii_host(parts.hostname or "")
+        host = ascii_host(parts.hostname or "")
         port = parts.port or (80 if tls is None else 443)
         self._connect_timeout: Final = connect_timeout
         self._proxy: Final = proxy
-        self._tls: Final = tls
-        self._host, self._port = (self._server, port) if proxy is None else (proxy.host, proxy.port)
-        self._tunnel: Final = (
-            None if proxy is None or tls is None else Tunnel(proxy, self._server, port)
-        )
+        self._route: Final = Route(host=host, port=port, tls=tls, proxy=proxy, proxy_tls=proxy_tls)
+        self._host, self._port = (host, port) if proxy is None else (proxy.host, proxy.port)
         self._numeric: Final = _numeric_address(self._host, self._port)
         self._addresses: Sequence[Any] = ()
         self._addresses_until = 0.0
@@ -117,22 +116,9 @@ class Pool:
         await close_all(idle)
 
     async def _connect(self, on_socket: OnSocket) -> Connection:
-        loop = asyncio.get_running_loop()
         sock = await self._open_socket(on_socket)
-        try:
-            if self._tunnel is not None:
-                await self._tunnel.open(sock)
-            _, connection = await loop.create_connection(
-                partial(Connection, sock, self.release),
-                sock=sock,
-                ssl=self._tls,
-                server_hostname=self._server if self._tls is not None else None,
-            )
-        except BaseException:
-            # The loop closes a socket that it has taken, and only that.
-            with suppress(OSError):
-                sock.close()
-            raise
+        connection = Connection(sock, self.release)
+        await self._route.open(sock, connection)
         return connection
 
     async def _open_socket(self, on_socket: OnSocket) -> socket.socket:

@@ -1,44 +1,35 @@
-"""Proxies: what a URL and the usual environment variables say of them, and a tunnel through one.
-
-How it works: a request for an http:// URL goes to the proxy in absolute form (RFC 9112, 3.2.2). For an
-https:// URL the proxy is asked for a tunnel with CONNECT (RFC 9110, 9.3.6), over the plain socket, before
-anything else is made of it. TLS begins inside the tunnel, so the proxy sees no key and no text.
-"""
+"""Proxies: what a URL and the usual environment variables say of them."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import ipaddress
 import re
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
 from stream_serve.errors import SettingsError
-from stream_serve.producers.http1.base import ProtocolError, ProxyError
-from stream_serve.producers.http1.head import HeadReader
 from stream_serve.producers.http1.request import ascii_host, authority
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Mapping
 
-_PORT: Final = 80
-_READ: Final = 4_096
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_UNAUTHORIZED: Final = {HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED}
 _PORTS: Final = {"http": 80, "https": 443}
 
 
 class Proxy(Struct, frozen=True):
-    """A proxy, and what it wants to see of us: the value of Proxy-Authorization, or nothing."""
+    """A proxy, and what it wants to see of us: the value of Proxy-Authorization, or nothing.
+
+    `secure` says whether it is reached by TLS.
+    """
 
     host: str
     port: int
     authorization: str = ""
+    secure: bool = False
 
     @classmethod
     def of(cls, url: str) -> Proxy:
@@ -50,17 +41,22 @@ class Proxy(Struct, frozen=True):
         text = text if _SCHEME.match(text) else f"http://{text}"
         try:
             parts = urlsplit(text)
-            host, port = ascii_host(parts.hostname or ""), parts.port or _PORT
+            host, port = ascii_host(parts.hostname or ""), parts.port
         except ValueError:
             raise SettingsError("the proxy's address is not a URL") from None
-        if parts.scheme != "http":
+        if parts.scheme not in _PORTS:
             raise SettingsError(
                 f"a proxy that is reached by {parts.scheme}:// is not supported: it must be one for "
                 "HTTP, such as http://proxy.example:3128"
             )
         if not host or not host.isprintable() or " " in host:
             raise SettingsError("the proxy's address has no host: http://proxy.example:3128")
-        return cls(host, port, _credentials(parts.username, parts.password))
+        return cls(
+            host,
+            port or _PORTS[parts.scheme],
+            _credentials(parts.username, parts.password),
+            secure=parts.scheme == "https",
+        )
 
     @property
     def secrets(self) -> list[str]:
@@ -74,49 +70,6 @@ class Proxy(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Proxy({str(self)!r})"
-
-
-class Tunnel:
-    """What is asked of a proxy to reach a server through it."""
-
-    def __init__(self, proxy: Proxy, host: str, port: int) -> None:
-        target = authority(host, port)
-        lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-        if proxy.authorization:
-            lines.append(f"Proxy-Authorization: {proxy.authorization}")
-        self._request: Final = "\r\n".join([*lines, "", ""]).encode()
-
-    async def open(self, sock: socket.socket) -> None:
-        """Make a tunnel of a socket that is connected to the proxy.
-
-        Raises `ProxyError`. Cancelled or failed, it leaves the socket to the caller to close.
-        """
-        loop = asyncio.get_running_loop()
-        reader, found = HeadReader(), None
-        try:
-            await loop.sock_sendall(sock, self._request)
-            while found is None and (data := await loop.sock_recv(sock, _READ)):
-                found = reader.feed(data)
-        except OSError as error:
-            raise ProxyError("it cut the connection", retryable=True) from error
-        except ProtocolError as error:
-            raise ProxyError("it does not answer with HTTP", retryable=False) from error
-        if found is None:
-            raise ProxyError("it closed the connection", retryable=True)
-        head, rest = found
-        if not 200 <= head.status < 300:
-            raise self._refusal(head.status)
-        if rest:
-            raise ProxyError("it sends what no server has sent", retryable=False)
-
-    def _refusal(self, status: int) -> ProxyError:
-        """Return the error for an answer that makes no tunnel."""
-        if status in _UNAUTHORIZED:
-            return ProxyError.unauthorized()
-        known = status in HTTPStatus.__members__.values()
-        phrase = f"{status} {HTTPStatus(status).phrase}" if known else str(status)
-        later = status >= 500 or status == HTTPStatus.TOO_MANY_REQUESTS
-        return ProxyError(f"it answered {phrase}", retryable=later)
 
 
 def proxy_for(url: str, variables: Mapping[str, str]) -> str | None:
