@@ -291,3 +291,27 @@ async def test_what_a_server_says_unasked_right_after_the_handshake_ends_the_con
                 await exchange.read_head()
         await exchange.close()
         await talking
+
+
+@pytest.mark.both_loops
+async def test_handshakes_that_are_cancelled_together_disturb_no_other_connection(
+    ca_file: str,
+) -> None:
+    """A socket that was closed beside its transport gives its number to the next one."""
+    async with Server(AUTHORITY.server()) as server:
+        access = http1.Access(ca_file=ca_file)
+        client = http1.Client(server.url, {}, connect_timeout=5, access=access)
+
+        async def cancelled(turns: int) -> None:
+            sockets: list[socket.socket] = []
+            opening = asyncio.ensure_future(client.open(b"{}", sockets.append))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            opening.cancel()
+            await asyncio.wait([opening])
+            if not opening.cancelled():
+                await (await opening).close()
+            assert [sock.fileno() for sock in sockets] == [-1] * len(sockets)
+
+        for begin in range(0, 40, 4):
+            await asyncio.gather(*(cancelled(begin + turns) for turns in range(8)))
