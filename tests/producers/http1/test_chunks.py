@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.producers.http1 import ProtocolError
-from stream_serve.producers.http1.chunks import ChunkReader, is_usual
+from stream_serve.producers.http1.chunks import ChunkReader, reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_serve.producers.http1 import Receiver
 
 LINE_ENDS: Final = st.sampled_from([b"\n", b"\r\n", b" \t\r\n"])
@@ -65,7 +67,6 @@ def test_what_is_written_by_the_rules_is_read_as_the_parser_reads_it(
     chunks: list[bytes], cut: int
 ) -> None:
     data = b"".join(b"%x\r\n%b\r\n" % (len(one), one) for one in chunks) + b"0\r\n\r\n"
-    assert is_usual(data, otherwise=False)
     ours, theirs = Heard(), Heard()
     reader, parser = ChunkReader(ours), httptools.HttpResponseParser(theirs)
     parser.feed_data(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -76,21 +77,39 @@ def test_what_is_written_by_the_rules_is_read_as_the_parser_reads_it(
     assert ours.ends == theirs.ends == 1
 
 
+class Line:
+    """Where a body comes from, and a parser that only notes what it gets."""
+
+    def __init__(self) -> None:
+        self.parsed: list[bytes] = []
+        self.parse: Callable[[bytes], None] = self.parsed.append
+
+    def parse_with(self, parse: Callable[[bytes], None]) -> None:
+        self.parse = parse
+
+
 @pytest.mark.parametrize(
-    ("begin", "usual"),
+    ("data", "usual"),
     [
-        (b"", None),
-        (b"1f\r", None),
-        (b"1f;x=\r\n", True),
-        (b"1F \t\r\nx", True),
-        (b"1f\n", False),
-        (b" 1f\r\n", False),
-        (b"data: x\n", False),
+        (b"1\r\nx\r\n0\r\n\r\n", True),
+        (b"01 \t\r\nx\r\n", True),
+        (b"1;x=1\r\nx\r\n0\r\n\r\n", False),
+        (b"1 ; x=a b\r\nx\r\n0\r\n\r\n", False),
+        (b"1\nx\n0\n\n", False),
+        (b" 1\r\nx\r\n0\r\n\r\n", False),
     ],
 )
-def test_the_first_line_says_how_chunks_are_written(begin: bytes, usual: bool | None) -> None:
-    for otherwise in (True, False):
-        assert is_usual(begin, otherwise=otherwise) is (otherwise if usual is None else usual)
+@pytest.mark.parametrize("cut", range(6))
+def test_the_first_line_says_who_reads_the_chunks_wherever_it_is_cut(
+    data: bytes, cut: int, *, usual: bool
+) -> None:
+    line, heard = Line(), Heard()
+    line.parse = reading(data[:cut], line.parsed.append, heard, line)
+    for part in (data[:cut], data[cut:]):
+        line.parse(part)
+    assert (b"".join(line.parsed), heard.pieces) == ((data, []) if usual else (b"", [b"x"]))
+    with pytest.raises(ProtocolError, match="first line of the body's chunks is too long"):
+        reading(b"", line.parsed.append, heard, line)(bytes(20_000))
 
 
 @pytest.mark.parametrize(

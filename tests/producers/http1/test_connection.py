@@ -21,7 +21,7 @@ pytestmark = pytest.mark.both_loops
 async def test_a_piece_of_the_body_costs_three_calls() -> None:
     """`data_received`, `on_body` and the receiver: neither a task nor a queue is in between."""
     async with talk() as one:
-        one.say(CHUNKED)
+        one.say(CHUNKED + chunk(b"first"))
         await one.exchange.read_head()
         reading = asyncio.ensure_future(one.exchange.read_body(lambda _: None))
         await asyncio.sleep(0)

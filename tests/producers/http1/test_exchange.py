@@ -28,6 +28,9 @@ BARE = CHUNKED.replace(b"\r\n", b"\n")
         (b"HTTP/1.1 200\r\nContent-Length: 1\r\n\r\nx", b"x"),
         (b"HTTP/1.1 200 OK\nContent-Length: 1\n\nx", b"x"),
         (CHUNKED + b'0003 ;a="b;c"\r\none\r\n000;x\r\n\r\n', b"one"),
+        (CHUNKED + b"3 ; a=b c\r\none\r\n0\r\n\r\n", b"one"),
+        (CHUNKED + b" 3\r\none\r\n0\r\n\r\n", b"one"),
+        (CHUNKED + b"3\r\none\r\n0\r\nContent-Length: 9\r\nTrailer: x\n\r\n", b"one"),
         (CHUNKED + b"3\t \r\none\r\n0\r\nTransfer-Encoding: chunked\r\n\r\n", b"one"),
     ],
 )

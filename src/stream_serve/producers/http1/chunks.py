@@ -1,8 +1,9 @@
 """Chunks that are not written as RFC 9112, 7.1, says: lines that end with LF alone, or have spaces.
 
-How it works: the parser of bodies reads what is written by the rules, and is quick. `is_usual` looks at
-the first line of a body, if it came with the head; if it did not, the lines of the head tell. What is
-unusual goes to `ChunkReader`, since the parser would refuse it.
+How it works: the parser of bodies reads what is written by the rules, and is quick. The first line of a
+body tells how it is written, as soon as it is whole: `reading` looks at it. What is unusual goes to
+`ChunkReader`, since the parser would refuse it; so do chunks with extensions (7.1.1), in which the parser
+does not take all that servers write.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from stream_serve.producers.http1.base import ProtocolError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from stream_serve.producers.http1.base import Receiver
 
 _MAX_LINE: Final = 16_384
-_USUAL: Final = re.compile(rb"[0-9a-fA-F]+[ \t]*(?:;[^\n]*)?\r\n")
+_USUAL: Final = re.compile(rb"[0-9a-fA-F]+[ \t]*\r\n")
 _SIZE: Final = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 
@@ -47,9 +50,37 @@ class _Line(Enum):
     NONE = auto()
 
 
-def is_usual(begin: bytes, *, otherwise: bool) -> bool:
-    """Return whether a body of chunks begins by the rules; `otherwise` if its first line is not there."""
-    return _USUAL.match(begin) is not None if b"\n" in begin else otherwise
+class Channel(Protocol):
+    """Where a body comes from."""
+
+    def parse_with(self, parse: Callable[[bytes], None]) -> None:
+        """Call `parse` with all that comes from now on."""
+        ...
+
+
+def reading(
+    begin: bytes, usual: Callable[[bytes], None], body: Body, channel: Channel
+) -> Callable[[bytes], None]:
+    """Return what reads a body of chunks: `usual`, or a `ChunkReader` that tells `body` of them.
+
+    `begin` is what has come of the body. As long as its first line is not whole, what is returned holds
+    it back, and then lets `channel` call the right one.
+    """
+    if b"\n" in begin:
+        return usual if _USUAL.match(begin) else ChunkReader(body).feed_data
+    held = b""
+
+    def hold(data: bytes) -> None:
+        nonlocal held
+        held += data
+        if b"\n" in held:
+            read = reading(held, usual, body, channel)
+            channel.parse_with(read)
+            read(held)
+        elif len(held) > _MAX_LINE:
+            raise ProtocolError("the first line of the body's chunks is too long")
+
+    return hold
 
 
 class ChunkReader:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import httptools
 
+from stream_serve.producers.http1 import chunks
 from stream_serve.producers.http1.base import (
     IncompleteResponse,
     ProtocolError,
     StaleConnection,
 )
-from stream_serve.producers.http1.chunks import ChunkReader, is_usual
 from stream_serve.producers.http1.head import HeadReader
 from stream_serve.producers.http1.inflate import Decoder, decoded
 
@@ -223,10 +223,15 @@ class Exchange:
         self._unframed, self._persistent = not head.framed, head.persistent
         # An exchange and its parser refer to each other until the response is complete.
         self._parser = parser = httptools.HttpResponseParser(self)
-        parser.set_dangerous_leniencies(lenient_headers=True, lenient_spaces_after_chunk_size=True)
+        parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_spaces_after_chunk_size=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_chunked_length=True,  # in a trailer
+        )
         feed = parser.feed_data
-        if head.chunked and not is_usual(rest, otherwise=not head.bare):
-            feed = ChunkReader(self).feed_data
+        if head.chunked:
+            feed = chunks.reading(rest, feed, self, self._connection)
         self._connection.parse_with(feed)
         self._connection.delay_acks()
         if not self._head.done():

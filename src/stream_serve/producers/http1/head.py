@@ -41,7 +41,6 @@ class Head(Struct, frozen=True):
     - `chunked` and `length` say how the body is framed; with neither it ends with the connection.
     - `codings` are those of the body in the order in which they were applied, and then the transfer's.
     - `persistent` says whether the connection can carry another exchange (RFC 9112, 9.3).
-    - `bare` says whether lines end with LF alone.
     """
 
     status: int
@@ -50,7 +49,6 @@ class Head(Struct, frozen=True):
     length: int | None
     codings: tuple[str, ...]
     persistent: bool
-    bare: bool
 
     @property
     def framed(self) -> bool:
@@ -104,11 +102,11 @@ class HeadReader:
                 self._data = rest
                 return None
             lines, rest, searched = rest[: end.start()], rest[end.end() :], 0
-            if (head := _read(lines, bare=end[0] == b"\n\n")) is not None:
+            if (head := _read(lines)) is not None:
                 return head, rest
 
 
-def _read(lines: bytes, *, bare: bool) -> Head | None:
+def _read(lines: bytes) -> Head | None:
     """Return the head of a final response; None for an interim one. Raises `ProtocolError`."""
     line, _, fields = lines.partition(b"\n")
     found = _STATUS.match(line)
@@ -142,7 +140,6 @@ def _read(lines: bytes, *, bare: bool) -> Head | None:
         length,
         codings=(*codings, *(coding for coding in transfer if coding != "chunked")),
         persistent=_persists(found, headers) and (chunked or length is not None),
-        bare=bare,
     )
 
 

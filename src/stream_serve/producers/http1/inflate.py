@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from stream_serve.producers.http1.base import Receiver
 
-_GZIP: Final = 31
-_ZLIB: Final = 15
+_NAMED: Final = 47
 _DEFLATE: Final = -15
+_MAGIC: Final = b"\x1f\x8b"
 _KNOWN: Final = {"gzip", "x-gzip", "deflate"}
 _MAX_CODINGS: Final = 4
 _MAX_INFLATED: Final = 2_097_152
@@ -87,29 +87,36 @@ class _Inflate(Protocol):
 
 
 class _Stage:
-    """One coding. Its streams may follow each other (RFC 1952, 2.2), one for each flush of a gateway."""
+    """One coding. Its streams may follow each other (RFC 1952, 2.2), one for each flush of a gateway.
 
-    __slots__ = ("_begun", "_coding", "_early", "_inflate")
+    What a stream itself says counts more than its label. By the RFC `deflate` is zlib's format, but many
+    servers send a bare deflate stream (RFC 1951), which says nothing. What follows a stream and is none
+    is dropped.
+    """
+
+    __slots__ = ("_begun", "_coding", "_early", "_ended", "_inflate", "_named")
 
     def __init__(self, coding: str) -> None:
         self._coding = coding
         self._inflate: _Inflate | None = None
         self._early = b""
         self._begun = False
+        self._named = False
+        self._ended = False
 
     @property
     def complete(self) -> bool:
-        return self._inflate is None and not self._early
+        return self._inflate is None and (self._begun or not self._early)
 
     def decode(self, data: bytes, bound: int) -> bytes:
         """Return what a piece encodes, at most `bound` bytes."""
         plain: list[bytes] = []
         left = bound
-        while data:
+        while data and not self._ended:
             if self._inflate is None:
                 # Zeros after the end of a stream are padding.
                 data = self._early + (data.lstrip(b"\0") if self._begun else data)
-                self._inflate = _begin(self._coding, data)
+                self._inflate = self._begin(data)
             if self._inflate is None:
                 self._early = data
                 break
@@ -126,6 +133,17 @@ class _Stage:
                 data, self._inflate = self._inflate.unused_data, None
         return b"".join(plain)
 
+    def _begin(self, data: bytes) -> _Inflate | None:
+        """Return what inflates a stream that begins so; None as long as that cannot be said."""
+        if len(data) < 2:
+            return None
+        named = _is_named(data)
+        if self._begun and self._named and not named:
+            self._ended = True
+            return None
+        self._named = named
+        return zlib.decompressobj(_NAMED if named or self._coding != "deflate" else _DEFLATE)
+
     def _inflated(self, inflate: _Inflate, data: bytes, most: int) -> bytes:
         try:
             plain = inflate.decompress(data, most)
@@ -139,12 +157,7 @@ class _Stage:
         return plain
 
 
-def _begin(coding: str, data: bytes) -> _Inflate | None:
-    """Return what inflates a stream that begins so; None as long as that cannot be said."""
-    if coding != "deflate":
-        return zlib.decompressobj(_GZIP) if data else None
-    if len(data) < 2:
-        return None
-    # zlib's format (RFC 1950) by the RFC, but many servers send a bare deflate stream (RFC 1951).
-    zlibs = data[0] & 0x0F == 8 and int.from_bytes(data[:2], "big") % 31 == 0
-    return zlib.decompressobj(_ZLIB if zlibs else _DEFLATE)
+def _is_named(begin: bytes) -> bool:
+    """Return whether a stream says what it is: gzip's format (RFC 1952), or zlib's (RFC 1950)."""
+    zlibs = begin[0] & 0x0F == 8 and int.from_bytes(begin[:2], "big") % 31 == 0
+    return zlibs or begin[:2] == _MAGIC
