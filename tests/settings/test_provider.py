@@ -148,6 +148,19 @@ def test_a_url_may_have_a_query() -> None:
     assert provider(upstream_url=f"{url}/chat/completions{query}").url == url + query
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://h:0/v1", "http://h:port/v1", "http://h:65536/v1", "http://[::1/v1", "http:///v1"),
+        *("http://a..example/v1", f"http://{'a' * 64}.example/v1", "http://.bücher.example/v1"),
+    ],
+)
+def test_a_host_or_port_that_nobody_can_have_is_refused_at_the_start(url: str) -> None:
+    """The resolver would refuse the name only at the first question, and port 0 is none."""
+    with pytest.raises(SettingsError, match=r"STREAM_SERVE_UPSTREAM_URL: it must be an http"):
+        Settings.load(upstream_url=url)
+
+
 def test_what_is_wrong_is_said_in_our_words() -> None:
     with pytest.raises(SettingsError, match=r"STREAM_SERVE_UPSTREAM_URL: it must be an http"):
         Settings.load(upstream_url="host")

@@ -109,10 +109,11 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def _split(text: str, wrong: str) -> SplitResult:
     try:
         parts = urlsplit(text)
-        _ = parts.port
+        port = parts.port
+        _ = (parts.hostname or "").encode("idna")  # as the resolver encodes it
     except ValueError:
         raise ValueError(wrong) from None  # its message would repeat the address
-    if not parts.hostname or not text.isprintable() or " " in text:
+    if port == 0 or not parts.hostname or not text.isprintable() or " " in text:
         raise ValueError(wrong)
     return parts
 

@@ -44,6 +44,8 @@ def test_the_url_of_a_proxy_is_read(url: str, host: str, port: int, pair: str | 
         "http://user:secret@proxy.example:port",
         "http://user:secret@[::1",
         "http://user:secret@pro xy",
+        "http://user:secret@proxy.example:0",
+        "http://user:secret@proxy..example:1",
         "",
     ],
 )

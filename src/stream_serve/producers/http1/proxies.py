@@ -49,8 +49,10 @@ class Proxy(Struct, frozen=True):
                 f"a proxy that is reached by {parts.scheme}:// is not supported: it must be one for "
                 "HTTP, such as http://proxy.example:3128"
             )
-        if not host or not host.isprintable() or " " in host:
-            raise SettingsError("the proxy's address has no host: http://proxy.example:3128")
+        if port == 0 or not host or not host.isprintable() or " " in host:
+            raise SettingsError(
+                "the proxy's address has no host, or port 0: http://proxy.example:3128"
+            )
         return cls(
             host,
             port or _PORTS[parts.scheme],

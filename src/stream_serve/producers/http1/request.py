@@ -52,6 +52,7 @@ def authority(host: str, port: int | None) -> str:
 def ascii_host(host: str) -> str:
     """Return the host as DNS and the Host header have it: other scripts are encoded (RFC 3490).
 
-    Raises `UnicodeError` for what cannot be a host's name.
+    Raises `UnicodeError` for what cannot be a host's name, as one with an empty part, or a part of more
+    than 63 characters.
     """
-    return host if host.isascii() else host.encode("idna").decode()
+    return host.encode("idna").decode()
