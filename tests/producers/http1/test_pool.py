@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,6 +12,7 @@ from stream_serve.producers.http1.connection import close_all
 from stream_serve.producers.http1.pool import Pool
 from stream_serve.testing import unused_port
 from support.http1 import OK, Server, talking
+from support.waiting import until
 
 if TYPE_CHECKING:
     import socket
@@ -97,6 +98,33 @@ async def test_a_connect_that_is_cancelled_leaves_no_socket(turns: int) -> None:
             await asyncio.sleep(0)
         assert all(sock.fileno() == -1 for sock in sockets)
         await pool.close()
+
+
+async def test_a_burst_of_connections_asks_the_resolver_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And when the one that asks is cancelled, the next one does."""
+    loop = asyncio.get_running_loop()
+    asked: list[str] = []
+    known = asyncio.Event()
+    resolve = loop.getaddrinfo
+
+    async def slowly(host: str, port: int, **options: Any) -> list[Any]:
+        asked.append(host)
+        await known.wait()
+        return await resolve(host, port, **options)
+
+    async with Server() as server:
+        monkeypatch.setattr(loop, "getaddrinfo", slowly)
+        pool = Pool(f"http://localhost:{server.port}", connect_timeout=30)
+        first, *others = [asyncio.ensure_future(pool.acquire(lambda _: None)) for _ in range(10)]
+        await until(lambda: len(asked) == 1)
+        first.cancel()
+        await until(lambda: len(asked) == 2)
+        known.set()
+        await close_all(await asyncio.gather(*others))
+        assert first.cancelled()
+        assert asked.count("localhost") == 2, "uvloop asks for addresses, too"
 
 
 async def test_a_refused_connection_is_an_os_error() -> None:

@@ -72,6 +72,7 @@ class Pool:
         self._numeric: Final = _numeric_address(self._host, self._port)
         self._addresses: Sequence[Any] = ()
         self._addresses_until = 0.0
+        self._resolving: Final = asyncio.Lock()
         self._idle: dict[Connection, float] = {}
         """The kept connections, by the time since which they are idle; the newest last."""
         self._sweeper: asyncio.TimerHandle | None = None
@@ -136,16 +137,23 @@ class Pool:
             raise ProxyError(f"it cannot be reached: {_reason(error)}", retryable=True) from error
 
     async def _resolve(self) -> Sequence[Any]:
-        """Return the host's addresses, in the shape of `getaddrinfo`; they are used for some seconds."""
+        """Return the host's addresses, in the shape of `getaddrinfo`; they are used for some seconds.
+
+        One lookup is under way at a time: each holds one of the loop's few threads until the resolver
+        gives up, also when nobody waits for it any more, and other hosts need these threads, too.
+        """
         if self._numeric:
             return self._numeric
         loop = asyncio.get_running_loop()
-        if loop.time() >= self._addresses_until:
-            self._addresses = await loop.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM
-            )
-            self._addresses_until = loop.time() + _ADDRESS_SECONDS
-        return self._addresses
+        if loop.time() < self._addresses_until:
+            return self._addresses
+        async with self._resolving:
+            if loop.time() >= self._addresses_until:
+                self._addresses = await loop.getaddrinfo(
+                    self._host, self._port, type=socket.SOCK_STREAM
+                )
+                self._addresses_until = loop.time() + _ADDRESS_SECONDS
+            return self._addresses
 
     def _sweep(self) -> None:
         """Close the connections that were kept long enough, and come back for the rest."""
