@@ -35,6 +35,7 @@ _DONE: Final = b"[DONE]"
 _JSON: Final = re.compile(rb"\s*(\{|\[\s*(\{|$)|\[DONE\])")
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:")
 _FAILURES: Final = (b"error", b"failed", b"failure", b"exception")
+_SEPARATORS: Final = re.compile(rb"[\s._:/-]")
 
 
 def frame(seq: int, data: bytes) -> bytes:
@@ -54,14 +55,21 @@ class ServerSentEvent(Struct, frozen=True, gc=False):
 
 
 class EventTooLarge(ValueError):
-    """An unfinished event is larger than the parser's cap."""
+    """An unfinished event is larger than the parser's cap.
+
+    `before` is the data of the events that the same bytes have completed before it.
+    """
+
+    def __init__(self, cap: int) -> None:
+        super().__init__(f"an event of the stream is larger than {cap} bytes")
+        self.before: Sequence[bytes] = ()
 
 
 class Parser:
     """An incremental parser: `feed` it bytes as they come, and it returns the events they complete.
 
     `max_event_bytes` is the cap for one unfinished event. Above it `feed` and `data` raise
-    `EventTooLarge`, and the parser cannot be used any more.
+    `EventTooLarge`, which has the events before it, and the parser cannot be used any more.
     """
 
     __slots__ = (
@@ -112,14 +120,25 @@ class Parser:
             self._partial += lines[0]
             lines[0] = bytes(self._partial)
             self._partial.clear()
-        events = self._add_lines(lines)
-        self._partial += rest
-        if self._held + len(self._partial) > self._cap:
-            raise self._too_large()
+        events: list[ServerSentEvent] = []
+        try:
+            self._add_lines(lines, events)
+            self._keep(rest)
+        except EventTooLarge as error:
+            self._end_piece(events)
+            error.before = [event.data for event in events]
+            raise
+        self._end_piece(events)
         self._between = self._started and not (
             self._partial or self._data or self._event or self._skip_lf
         )
         return events
+
+    def _keep(self, rest: bytes) -> None:
+        """Keep the beginning of a line."""
+        self._partial += rest
+        if self._held + len(self._partial) > self._cap:
+            raise EventTooLarge(self._cap)
 
     def data(self, piece: bytes) -> Sequence[bytes]:
         """Parse the next bytes as `feed` does, but return only the data of the events."""
@@ -151,9 +170,8 @@ class Parser:
         self._started = True
         return piece.removeprefix(_BOM)
 
-    def _add_lines(self, lines: list[bytes]) -> list[ServerSentEvent]:
-        """Add whole lines, and return the events that they complete."""
-        events: list[ServerSentEvent] = []
+    def _add_lines(self, lines: list[bytes], events: list[ServerSentEvent]) -> None:
+        """Add whole lines, and append the events that they complete."""
         for line in lines:
             if line:
                 self._add_line(line)
@@ -161,7 +179,9 @@ class Parser:
                 events.append(self._dispatch())
             else:
                 self._event = b""
-        return events
+
+    def _end_piece(self, events: list[ServerSentEvent]) -> None:
+        """Look at the events that a piece has completed, before they are returned."""
 
     def _add_line(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -182,10 +202,7 @@ class Parser:
         self._data.append(value)
         self._held += len(value) + 1
         if self._held > self._cap:
-            raise self._too_large()
-
-    def _too_large(self) -> EventTooLarge:
-        return EventTooLarge(f"an event of the stream is larger than {self._cap} bytes")
+            raise EventTooLarge(self._cap)
 
     def _dispatch(self) -> ServerSentEvent:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
@@ -221,7 +238,21 @@ class JSONParser(Parser):
     @property
     def fails(self) -> bool:
         """Whether the event that nothing has ended yet is named as an error."""
-        return self._event.lower().endswith(_FAILURES)
+        return self._name().lower().endswith(_FAILURES)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether the name of an event has come only by half, and can become that of an error."""
+        if not self._partial.startswith(b"event:"):
+            return False
+        word = _SEPARATORS.split(self._name().lower())[-1]
+        return any(failure.startswith(word) for failure in _FAILURES)
+
+    def _name(self) -> bytes:
+        """Return the name of the event that nothing has ended yet, as far as it has come."""
+        if self._partial.startswith(b"event:"):
+            return bytes(self._partial).partition(b":")[2].strip()
+        return self._event
 
     def rest(self) -> bytes:
         """Return the data, as far as it has come, of an event that nothing has ended yet."""
@@ -230,8 +261,7 @@ class JSONParser(Parser):
             return b"\n".join([*self._data, partial])
         return super().rest()
 
-    def _add_lines(self, lines: list[bytes]) -> list[ServerSentEvent]:
-        events: list[ServerSentEvent] = []
+    def _add_lines(self, lines: list[bytes], events: list[ServerSentEvent]) -> None:
         for line in lines:
             if not line:
                 if self._data and not self._bare:
@@ -246,13 +276,15 @@ class JSONParser(Parser):
                 self._data.append(line[len(_DATA) :])
                 self._held += len(line)
                 if self._held > self._cap:
-                    raise self._too_large()
-            else:
+                    raise EventTooLarge(self._cap)
+            elif not line.startswith(b":"):
                 self._add_unusual_line(line, events)
+
+    def _end_piece(self, events: list[ServerSentEvent]) -> None:
+        """Leave out what came after an event that reports an error."""
         if self.failure is not None:
             del events[self._before :]
             self._before = 0
-        return events
 
     def _add_unusual_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
         bare = not line.startswith(_FIELDS) and self._is_bare(line)
@@ -270,14 +302,14 @@ class JSONParser(Parser):
     def _is_bare(self, line: bytes) -> bool:
         """Return whether a line belongs to JSON without `data:`."""
         if self._bare:
-            return not line.startswith(b":")
+            return True
         return _JSON.match(line) is not None
 
     def _begins_event(self, line: bytes, *, bare: bool) -> bool:
         """Return whether a line cannot belong to the event that has begun."""
         if not bare:
             if self._bare:
-                return not line.startswith(b":")
+                return True
             name, _, line = line.partition(b":")
             if name != b"data":
                 return False

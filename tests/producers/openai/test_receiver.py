@@ -158,18 +158,59 @@ async def test_white_space_before_a_whole_completion_is_life_too() -> None:
     assert isinstance(events[-1], End)
 
 
+NAMED = b'event: error\ndata: {"message": "so sorry"}\n\n'
+
+
+@pytest.mark.parametrize("last", ["end", "cut", "silence"])
 @pytest.mark.parametrize(
     "failure", [b"event: error\n", b"event: error\ndata: gone", b"event:error"]
 )
 async def test_an_error_by_name_alone_counts_also_where_the_stream_ends_in_it(
-    failure: bytes,
+    failure: bytes, last: Last
 ) -> None:
-    error = (await events_of(producer([HELLO + FINISH + failure])))[-1]
-    assert isinstance(error, Error) is (failure != b"event:error")
+    error = (await events_of(producer([HELLO + FINISH + failure], last)))[-1]
+    assert isinstance(error, Error)
+    assert error.code == "upstream_error"
     error = (await events_of(producer([HELLO + FINISH + failure + b"\n\n" + DONE])))[-1]
     assert isinstance(error, Error)
-    end = (await events_of(producer([HELLO + FINISH + DONE + failure + b"\n\n"])))[-1]
+    end = (await events_of(producer([HELLO + FINISH + DONE + failure + b"\n\n"], last)))[-1]
     assert isinstance(end, End)
+
+
+@pytest.mark.parametrize("last", ["end", "cut", "silence"])
+@pytest.mark.parametrize("size", range(len(b"event:"), len(NAMED) + 1))
+async def test_an_error_event_is_an_error_wherever_it_is_cut_off(size: int, last: Last) -> None:
+    for pieces in ([HELLO + FINISH + NAMED[:size]], [HELLO, FINISH, NAMED[:3], NAMED[3:size]]):
+        events = await events_of(producer(pieces, last))
+        assert text_of(events, Chunk) == "hello"
+        error = events[-1]
+        assert isinstance(error, Error)
+        assert ("so" in error.message) is (size >= NAMED.index(b"so sorry") + 2)
+        assert '{"' not in error.message
+
+
+async def test_another_name_costs_nothing_where_the_stream_ends_in_it() -> None:
+    for name in (b"event: done", b"event: done\n", b"event", b": error", b"id: error"):
+        assert isinstance((await events_of(producer([HELLO + FINISH + name])))[-1], End)
+
+
+HUGE = b"data: " + b"x" * 1000
+
+
+@pytest.mark.parametrize("huge", [HUGE, HUGE + b"\n\n", b"event: x\n" + HUGE, b"{\n" + HUGE[6:]])
+async def test_whole_events_in_the_same_piece_come_before_one_that_is_too_large(
+    huge: bytes,
+) -> None:
+    events = await events_of(producer([HELLO + HELLO + huge], max_event_bytes=500))
+    assert text_of(events, Chunk) == "hellohello"
+    error = events[-1]
+    assert isinstance(error, Error)
+    assert error.code == "upstream_too_large"
+    events = await events_of(producer([HELLO + FINISH + DONE + huge], max_event_bytes=500))
+    assert isinstance(events[-1], End)
+    events = await events_of(producer([HELLO + FINISH + NAMED + huge], max_event_bytes=500))
+    assert isinstance(events[-1], Error)
+    assert "so sorry" in events[-1].message
 
 
 async def test_thinking_in_tags_may_be_left_as_text() -> None:

@@ -47,6 +47,15 @@ def find(body: bytes) -> Report | None:
     return None if error is None else reports.read(error)
 
 
+def of_event(data: bytes) -> str | Report:
+    """Return what the data of an event says that is named as an error, and may have been cut."""
+    said = read(data)
+    if said is not None:
+        return said
+    text = data.decode("utf-8", "replace")
+    return "" if text.lstrip().startswith(("{", "[", "<")) else text
+
+
 def without_page(text: str) -> str:
     """Return words with the title in place of a page: gateways put one into a message of theirs."""
     page = _PAGE.search(text)

@@ -181,7 +181,8 @@ class Reading:
             self._timings = figures.newer_timings(chunk.timings, self._timings)
         choices = chunk.choices
         if not choices:
-            self._find_error(chunk, source)
+            if self.unread.may_read():
+                self._find_error(chunk, source)
             return
         if len(choices) > 1 or self._several:
             choices = self._ours(choices)
@@ -214,6 +215,8 @@ class Reading:
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
         """Return the choices that belong to the one answer that was asked for."""
+        if not self.unread.may_read(len(choices) - 1):
+            return []
         first = [
             choice
             for choice in choices

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, cast
 
 import msgspec
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from stream_serve.producers.openai.reports import Fields
 
+_OTHERS: Final = tuple(name for name in WireDelta.__struct_fields__ if name != "content")
 _TEXTS: Final = ("text", "content", "value", "output_text")
 _THOUGHTS: Final = ("thinking", "reasoning", "summary", "reasoning_content")
 _THINKING: Final = re.compile("think|thought|reason", re.IGNORECASE)
@@ -41,18 +42,35 @@ _MARK: Final = re.compile(r"\[[ \t]*[A-Za-z][\w \t-]{0,40}\](?=\s|\Z)")
 _SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
 _MAX_DEPTH: Final = 8
 _MAX_DIGITS: Final = 4000
-_MAX_VALUES: Final = 1000
+_MAX_SPENT: Final = 10_000
+_VALUE: Final = 10
 
 
 class Unread:
-    """Counts what was left out. `first` and `lost` say where: the first of all, and of lost text."""
+    """Counts what was left out. `first` and `lost` say where: the first of all, and of lost text.
 
-    __slots__ = ("count", "first", "lost")
+    What is read in vain is bounded, since tiny values cost far more than their bytes: in a part of a
+    stream (`Receiver.receive`) there may be a thousand values that are no chunk of text, or ten thousand
+    parts of one text. Of a stream with more (`flooded`) nothing more is read, and its text is not whole.
+    `spent` counts both, and is set to 0 for each part.
+    """
+
+    __slots__ = ("count", "first", "flooded", "lost", "spent")
 
     def __init__(self) -> None:
         self.count = 0
         self.first: str | None = None
         self.lost: str | None = None
+        self.spent = 0
+        self.flooded = False
+
+    def may_read(self, cost: int = _VALUE) -> bool:
+        """Count a value, or with a cost of 1 a part of a text; return False where it is one too many."""
+        self.spent += cost
+        if self.spent > _MAX_SPENT and not self.flooded:
+            self.flooded = True
+            self.add("too many small values at once", lost=True)
+        return not self.flooded
 
     def add(self, where: str, *, lost: bool = False) -> None:
         """Count a part."""
@@ -86,17 +104,19 @@ def _said(
     """Yield each text in a value, and whether it is a thought."""
     if isinstance(value, str):
         yield thought, value
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        yield thought, json.dumps(value)
+    elif _is_number(value):
+        yield thought, _written(value)
     elif isinstance(value, list) and depth:
         for one in cast("list[object]", value):
+            if not unread.may_read(1):
+                return
             yield from _said(one, where, unread, thought=thought, depth=depth - 1)
     elif isinstance(value, dict) and depth:
         part = cast("Fields", value)
         kind = part.get("type")
         thought = thought or (isinstance(kind, str) and _THINKING.search(kind) is not None)
         names = (*_THOUGHTS, *_TEXTS) if thought else _TEXTS
-        inner = next((one for name in names if (one := part.get(name))), None)
+        inner = next((one for name in names if (one := part.get(name)) or _is_number(one)), None)
         if inner is not None:
             yield from _said(inner, where, unread, thought=thought, depth=depth - 1)
         elif part:
@@ -135,23 +155,19 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
     """Yield the JSON values in the data of an event that is not one usual chunk, and `DONE`.
 
     Several values may follow each other. Words between them are counted; what looks like a piece of
-    JSON is lost, and so is what comes after the first thousand of all these.
+    JSON is lost, and so is what comes after too many of all these.
     """
     text = data.decode("utf-8", "replace").rstrip()
-    at, left, done = 0, _MAX_VALUES, DONE.decode()
+    at, done = 0, DONE.decode()
     decoder = _strict if "\n" in text else _decoder  # a line end in a string can be where it is cut
     while (found := _WORDS.search(text, at)) is not None:
         at = found.start()
         if text.startswith(done, at):
             yield DONE
             return
-        elif len(text) - at < len(done) and done.startswith(text[at:]):
-            return
-        elif left == 0:
-            unread.add("an event with too many values", lost=True)
+        elif (len(text) - at < len(done) and done.startswith(text[at:])) or not unread.may_read():
             return
         else:
-            left -= 1
             mark = _MARK.match(text, at)  # a word as [DONE] is one: [PING], [done]
             if mark is not None:
                 unread.add("a word in brackets")
@@ -171,10 +187,9 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
 def chunks_of(value: object, unread: Unread) -> Iterator[tuple[WireChunk, Fields]]:
     """Yield the chunks in a JSON value, each with its fields. Gemini sends an error in a list."""
     if isinstance(value, list):
-        several = cast("list[object]", value)
-        if len(several) > _MAX_VALUES:
-            unread.add("an event with too many values", lost=True)
-        for one in several[:_MAX_VALUES]:
+        for one in cast("list[object]", value):
+            if not unread.may_read():
+                return
             if isinstance(one, dict):
                 yield from chunks_of(cast("object", one), unread)
     elif isinstance(value, dict):
@@ -205,6 +220,8 @@ def _choices(value: object, unread: Unread) -> Iterator[WireChoice]:
         value = [fields] if known else [*fields.values()]  # by their index: {"0": {…}}
     if isinstance(value, list):
         for one in cast("list[object]", value):
+            if not unread.may_read():
+                return
             if isinstance(one, dict):
                 yield _choice(cast("Fields", one), unread)
             elif one is not None:
@@ -220,7 +237,7 @@ def _choice(fields: Fields, unread: Unread) -> WireChoice:
         finish_reason=fields.get("finish_reason"),
         index=fields.get("index", 0),
         message=_delta(fields.get("message"), "message", unread),
-        text=fields.get("text"),
+        text=_text(fields.get("text")),
         usage=fields.get("usage"),
     )
 
@@ -232,7 +249,11 @@ def _delta(value: object, where: str, unread: Unread) -> WireDelta | None:
         return WireDelta(content=value)
     if isinstance(value, dict):
         fields = cast("Fields", value)
-        return WireDelta(**{name: fields.get(name) for name in WireDelta.__struct_fields__})
+        delta = WireDelta(**{name: cast("Any", fields.get(name)) for name in _OTHERS})
+        delta.content = _text(
+            fields.get("content")
+        )  # the token "0" of a server that makes it a number
+        return delta
     unread.add(where, lost=_has_words(value))
     return None
 
@@ -251,9 +272,42 @@ def _has_words(value: object) -> bool:
     return False
 
 
-def _integer(digits: str) -> Any:
-    return int(digits) if len(digits) < _MAX_DIGITS else float(digits)
+class _Numeral(float):
+    """A number that keeps how it was written: `1e999`, `-0`, one of a million digits, `NaN`."""
+
+    __slots__ = ("written",)
+
+    def __new__(cls, written: str) -> Self:
+        number = super().__new__(cls, written)
+        number.written = written
+        return number
+
+    written: str
 
 
-_strict: Final = json.JSONDecoder(parse_int=_integer)
-_decoder: Final = json.JSONDecoder(parse_int=_integer, strict=False)
+def _integer(digits: str) -> int | float:
+    """Return an integer; Python takes only so many digits, and has no -0."""
+    return int(digits) if len(digits) < _MAX_DIGITS and digits != "-0" else _Numeral(digits)
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _written(number: float) -> str:
+    return number.written if isinstance(number, _Numeral) else json.dumps(number)
+
+
+def _text(value: Any) -> Any:
+    """Return a value in the place of a text; a number is the text that it is written as."""
+    return _written(value) if _is_number(value) else value
+
+
+def _decoder_of(*, strict: bool) -> json.JSONDecoder:
+    return json.JSONDecoder(
+        parse_int=_integer, parse_float=_Numeral, parse_constant=_Numeral, strict=strict
+    )
+
+
+_strict: Final = _decoder_of(strict=True)
+_decoder: Final = _decoder_of(strict=False)

@@ -34,7 +34,7 @@ from stream_serve.errors import (
 from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
-from stream_serve.producers.openai import failures, models, redaction
+from stream_serve.producers.openai import bodies, failures, models, redaction
 from stream_serve.producers.openai.chunks import Reading
 from stream_serve.producers.openai.models import SoleModel
 from stream_serve.producers.openai.odd import Unread
@@ -258,7 +258,7 @@ class OpenAIProducer:
         if reading.error is not None:
             raise self._to_error(reading.error.error, reading.error.request_id)
         if receiver.failure is not None:
-            raise self._to_error(receiver.failure.decode("utf-8", "replace"), None)
+            raise self._to_error(bodies.of_event(receiver.failure), None)
         if reading.broken is not None:
             raise failures.from_ending(reading.broken, key=endpoint.key, key_name=endpoint.key_name)
         if reading.unread.lost is not None:
@@ -318,6 +318,7 @@ class OpenAIProducer:
         except http1.ProtocolError as error:
             raise UpstreamProtocol(f"the provider's answer cannot be read: {error}") from error
         except http1.IncompleteResponse as error:
+            receiver.learn_name()
             known = receiver.other or receiver.failure is not None
             if not known and (receiver.midway or not _is_over(self._reading)):
                 raise UpstreamDisconnected(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _DONE_TIMEOUT: Final = 2.0
 _OTHER_TIMEOUT: Final = 2.0
 _MAX_KEPT: Final = 65_536
+_MAX_PART: Final = 16_384
 _CHOICES: Final = b'"choices"'
 _LINE_ENDS: Final = (b"\n", b"\r")
 
@@ -86,48 +87,94 @@ class Receiver:
             *(reading.done, reading.error is not None, reading.broken is not None),
             *(self.failure is not None, self.other),
         )
-        return not (any(ended) or DONE.startswith(self._parser.rest()))
+        return not any(ended) and (
+            self._parser.may_fail or not DONE.startswith(self._parser.rest())
+        )
 
     def receive(self, piece: bytes) -> None:
-        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`."""
+        """Parse a piece of the body and emit its deltas. Raises `EventTooLarge`.
+
+        A large piece is taken in parts of 16 KiB. What a part may cost is bounded (`odd.Unread`): of a
+        stream that goes beyond that, nothing more is read.
+        """
+        if len(piece) <= _MAX_PART:
+            self._receive(piece)
+            return
+        for start in range(0, len(piece), _MAX_PART):
+            if not self._is_over():
+                self._receive(piece[start : start + _MAX_PART])
+
+    def _receive(self, piece: bytes) -> None:
         reading = self._reading
         deltas: list[Delta] = []
         data = b""
         try:
             for data in self._parser.data(piece):
                 reading.add(data, deltas)
-                if reading.done or reading.error is not None:
+                if reading.done or reading.error is not None or reading.unread.flooded:
                     self._exchange.discard_rest()
                     break
             if self._parser.failure is not None:
                 self._fail(self._parser.failure, deltas)
+        except sse.EventTooLarge as error:
+            self._read_before(error, deltas)
         finally:
             if deltas:
                 self._has_text = True
                 self._emit(deltas)
+            reading.unread.spent = 0
         if not deltas:
             self._look_at(piece, data)
         if reading.endings != self._endings:
             self._endings = reading.endings
             self._start_done_timer()
 
+    def _is_over(self) -> bool:
+        """Return whether nothing more is to be read."""
+        reading = self._reading
+        return (
+            reading.done
+            or reading.error is not None
+            or reading.unread.flooded
+            or self.failure is not None
+        )
+
+    def _read_before(self, error: sse.EventTooLarge, deltas: list[Delta]) -> None:
+        """Read the events that came before one that is too large; raise its error unless they end all."""
+        for data in error.before:
+            self._reading.add(data, deltas)
+            if self._is_over():
+                break
+        if self._parser.failure is not None:
+            self._fail(self._parser.failure, deltas)
+        if not self._is_over():
+            raise error
+        self._exchange.discard_rest()
+
+    def learn_name(self) -> None:
+        """Record an error event of which only the name has come, or a part of its data."""
+        if self._parser.fails and not self._is_over():
+            self.failure = self._parser.rest()
+
     def finish(self) -> None:
         """Read an event that the end of the body, and no empty line, has ended.
 
         Raises `UpstreamIncomplete` if only a part of it has come.
         """
-        rest = self._parser.rest()
-        if self._parser.fails and not self._reading.done:
-            self.failure = rest
-        elif not (self.midway or rest == DONE):
-            return
         reading = self._reading
+        if self._is_over():
+            return
+        self.learn_name()
+        rest = self._parser.rest()
+        if self.failure is None and not (self.midway or rest == DONE):
+            return
         deltas: list[Delta] = []
         before = reading.unread.lost
         reading.add(rest, deltas)
         if deltas:
             self._emit(deltas)
-        if reading.unread.lost != before and self.failure is None:
+        cut = self._parser.may_fail or reading.unread.lost != before
+        if cut and self.failure is None and not self._is_over():
             raise UpstreamIncomplete(
                 "the provider's stream ended in the middle of an event: the answer may be cut"
             )
@@ -193,7 +240,9 @@ class Receiver:
         loop = asyncio.get_running_loop()
         if loop.time() < self._until:
             self._timer = loop.call_at(self._until, self._stop_waiting)
-        elif self.midway:
+        elif self.midway and not self._parser.fails:
             self._start_done_timer()
-        elif reading.settled and (self._has_text or reading.finish_reason != "stop"):
+        elif self._parser.fails or (
+            reading.settled and (self._has_text or reading.finish_reason != "stop")
+        ):
             self._exchange.discard_rest()

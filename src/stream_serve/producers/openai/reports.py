@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import lru_cache
 from typing import Final, cast
 
 from msgspec import Struct
@@ -38,6 +39,21 @@ _ALONE: Final = ("errormsg", "errormessage", "errmsg", "err", "exception")
 _AROUND: Final = ("response", "data", "result", "output")
 _INSIDE: Final = (*_ERRORS, "errors", "detail", "message", "baseresp", *_AROUND, "header")
 _NAMES: Final = tuple(dict.fromkeys((*_MESSAGES, *_INSIDE)))
+_TELLING: Final = frozenset(
+    (
+        *_KINDS,
+        *_SAID,
+        *_CODES,
+        *_ALONE,
+        *_AROUND,
+        "statuscode",
+        "success",
+        "detail",
+        "errors",
+        "fault",
+    )
+)
+_STATUSES: Final = ("status", "statuscode")
 _CAUSES: Final = ("innererror", "metadata", "cause")
 _BAD: Final = re.compile(r"(.*[._])?(error|failed|failure|exception)", re.IGNORECASE)
 _STATUS: Final = re.compile("[45][0-9][0-9]")
@@ -45,6 +61,7 @@ _GOOD: Final = re.compile("|0|2[0-9][0-9]|ok|success|succeeded|none|null|true|fa
 _NO_TYPE: Final = re.compile(r"error|about:.*|https?:.*|urn:.*", re.IGNORECASE)
 _NO_NAME: Final = re.compile(r"[^a-z]")
 _MAX_DETAILS: Final = 5
+_MAX_NAME: Final = 40
 _MAX_DEPTH: Final = 5
 
 
@@ -95,6 +112,8 @@ def _error(said: Report) -> Fields:
 
 def read(value: object) -> Report:
     """Return the words of an error, whatever its shape."""
+    if isinstance(value, Report):
+        return value
     if isinstance(value, dict):
         names = _named(cast("Fields", value))
         message, code = _message(names, 0), _code(names, 0)
@@ -115,19 +134,21 @@ def read(value: object) -> Report:
 
 def _is_error(names: Fields) -> bool:
     """Return whether an object without `choices` and `error` is an error all the same."""
+    if _TELLING.isdisjoint(names):
+        return False
     code = _own_code(names)
     marks = (names.get(name) for name in _KINDS)
-    said = any(_words(names.get(name), 0) for name in _SAID)
+    said = any(_words(names[name], 0) for name in _SAID if name in names)
     return (
         any(isinstance(mark, str) and _BAD.fullmatch(mark) for mark in marks)
-        or any(_STATUS.fullmatch(_text(names.get(name))) for name in ("status", "statuscode"))
+        or any(_STATUS.fullmatch(_text(names[name])) for name in _STATUSES if name in names)
         or _STATUS.fullmatch(code) is not None
         or (bool(code) and (said or any(name in names for name in _IDS)))
         or names.get("success") is False
         or isinstance(names.get("detail") or None, str | list | dict)
         or any(isinstance(names.get(name) or None, list | dict) for name in ("errors", "fault"))
-        or any(_words(names.get(name), 0) for name in _ALONE)
-        or any(_has_error(names.get(name)) for name in _AROUND)
+        or any(_words(names[name], 0) for name in _ALONE if name in names)
+        or any(_has_error(names[name]) for name in _AROUND if name in names)
     )
 
 
@@ -235,7 +256,12 @@ def _inside(names: Fields, depth: int) -> list[Fields]:
 
 def _named(fields: Fields) -> Fields:
     """Return an object with its names in small letters only: `error_msg` and `ErrorMsg` are one."""
-    return {_NO_NAME.sub("", name.lower()): value for name, value in reversed(fields.items())}
+    return {_plain(name): value for name, value in reversed(fields.items())}
+
+
+@lru_cache(maxsize=512)
+def _plain(name: str) -> str:
+    return _NO_NAME.sub("", name.lower()) if len(name) <= _MAX_NAME else ""
 
 
 def _parsed(text: str) -> object:
@@ -255,6 +281,8 @@ def _is_name(text: str) -> bool:
 
 def _good_code(value: object) -> str:
     """Return a code as text; "" for a code that means success or nothing, such as 0, 200 and "ok"."""
+    if value is None:
+        return ""
     code = _text(value).strip()
     return "" if _GOOD.fullmatch(code) else code
 

@@ -1,7 +1,8 @@
 """The JSON of a chat completion's chunks, and its decoder.
 
 Fields whose type differs between servers are `object`: decoding them costs nothing more, and an odd one
-does not cost the others. `odd` decodes what does not fit all the same.
+does not cost the others. `odd` decodes what does not fit all the same, such as a number in the place of a
+text, which counts as it is written.
 """
 
 from __future__ import annotations
@@ -12,16 +13,18 @@ import msgspec
 from msgspec import Struct
 
 DONE: Final = b"[DONE]"
+Said = str | list[Any] | dict[str, Any] | None
+"""What a model says: a text, or parts of one."""
 
 
 class WireDelta(Struct, gc=False):
     """`choices[0].delta`."""
 
-    content: object = None
-    reasoning_content: object = None
-    reasoning: object = None
+    content: Said = None
+    reasoning_content: Said = None
+    reasoning: Said = None
     reasoning_details: object = None
-    refusal: object = None
+    refusal: Said = None
     error: Any = None
 
 
@@ -33,7 +36,7 @@ class WireChoice(Struct, gc=False):
     finish_reason: object = None
     index: object = 0
     message: WireDelta | None = None
-    text: object = None
+    text: Said = None
     usage: object = None
 
 
