@@ -41,11 +41,12 @@ async def converse(client: aiohttp.ClientSession, service: Service, turns: int) 
     return conversation
 
 
+@pytest.mark.parametrize("how", ["refusal", "numeric", "stream"])
 async def test_a_history_that_is_too_long_is_sent_once_more_by_half(
-    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream, how: str
 ) -> None:
     conversation = await converse(client, service, 4)
-    events = await say(client, service, conversation, "context?messages=6")
+    events = await say(client, service, conversation, f"context?messages=6&how={how}")
     assert (events[-1]["type"], text(events)) == ("end", ANSWER)
     first, second = upstream.requests[-2:]
     assert len(first.body["messages"]) == 10

@@ -231,10 +231,41 @@ def test_details_after_the_thinking_itself_only_repeat_it() -> None:
 
 @pytest.mark.parametrize(
     "reason",
-    [{"type": "stop"}, {"reason": "stop", "index": 0}, "stop", "STOP", "FINISH_REASON_STOP"],
+    [
+        *({"type": "stop"}, {"reason": "stop", "index": 0}, "stop", "STOP", "FINISH_REASON_STOP"),
+        *(["stop"], [{"type": "stop"}], " stop\n", "Stop."),
+    ],
 )
-def test_a_finish_reason_may_be_an_object(reason: object) -> None:
+def test_a_finish_reason_may_be_an_object_or_alone_in_a_list(reason: object) -> None:
     assert read(choice({}, reason))[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *(
+            0,
+            1,
+            2.5,
+            True,
+            False,
+            [],
+            {},
+            "",
+            " ",
+            ["stop", "length"],
+            [1],
+            [["stop"]],
+            {"a": "stop"},
+        ),
+        *("in_progress", "undefined", "-", {"type": 1}, [None]),
+    ],
+)
+def test_a_finish_reason_that_says_nothing_is_no_end_and_costs_no_text(reason: object) -> None:
+    reading, deltas = read(choice({"content": "a"}, reason), choice({"content": "b"}))
+    assert [one.content for one in deltas] == ["a", "b"]
+    assert (reading.finish_reason, reading.broken, reading.unread.lost) == (None, None, None)
+    assert read(choice({"content": "a"}, reason), choice({}, "stop"))[0].finish_reason == "stop"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_a_known_word_is_read_as_the_documented_one_and_kept(word: str, reason: 
             "repetition_truncation",
             "interrupted",
         ),
-        *("OTHER", "unknown", "FINISH_REASON_UNSPECIFIED", "overloaded", "oom", "incomplete"),
+        *("OTHER", "unknown", "overloaded", "oom", "incomplete"),
     ],
 )
 def test_a_word_that_means_a_failure_is_no_reason(word: str) -> None:
@@ -80,7 +80,14 @@ def test_a_word_that_nobody_knows_is_an_end_and_kept(word: str) -> None:
     assert read(word) == Ending("stop", word)
 
 
-@pytest.mark.parametrize("word", ["", " ", "null", "NULL", "none", "\x1b", "\n\t"])
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("", " ", "null", "NULL", "none", "\x1b", "\n\t", "-", "…", "undefined", "nil", "false"),
+        *("FINISH_REASON_UNSPECIFIED", "in_progress", "IN PROGRESS", "not_finished", "unfinished"),
+        *("generating", "continue", "still_running", "partial", "pending"),
+    ],
+)
 def test_a_word_that_says_nothing_is_no_end(word: str) -> None:
     assert read(word) is None
 

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from stream_serve.errors import (
     RunFailure,
     UpstreamAuth,
+    UpstreamContextExceeded,
+    UpstreamError,
     UpstreamFailed,
     UpstreamProtocol,
     UpstreamRateLimited,
@@ -26,6 +28,7 @@ from stream_serve.producers.openai.failures import (
     ErrorDetails,
     from_error,
     from_status,
+    of_length,
     read,
     read_body,
     retry_after,
@@ -48,11 +51,13 @@ def dashscope(code: str, message: str = "what it said") -> bytes:
     return json.dumps({"error": error, "request_id": "req-1"}).encode()
 
 
-def refused(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None) -> RunFailure:
+def refused(
+    status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
+) -> UpstreamError:
     return from_status(status, read_body(body, key=KEY), headers=headers or {}, key_name=KEY_NAME)
 
 
-def in_stream(error: object, request_id: str | None = None) -> RunFailure:
+def in_stream(error: object, request_id: str | None = None) -> UpstreamError:
     return from_error(read(error, request_id=request_id, key=KEY), key_name=KEY_NAME)
 
 
@@ -364,7 +369,7 @@ def test_a_body_that_says_nothing_we_understand_is_not_repeated(body: bytes) -> 
             ErrorDetails("m", "c", "r"),
         ),
         ({"error": {"message": "m", "type": "t", "code": None}}, ErrorDetails("m", "t", "header")),
-        ({"error": {"message": "m", "code": 429}}, ErrorDetails("m", "429", "header")),
+        ({"error": {"message": "m", "code": 429}}, ErrorDetails("m", "429", "header", 429)),
         ({"error": {"message": "m", "request_id": "own"}}, ErrorDetails("m", None, "own")),
         ({"error": "text"}, ErrorDetails("text", None, "header")),
         ({"error": ["odd"]}, ErrorDetails("odd", None, "header")),
@@ -376,6 +381,24 @@ def test_an_error_body_is_read_however_the_server_writes_it(
     body: dict[str, Any], details: ErrorDetails
 ) -> None:
     assert read_body(json.dumps(body).encode(), request_id="header") == details
+
+
+CONTEXT = {"code": 400, "message": "no", "type": "exceed_context_size_error", "n_ctx": 4096}
+
+
+def test_the_type_beside_a_numeric_code_says_that_the_prompt_is_too_long() -> None:
+    error = refused(400, json.dumps({"error": CONTEXT}).encode())
+    assert isinstance(of_length(error), UpstreamContextExceeded)
+    assert error.provider_code == "exceed_context_size_error"
+    error = in_stream(CONTEXT)
+    assert isinstance(of_length(error), UpstreamContextExceeded)
+    assert "status 400" in str(error)
+
+
+@pytest.mark.parametrize("code", [None, 401, "401"])
+def test_a_key_is_refused_whatever_type_stands_beside_it(code: object) -> None:
+    body = {"error": {"message": "no key", "type": "invalid_request_error", "code": code}}
+    assert isinstance(refused(401, json.dumps(body).encode()), UpstreamAuth)
 
 
 @STEADY

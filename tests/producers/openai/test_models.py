@@ -253,3 +253,18 @@ async def test_who_comes_while_the_server_is_asked_takes_what_that_brings(
     with pytest.raises(kind):
         await sole.name()
     assert asked == 2
+
+
+def test_a_list_is_read_however_odd_one_of_its_models_is() -> None:
+    models = (
+        b'{"data":[7,{"id":1},{"id":"a","price":NaN},null,{"id":"b","meta":[]},{"id":"\\ud800"}]}'
+    )
+    assert [one.name for one in parse(models)] == ["a", "b"]
+    long = b'{"data":[{"id":"a","x":"' + b"x" * 4_000_000 + b'"},{"id":"b","meta":{"n_ctx":7}}]}'
+    assert parse(long) == [Model(name="a"), Model(name="b", context=7)]
+
+
+@pytest.mark.parametrize("one", [b"{}", b"1", b'{"id":"a"}', b"[[]]"])
+def test_a_list_with_more_values_than_any_has_is_not_read(one: bytes) -> None:
+    with pytest.raises(UpstreamProtocol):
+        parse(b'{"data":[' + one + (b"," + one) * 300_000 + b"]}")

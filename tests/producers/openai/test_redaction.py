@@ -110,3 +110,18 @@ def test_a_long_secret_is_no_burden() -> None:
 def test_many_beginnings_of_a_secret_cost_little() -> None:
     words = "sk-canary" * 7000 + " end"
     assert hide(words, KEY) == words
+
+
+@STEADY
+@given(
+    st.lists(
+        st.sampled_from(
+            [KEY, KEY[:9], KEY[:-1], percent(KEY), escaped(KEY), "a", " ", "word ", "…"]
+        ),
+        max_size=12,
+    ).map("".join),
+    st.integers(0, 60),
+)
+def test_what_is_kept_is_the_same_where_the_rest_is_not_read(text: str, limit: int) -> None:
+    kept, whole = hide(text, KEY, limit=limit), hide(text, KEY)
+    assert kept[: limit + 1] == whole[: limit + 1]

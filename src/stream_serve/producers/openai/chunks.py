@@ -147,6 +147,11 @@ class Reading:
         """The newest usage of the provider; None if it has sent none that can be read."""
         return figures.read(self._figures) or figures.from_timings(self._timings)
 
+    @property
+    def said(self) -> bool:
+        """Whether any text or thinking has come."""
+        return bool(self._texts or self._thoughts)
+
     def add(self, data: bytes, deltas: list[Delta]) -> None:
         """Decode the `data` of one SSE event and append its deltas to `deltas`.
 

@@ -5,7 +5,8 @@ also send `function_call`). Other servers use the words of their engine: `eos_to
 and `max_tokens` (Anthropic), `STOP`, `SAFETY` and `RECITATION` (Gemini), `sensitive` (Zhipu), `COMPLETE`
 and `ERROR_LIMIT` (Cohere), `abort` (vLLM, SGLang), `insufficient_system_resource` (DeepSeek). A word with
 the meaning of one of the four is mapped to it. A word for a failure means that the answer was cut off.
-An unknown word means that the answer has ended for an unknown reason.
+An unknown word means that the answer has ended for an unknown reason. A word that says that the answer
+goes on (`in_progress`), or that stands for none (`undefined`, `FINISH_REASON_UNSPECIFIED`), says nothing.
 """
 
 from __future__ import annotations
@@ -20,7 +21,14 @@ from stream_serve.events import plain
 _MAX_WORD: Final = 100
 _SEPARATORS: Final = re.compile(r"[\W_]+")
 _PREFIXES: Final = ("finish_reason_", "stop_reason_", "reason_")
-_EMPTY: Final = frozenset({"null", "none"})  # DashScope's own API says "null" until the end
+_EMPTY: Final = frozenset(  # DashScope's own API says "null" until the end
+    ("", "null", "none", "nil", "nan", "na", "false", "undefined", "unspecified", "unset", "empty")
+)
+_GOES_ON: Final = re.compile(
+    "(is_|still_)?(in_?progress|on_?going|running|generating|streaming|processing|working|thinking|queued"
+    "|pending|started|created|active|continue[ds]?|continuing|partial)|(not|un|never)_?(yet_)?"
+    "(stop|end|finish|complete|done)[a-z]*|(to_be_)?continued"
+)
 
 _STOP: Final = (
     "stop stopped stop_sequence stop_sequences stop_token stop_word stop_words stop_string stop_str "
@@ -50,7 +58,7 @@ _KNOWN: Final = {
     )
     for word in words.split()
 }
-_UNKNOWN_REASONS: Final = frozenset({"other", "unknown", "unspecified", "undefined"})
+_UNKNOWN_REASONS: Final = frozenset({"other", "unknown"})
 _BROKEN: Final = re.compile(
     "abort|error|fail|cancel|time_?out|timed_out|time_limit|insufficient|overload|unavailable|interrupt"
     "|incomplete|truncat|exhaust|preempt|evict|crash|killed|malformed|unexpected|exception|disconnect"
@@ -81,7 +89,7 @@ def read(word: str) -> Ending | None:
     plain = _SEPARATORS.sub("_", shown.lower()).strip("_")
     for prefix in _PREFIXES:
         plain = plain.removeprefix(prefix)
-    if not shown or plain in _EMPTY:
+    if plain in _EMPTY or _GOES_ON.fullmatch(plain):
         return None
     reason = _KNOWN.get(plain)
     if reason is None and plain not in _UNKNOWN_REASONS and not _BROKEN.search(plain):

@@ -49,11 +49,11 @@ _WRONG_PATH: Final = re.compile(
     r"(?:\W*the (?:requested )?(?:page|url|resource).*)?\W*",
     re.IGNORECASE,
 )
-_STATUS: Final = re.compile("[45][0-9][0-9]")  # some servers use the status as the code
 _QUOTA_CODES: Final = ("insufficient_quota", "AllocationQuota")
 _RATE_CODES: Final = ("Throttling", "rate_limit", "limit_requests", "limit_burst_rate")
 _KEY_CODES: Final = frozenset({"invalid_api_key", "InvalidApiKey", "authentication_error"})
 _AUTH_CODES: Final = _KEY_CODES | {"access_denied"}
+_ANY_REFUSAL: Final = ("invalid_request_error",)  # OpenAI's type of each error of a request
 _REJECTED_CODES: Final = (
     "invalid_parameter",
     "invalid_request",
@@ -75,11 +75,15 @@ _LENGTH_WORDS: Final = re.compile(
 
 
 class ErrorDetails(Struct, frozen=True):
-    """An error in the provider's own words: its message, its code, and its request id."""
+    """An error in the provider's own words: its message, its code, and its request id.
+
+    `status` is the HTTP status that it has in the place of a code, or beside it.
+    """
 
     message: str = ""
     code: str | None = None
     request_id: str | None = None
+    status: int | None = None
 
 
 def read(error: object, *, request_id: str | None = None, key: str = "") -> ErrorDetails:
@@ -138,7 +142,8 @@ def from_status(
     said = details or ErrorDetails(request_id=request_id)
     wait = retry_after(headers.get("retry-after"))
     limited = _begins(said.code, _RATE_CODES + _QUOTA_CODES)
-    if status in {401, 403} and not limited and not _begins(said.code, _REJECTED_CODES):
+    refused = _begins(said.code, _REJECTED_CODES) and said.code not in _ANY_REFUSAL
+    if status in {401, 403} and not limited and not refused:
         tells = status == 403 and key is not None and said.code not in _KEY_CODES
         words = redaction.hide_parts(said.message, key or "") if tells else ""
         return _auth(said, status, key_name, words)
@@ -183,8 +188,8 @@ def of_length(error: UpstreamError) -> UpstreamError:
 def from_error(said: ErrorDetails, *, key_name: str) -> UpstreamError:
     """Return the error for an error object in a response with status 200, mostly in its stream."""
     code = said.code or ""
-    if _STATUS.fullmatch(code):
-        return from_status(int(code), said, headers={}, key_name=key_name)
+    if said.status is not None:
+        return from_status(said.status, said, headers={}, key_name=key_name)
     if code in _AUTH_CODES:
         return _auth(said, None, key_name)
     if _begins(code, _RATE_CODES + _QUOTA_CODES):
@@ -245,7 +250,8 @@ def _wrong_path(said: ErrorDetails, status: int, url: str) -> UpstreamProtocol:
 
 def _is_wrong_path(said: ErrorDetails) -> bool:
     """Return whether a 404 or 405 is about the path: it has no code of its own, and names no model."""
-    known = said.code is not None and not (_WRONG_PATH.fullmatch(said.code) or said.code.isdigit())
+    code = "" if said.code is None or said.status is not None else said.code
+    known = code != "" and not (code.isdigit() or _WRONG_PATH.fullmatch(code))
     if _WRONG_PATH.fullmatch(said.message):
         return True
     return not known and _MODEL.search(said.message) is None
@@ -301,6 +307,7 @@ def _details(said: reports.Report, request_id: str | None, key: str) -> ErrorDet
         plain.cut(_words(message, key), _MAX_TEXT),
         code,
         own_id or _narrow(request_id, _REQUEST_ID, key),
+        int(said.status) if said.status else None,
     )
 
 
@@ -315,4 +322,4 @@ def _words(text: str, key: str) -> str:
 
     The key comes last: what is taken out of a text can be what kept its parts asunder.
     """
-    return redaction.hide(plain.line(bodies.without_page(text[:_MAX_READ])), key)
+    return redaction.hide(plain.line(bodies.without_page(text[:_MAX_READ])), key, limit=_MAX_TEXT)

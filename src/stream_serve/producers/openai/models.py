@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, cast
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from stream_serve.producers.http1 import HTTPClient
 
-_MAX_BYTES: Final = 8_388_608
+_MAX_BYTES: Final = 4_194_304
+_MAX_ODD_BYTES: Final = 262_144
+_MAX_VALUES: Final = 200_000
 _MAX_MODELS: Final = 10_000
 _MAX_NAME: Final = 200
 _FRESH_SECONDS: Final = 60.0
@@ -27,11 +31,27 @@ _log = structlog.stdlib.get_logger("stream_serve.producers")
 
 
 class Listing(Struct, frozen=True):
-    """The response to `GET /models`, with at most 8 MiB of its body."""
+    """The response to `GET /models`, with at most 4 MiB of its body."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class _Listed(Struct):
+    """The body of a list; the models in it are not decoded yet."""
+
+    data: list[msgspec.Raw]
+
+
+class _WireModel(Struct):
+    """What is read of one model."""
+
+    id: object = None
+    max_model_len: object = None
+    context_length: object = None
+    max_context_length: object = None
+    meta: object = None
 
 
 async def fetch(client: HTTPClient) -> Listing:
@@ -62,20 +82,46 @@ def parse(body: bytes) -> list[Model]:
     The context is read where servers are known to say it (vLLM, OpenRouter, Mistral, llama.cpp). What
     has no usable name is left out.
     """
-    try:
-        parsed: object = json.loads(body)
-    except (ValueError, RecursionError):
-        parsed = None
-    data = cast("dict[str, object]", parsed).get("data") if isinstance(parsed, dict) else parsed
-    if not isinstance(data, list):
+    data = _listed(body)
+    if data is None:
         raise UpstreamProtocol("the provider's list of models cannot be read")
     found: dict[str, Model] = {}
-    for one in cast("list[object]", data)[:_MAX_MODELS]:
-        fields = cast("dict[str, object]", one) if isinstance(one, dict) else {}
+    for one in data[:_MAX_MODELS]:
+        fields = _fields(one)
         name = fields.get("id")
         if isinstance(name, str) and 0 < len(name) <= _MAX_NAME and name.isprintable():
             found.setdefault(name, Model(name=name, context=_context(fields)))
     return list(found.values())
+
+
+def _listed(body: bytes) -> Sequence[object] | None:
+    """Return the models of a list, each as its bytes or as JSON; None if there is no list.
+
+    Only their ends are looked for in a usual list, which is much faster than decoding it all. What has
+    more values than any list of models is not looked at, since it would hold up all streams.
+    """
+    if body.count(b",") > _MAX_VALUES:
+        return None
+    for kind in (_Listed, list[msgspec.Raw]):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            found = msgspec.json.decode(body, type=kind)
+            return found.data if isinstance(found, _Listed) else found
+    if len(body) > _MAX_ODD_BYTES:
+        return None
+    with suppress(ValueError, RecursionError):
+        parsed: object = json.loads(body)
+        data = cast("dict[str, object]", parsed).get("data") if isinstance(parsed, dict) else parsed
+        return cast("list[object]", data) if isinstance(data, list) else None
+    return None
+
+
+def _fields(one: object) -> dict[str, object]:
+    """Return the fields that are read of a model; {} for what is none."""
+    if isinstance(one, msgspec.Raw):
+        with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return msgspec.structs.asdict(msgspec.json.decode(one, type=_WireModel))
+        return {}
+    return cast("dict[str, object]", one) if isinstance(one, dict) else {}
 
 
 def _context(fields: dict[str, object]) -> int | None:

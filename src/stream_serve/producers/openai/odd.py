@@ -138,7 +138,13 @@ def _leave_out_part(part: Fields, where: str, unread: Unread, *, thought: bool) 
 
 
 def word_of(value: object, where: str, unread: Unread) -> str:
-    """Return the word in a value that should be one, such as a finish_reason; "" if there is none."""
+    """Return the word in a value that should be one, such as a finish_reason; "" if there is none.
+
+    It may be in an object, and alone in a list. Several words, a number or a truth value say nothing
+    that can be relied on.
+    """
+    if isinstance(value, list) and len(words := cast("list[object]", value)) == 1:
+        value = words[0]
     if isinstance(value, str):
         return value
     if isinstance(value, dict):

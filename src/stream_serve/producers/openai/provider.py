@@ -425,7 +425,8 @@ class OpenAIProducer:
     def _to_error(self, error: object, request_id: str | None) -> UpstreamError:
         endpoint = self._provider.endpoint
         details = failures.read(error, request_id=request_id, key=endpoint.key)
-        return failures.from_error(details, key_name=endpoint.key_name)
+        failure = failures.from_error(details, key_name=endpoint.key_name)
+        return failure if self._reading.said else failures.of_length(failure)
 
 
 def _is_over(reading: Reading) -> bool:

@@ -3,7 +3,8 @@
 How it works: servers repeat what they were sent, and not always as it was: in JSON inside of JSON (`\\/`,
 `\\u002d`), percent-encoded, as HTML, in capital letters, or cut off. So each character of the secret is
 looked for in all its spellings. A beginning of the secret at the end of the text, or before dots or
-asterisks, is cut out, too. A secret of less than eight characters is no secret but a dummy (`x`, `EMPTY`,
+asterisks, is cut out, too. No more of a text is read than what is kept of it, and a secret that lies
+across its end. A secret of less than eight characters is no secret but a dummy (`x`, `EMPTY`,
 `token`), and cutting it out would only spoil words.
 """
 
@@ -19,22 +20,27 @@ HIDDEN: Final = "***"
 _WORD: Final = re.compile(r"[^\s\"'`,;()\[\]{}<>]+")
 _MASK: Final = re.compile(r"\*{2,}|\.{2,}\w|…|[xX•]{4,}")
 _PART: Final = 4
+_LONGEST_HEAD: Final = SHORTEST * 24
 _OPEN_END: Final = re.compile(r"\W*$|…|\.\.|\*\*")
 
 
-def hide(text: str, secret: str) -> str:
-    """Return a text with `***` in every place of the secret."""
+def hide(text: str, secret: str, *, limit: int | None = None) -> str:
+    """Return a text with `***` in every place of the secret.
+
+    With a `limit`, what comes after that many characters of the result may be left out.
+    """
     if len(secret) < SHORTEST:
         return text
     parts: list[str] = []
-    at = 0
-    head = re.compile("".join(_spelling(one).pattern for one in secret[:SHORTEST]), re.IGNORECASE)
-    while (found := head.search(text, at)) is not None:
+    at, left = 0, len(text) if limit is None else limit
+    head = _head(secret[:SHORTEST])
+    while left >= 0 and (found := head.search(text, at, at + left + _LONGEST_HEAD)) is not None:
         end = _end(text, found.start(), secret)
         stop = found.start() + 1 if end is None else end
         parts += (text[at : found.start()], HIDDEN) if end is not None else (text[at:stop],)
+        left -= sum(map(len, parts[-2 if end is not None else -1 :]))
         at = stop
-    return "".join(parts) + text[at:]
+    return "".join(parts) + text[at : at + max(left, 0) + 1]
 
 
 def hide_parts(text: str, secret: str) -> str:
@@ -69,6 +75,12 @@ def _end(text: str, start: int, secret: str) -> int | None:
     return max(ends)
 
 
+@lru_cache(maxsize=16)
+def _head(secret: str) -> re.Pattern[str]:
+    """Return the pattern of the beginning of a secret in all its spellings."""
+    return re.compile("".join(_spelling(one).pattern for one in secret), re.IGNORECASE)
+
+
 def _spelling(character: str) -> re.Pattern[str]:
     """Return the pattern of all spellings of a character."""
     return re.compile(f"(?:{'|'.join(way.pattern for way in _ways(character))})", re.IGNORECASE)
@@ -78,8 +90,8 @@ def _spelling(character: str) -> re.Pattern[str]:
 def _ways(character: str) -> tuple[re.Pattern[str], ...]:
     """Return the spellings of a character; each can follow the backslashes of an escape."""
     code = ord(character)
-    entity = f"&#(?:0*{code}|x0*{code:x});"
-    ways = [f"%(?:25)*{code:02x}", f"u{code:04x}", entity, re.escape(html.escape(character))]
+    entity = f"&#(?:0{{0,6}}{code}|x0{{0,6}}{code:x});"
+    ways = [f"%(?:25){{0,6}}{code:02x}", f"u{code:04x}", entity, re.escape(html.escape(character))]
     if character == "\\":
         ways += [r"\\" * count for count in range(1, 5)]
     else:

@@ -57,6 +57,7 @@ _STATUSES: Final = ("status", "statuscode")
 _CAUSES: Final = ("innererror", "metadata", "cause")
 _BAD: Final = re.compile(r"(.*[._])?(error|failed|failure|exception)", re.IGNORECASE)
 _STATUS: Final = re.compile("[45][0-9][0-9]")
+_STATUS_NAME: Final = re.compile("[A-Z][A-Z_]{3,39}")
 _GOOD: Final = re.compile("|0|2[0-9][0-9]|ok|success|succeeded|none|null|true|false", re.IGNORECASE)
 _NO_TYPE: Final = re.compile(r"error|about:.*|https?:.*|urn:.*", re.IGNORECASE)
 _NO_NAME: Final = re.compile(r"[^a-z]")
@@ -66,11 +67,16 @@ _MAX_DEPTH: Final = 5
 
 
 class Report(Struct, frozen=True):
-    """What a server says of an error: its message, its code and the id of the request, "" for none."""
+    """What a server says of an error: its message, its code and the id of the request, "" for none.
+
+    Where a server gives an HTTP status as the code and says beside it what has failed, as in llama.cpp's
+    `{"code": 400, "type": "exceed_context_size_error"}`, that is the code, and `status` is the number.
+    """
 
     message: str = ""
     code: str = ""
     request_id: str = ""
+    status: str = ""
 
 
 def find(fields: Fields) -> object:
@@ -107,7 +113,12 @@ def _is_harmless(error: object) -> bool:
 
 
 def _error(said: Report) -> Fields:
-    return {"message": said.message, "code": said.code or None, "request_id": said.request_id}
+    return {
+        "message": said.message,
+        "code": said.status or said.code or None,
+        "type": said.code if said.status else None,
+        "request_id": said.request_id,
+    }
 
 
 def read(value: object) -> Report:
@@ -120,7 +131,8 @@ def read(value: object) -> Report:
         error = names.get("error")
         if not code and isinstance(error, str) and error != message and _is_name(error):
             code = error
-        return Report(message, code, _request_id(names, 0))
+        status = code if _STATUS.fullmatch(code) else ""
+        return Report(message, (status and _kind(names, 0)) or code, _request_id(names, 0), status)
     if isinstance(value, list) and (items := cast("list[object]", value)):
         first = items[0]
         if isinstance(first, dict):
@@ -217,6 +229,18 @@ def _code(names: Fields, depth: int) -> str:
     for inner in _inside(names, depth):
         if code := _code(inner, depth + 1):
             return code
+    return _own_kind(names)
+
+
+def _kind(names: Fields, depth: int) -> str:
+    """Return the type of the error in an object or in one in it, or Google's name for its status."""
+    kinds = (_kind(inner, depth + 1) for inner in _inside(names, depth))
+    status = _text(names.get("status"))
+    named = status if _STATUS_NAME.fullmatch(status) else ""
+    return _own_kind(names) or named or next((kind for kind in kinds if kind), "")
+
+
+def _own_kind(names: Fields) -> str:
     kind = _good_code(names.get("type"))
     is_event = "event" in names or "loc" in names
     return "" if is_event or not _is_name(kind) or _NO_TYPE.fullmatch(kind) else kind

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from stream_serve.testing.chunks import failure
+from stream_serve.testing.chunks import event, failure
 from stream_serve.testing.scenarios.answers import speak
 from stream_serve.testing.script import scenario
 from stream_serve.testing.speech import TEXT
@@ -35,8 +35,10 @@ async def strict(reply: Reply, ask: Ask) -> None:
 
 @scenario(
     "context",
-    "400 with context_length_exceeded when more than `messages` messages are sent",
+    "400 with context_length_exceeded when more than `messages` messages are sent; how=numeric: the "
+    "code is 400, and the type says why; how=stream: an error in a stream",
     messages=4,
+    how="refusal",
     **TEXT,
 )
 async def context(reply: Reply, ask: Ask) -> None:
@@ -44,7 +46,15 @@ async def context(reply: Reply, ask: Ask) -> None:
     sent: list[object] = ask.body.get("messages") or []
     if len(sent) > ask.integer("messages"):
         words = "This model's maximum context length is exceeded: please reduce the messages."
-        await reply.json(400, failure(words, code="context_length_exceeded", param="messages"))
+        error: dict[str, Any] = {"code": 400, "message": "no", "type": "exceed_context_size_error"}
+        if ask.string("how") == "refusal":
+            await reply.json(400, failure(words, code="context_length_exceeded", param="messages"))
+        elif ask.string("how") == "numeric":
+            await reply.json(400, {"error": error})
+        else:
+            await reply.open()
+            await reply.send(event({"error": error}))
+            await reply.end()
     else:
         await speak(reply, ask)
 
