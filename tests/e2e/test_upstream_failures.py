@@ -14,6 +14,7 @@ from support.client import ask, stop, text
 from support.ended import run
 from support.service import UPSTREAM_KEY, Service
 from support.tls import Authority
+from support.waiting import until
 
 if TYPE_CHECKING:
     import aiohttp
@@ -115,6 +116,26 @@ async def test_an_error_in_any_shape_is_an_error_with_the_providers_words(
     assert text(events).endswith("LAST") is (model == "error-with-text")
     if model.endswith("dashscope"):
         assert (events[-1]["providerCode"], events[-1]["requestId"]) == ("InternalError", "req-7")
+
+
+@pytest.mark.parametrize("data", [0, 1])
+async def test_an_error_event_that_does_not_come_whole_is_an_error_after_a_whole_answer(
+    service: Service, client: aiohttp.ClientSession, data: int
+) -> None:
+    events = await run(client, service, f"error-event-cut?data={data}")
+    assert (events[-1]["type"], events[-1]["code"]) == ("error", "upstream_error")
+    assert text(events) == ANSWER
+    assert ("the engine is gone" in events[-1]["message"]) is bool(data)
+
+
+@pytest.mark.parametrize("each", [1, 100, 50_000])
+async def test_a_flood_of_tiny_values_ends_the_answer_and_closes_the_connection(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream, each: int
+) -> None:
+    events = await run(client, service, f"tiny-values?each={each}")
+    assert (events[-1]["type"], events[-1]["code"]) == ("error", "upstream_protocol")
+    assert text(events) == ANSWER[:12]
+    await until(lambda: upstream.requests[-1].closed_by is not None)
 
 
 @pytest.mark.parametrize("shape", [shape for shape in BODIES if not shape.startswith("path")])
@@ -358,6 +379,7 @@ SAME_TEXT = [
     "key-order",
     "no-done",
     "index-counts",
+    *(f"other-place?place={place}" for place in ("delta-text", "choice-content", "twice")),
     "finish-every",
     "finish-first",
     "after-done",

@@ -34,6 +34,7 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _DONE: Final = b"[DONE]"
 _JSON: Final = re.compile(rb"\s*(\{|\[\s*(\{|$)|\[DONE\])")
 _FIELDS: Final = (b"data:", b"event:", b"id:", b"retry:")
+_ERROR: Final = b"error:"
 _FAILURES: Final = (b"error", b"failed", b"failure", b"exception")
 _SEPARATORS: Final = re.compile(rb"[\s._:/-]")
 
@@ -221,6 +222,7 @@ class JSONParser(Parser):
       each line that is whole JSON is an event at once.
     - JSON without `data:`, in one line or in many, is an event, too. If it has many lines, it ends
       where the next event begins, or with the stream.
+    - A field `error`, which llama.cpp had, is an error event.
     - An event whose name says that it reports an error is the last: its data is `failure`, and nothing
       after it is read. `failure` is None before it.
     """
@@ -238,7 +240,7 @@ class JSONParser(Parser):
     @property
     def fails(self) -> bool:
         """Whether the event that nothing has ended yet is named as an error."""
-        return self._name().lower().endswith(_FAILURES)
+        return self._partial.startswith(_ERROR) or self._name().lower().endswith(_FAILURES)
 
     @property
     def may_fail(self) -> bool:
@@ -257,6 +259,8 @@ class JSONParser(Parser):
     def rest(self) -> bytes:
         """Return the data, as far as it has come, of an event that nothing has ended yet."""
         partial = bytes(self._partial)
+        if partial.startswith(_ERROR) and not self._bare:
+            return partial[len(_ERROR) :].strip()
         if self._bare or _JSON.match(partial):
             return b"\n".join([*self._data, partial])
         return super().rest()
@@ -287,6 +291,11 @@ class JSONParser(Parser):
             self._before = 0
 
     def _add_unusual_line(self, line: bytes, events: list[ServerSentEvent]) -> None:
+        if line.startswith(_ERROR) and not self._bare:
+            if self._data:
+                self._end_line(events)
+            self._record_failure(b"error", line[len(_ERROR) :].strip(), len(events))
+            return
         bare = not line.startswith(_FIELDS) and self._is_bare(line)
         if self._data and self._begins_event(line, bare=bare):
             self._end_line(events)

@@ -60,7 +60,7 @@ WORDS = {
     "J": b'{"error": "no"}',
     ":": b": beat",
 }
-SHAPED = {str(number + 1): shape for number, shape in enumerate(SHAPES.values())}
+SHAPED = {chr(ord("α") + number): shape for number, shape in enumerate(SHAPES.values())}
 TEXTS, ENDS = "tsoM", "flus"
 ERRORS = "eENJ" + "".join(SHAPED)
 LOST = "wvbB"

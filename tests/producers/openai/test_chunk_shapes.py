@@ -408,3 +408,17 @@ def test_an_error_in_a_delta_is_one(error: object) -> None:
     reading, _ = read(choice({"content": None, "error": error}, "stop"))
     assert reading.error is not None
     assert reading.error.error == error
+
+
+BESIDE: list[Any] = [
+    {"choices": [{"index": 0, "delta": {"text": "a"}}]},
+    {"choices": [{"index": 0, "content": "a"}]},
+    {"choices": [{"index": 0, "delta": {"content": "a", "text": "a"}}]},
+    {"choices": [{"index": [], "delta": {"text": "a"}, "message": 1}]},
+    b'data: {"choices":[{"delta":{"content":"a"}}]}',
+]
+
+
+@pytest.mark.parametrize("chunk", BESIDE)
+def test_text_beside_its_place_is_text_once(chunk: object) -> None:
+    assert [one.content for one in said(chunk)] == ["a"]

@@ -211,11 +211,11 @@ class Reading:
                     deltas.append(Chunk(said))
                 else:
                     self._add_delta(delta, deltas)
-            if choice.message is not None or choice.text:
+            if choice.message is not None or choice.text or choice.content:
                 self._add_whole(choice, deltas)
             if choice.finish_reason or self.settled or choice.error:
                 self._finish(choice, chunk.x_groq)
-        if chunk.error or chunk.base_resp:
+        if chunk.error or chunk.base_resp or chunk.x_groq:
             self._find_error(chunk, source)
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
@@ -283,7 +283,7 @@ class Reading:
         if thought and type(thought) is not str:
             thought = odd.text_of(thought, "reasoning", self.unread, thought=True)
         thoughts, texts = str(thought or ""), ""
-        for said in (delta.content, delta.refusal):
+        for said in (delta.content or delta.text, delta.refusal):
             if said and type(said) is not str:
                 more, text = odd.split(said, "content", self.unread)
                 thoughts, texts = thoughts + more, texts + text
@@ -317,7 +317,7 @@ class Reading:
         """
         if choice.delta is not None and _has_text(choice.delta) and not choice.finish_reason:
             return
-        whole = choice.message or WireDelta(content=choice.text)
+        whole = choice.message or WireDelta(content=choice.text or choice.content)
         if not _has_text(whole):
             return
         if self._by_message or not (self._texts or self._thoughts):
@@ -416,6 +416,7 @@ def _has_text(delta: WireDelta) -> bool:
     """Return whether a delta contains a part of the answer."""
     return bool(
         delta.content
+        or delta.text
         or delta.refusal
         or delta.reasoning_content
         or delta.reasoning

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from stream_serve.producers.openai.reports import Fields
 
+_DATA: Final = "data:"
 _OTHERS: Final = tuple(name for name in WireDelta.__struct_fields__ if name != "content")
 _TEXTS: Final = ("text", "content", "value", "output_text")
 _THOUGHTS: Final = ("thinking", "reasoning", "summary", "reasoning_content")
@@ -174,6 +175,9 @@ def values(data: bytes, unread: Unread) -> Iterator[object]:
         elif (len(text) - at < len(done) and done.startswith(text[at:])) or not unread.may_read():
             return
         else:
+            if text.startswith(_DATA, at):  # written twice
+                at += len(_DATA)
+                continue
             mark = _MARK.match(text, at)  # a word as [DONE] is one: [PING], [done]
             if mark is not None:
                 unread.add("a word in brackets")
@@ -244,6 +248,7 @@ def _choice(fields: Fields, unread: Unread) -> WireChoice:
         index=fields.get("index", 0),
         message=_delta(fields.get("message"), "message", unread),
         text=_text(fields.get("text")),
+        content=_text(fields.get("content")),
         usage=fields.get("usage"),
     )
 

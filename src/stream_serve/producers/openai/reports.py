@@ -36,26 +36,17 @@ _KINDS: Final = ("object", "type", "event", "status", "state")
 _IDS: Final = ("requestid", "xrequestid")
 _ERRORS: Final = ("error", "err", "fault", "exception")
 _ALONE: Final = ("errormsg", "errormessage", "errmsg", "err", "exception")
-_AROUND: Final = ("response", "data", "result", "output")
+_AROUND: Final = ("response", "data", "result", "output", "xgroq")
 _INSIDE: Final = (*_ERRORS, "errors", "detail", "message", "baseresp", *_AROUND, "header")
 _NAMES: Final = tuple(dict.fromkeys((*_MESSAGES, *_INSIDE)))
+_SEVERAL: Final = ("errors", "fault")
+_FLAGS: Final = ("success", "ok", "iserror")
 _TELLING: Final = frozenset(
-    (
-        *_KINDS,
-        *_SAID,
-        *_CODES,
-        *_ALONE,
-        *_AROUND,
-        "statuscode",
-        "success",
-        "detail",
-        "errors",
-        "fault",
-    )
+    (*_KINDS, *_SAID, *_CODES, *_ALONE, *_AROUND, *_SEVERAL, *_FLAGS, "statuscode", "detail")
 )
 _STATUSES: Final = ("status", "statuscode")
 _CAUSES: Final = ("innererror", "metadata", "cause")
-_BAD: Final = re.compile(r"(.*[._])?(error|failed|failure|exception)", re.IGNORECASE)
+_BAD: Final = re.compile(r"(.*[._])?(error|failed|fail|failure|fatal|exception)", re.IGNORECASE)
 _STATUS: Final = re.compile("[45][0-9][0-9]")
 _STATUS_NAME: Final = re.compile("[A-Z][A-Z_]{3,39}")
 _GOOD: Final = re.compile("|0|2[0-9][0-9]|ok|success|succeeded|none|null|true|false", re.IGNORECASE)
@@ -88,6 +79,8 @@ def find(fields: Fields) -> object:
     error, base, request_id = names.get("error"), names.get("baseresp"), _request_id(names, 0)
     if isinstance(base, dict) and (code := _good_code(cast("Fields", base).get("status_code"))):
         return _error(Report(_words(cast("object", base), 0), code, request_id))
+    if not error and _has_error(names.get("xgroq")):
+        error = cast("Fields", names["xgroq"])["error"]
     if error and _is_harmless(error):
         error = None
     if error and error is not True and not isinstance(error, str):
@@ -156,9 +149,10 @@ def _is_error(names: Fields) -> bool:
         or any(_STATUS.fullmatch(_text(names[name])) for name in _STATUSES if name in names)
         or _STATUS.fullmatch(code) is not None
         or (bool(code) and (said or any(name in names for name in _IDS)))
-        or names.get("success") is False
+        or any(names.get(name) is False for name in ("success", "ok"))
+        or names.get("iserror") is True
         or isinstance(names.get("detail") or None, str | list | dict)
-        or any(isinstance(names.get(name) or None, list | dict) for name in ("errors", "fault"))
+        or any(isinstance(names.get(name) or None, str | list | dict) for name in _SEVERAL)
         or any(_words(names[name], 0) for name in _ALONE if name in names)
         or any(_has_error(names[name]) for name in _AROUND if name in names)
     )

@@ -25,6 +25,7 @@ class WireDelta(Struct, gc=False):
     reasoning: Said = None
     reasoning_details: object = None
     refusal: Said = None
+    text: Said = None
     error: Any = None
 
 
@@ -37,6 +38,7 @@ class WireChoice(Struct, gc=False):
     index: object = 0
     message: WireDelta | None = None
     text: Said = None
+    content: Said = None
     usage: object = None
 
 

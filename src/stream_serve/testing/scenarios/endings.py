@@ -1,8 +1,8 @@
 """Scenarios of answers that are cut off or seem to be: unusual finish_reasons and error formats.
 
 The formats are those of real servers: vLLM and SGLang (`object: error`, `abort`), FastAPI (`detail`),
-DashScope (`event:error`), MiniMax (`base_resp`), OpenRouter (an error in the choice), llama-cpp-python
-(`[DONE]` after an interrupted answer).
+DashScope (`event:error`), older llama.cpp (a field `error`), Groq (`x_groq`), MiniMax (`base_resp`),
+OpenRouter (an error in the choice), llama-cpp-python (`[DONE]` after an interrupted answer).
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ SHAPES: Final[dict[str, bytes]] = {
     + event({"code": "InternalError", "message": WORDS, "request_id": "req-7"}),
     "minimax": event({"choices": None, "base_resp": {"status_code": 1013, "status_msg": WORDS}}),
     "list": event([{"error": {"code": 503, "message": WORDS, "status": "UNAVAILABLE"}}]),
+    "field": b'error: {"code":500,"message":"' + WORDS.encode() + b'","type":"server_error"}\n\n',
+    "groq": event({"id": "1", "choices": [], "x_groq": {"id": "req-8", "error": WORDS}}),
+    "flag": event({"is_error": True, "message": WORDS}),
     "nested": event({"type": "error", "data": {"message": WORDS}}),
 }
 

@@ -87,6 +87,22 @@ async def not_json(reply: Reply, ask: Ask) -> None:
     await speech.close()
 
 
+@scenario(
+    "tiny-values",
+    "after some tokens so many values in events of `each`, and a text that comes too late",
+    **FEW,
+    values=50_000,
+    each=100,
+)
+async def tiny_values(reply: Reply, ask: Ask) -> None:
+    """Values that cost far more to read than to write."""
+    speech = await begin(reply, ask)
+    one = b"data: " + b"{} " * ask.integer("each") + b"\n\n"
+    await reply.write(one * (ask.integer("values") // ask.integer("each")))
+    await speech.say(["too late"])
+    await speech.close()
+
+
 @scenario("unknown-shape", "JSON of other shapes between good chunks, then a proper end", **FEW)
 async def unknown_shape(reply: Reply, ask: Ask) -> None:
     """Lists, numbers, strings and nulls in place of objects, and a second choice."""

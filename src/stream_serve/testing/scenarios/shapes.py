@@ -246,6 +246,48 @@ async def error_line(reply: Reply, ask: Ask) -> None:
 
 
 @scenario(
+    "other-place",
+    "the text in: delta-text, choice-content; twice: data is written twice",
+    **TEXT,
+    place="delta-text",
+)
+async def other_place(reply: Reply, ask: Ask) -> None:
+    """Text beside the place where it belongs."""
+    speech = Speech(reply, ask)
+    for one in speech.events():
+        chunk: Any = {} if one == DONE else json.loads(one.removeprefix(b"data: "))
+        choices: list[Any] = chunk.get("choices") or [dict[str, Any]()]
+        first = choices[0]
+        said = first.get("delta", {}).pop("content", None)
+        if ask.string("place") == "twice":
+            await reply.send(b"data: " + one)
+        elif said and ask.string("place") == "delta-text":
+            first["delta"]["text"] = said
+            await reply.send(event(chunk))
+        elif said:
+            await reply.send(event({**chunk, "choices": [{"index": 0, "content": said}]}))
+        else:
+            await reply.send(one)
+    await reply.end()
+
+
+@scenario(
+    "error-event-cut",
+    "all tokens and a finish_reason, then an error event that ends after its name, or in its data",
+    **TEXT,
+    data=True,
+)
+async def error_event_cut(reply: Reply, ask: Ask) -> None:
+    """An error that does not come whole."""
+    speech = Speech(reply, ask)
+    await reply.send(*list(speech.events())[:-1])
+    await reply.write(b"event: error\n")
+    if ask.flag("data"):
+        await reply.write(b'data: {"message": "the engine is gone')
+    await reply.end()
+
+
+@scenario(
     "error-event",
     "some tokens, then an event that only its name calls an error, [DONE]",
     **FEW,
