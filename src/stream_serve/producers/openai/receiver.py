@@ -97,14 +97,9 @@ class Receiver:
         A large piece is taken in parts of 16 KiB. What a part may cost is bounded (`odd.Unread`): of a
         stream that goes beyond that, nothing more is read.
         """
-        if len(piece) <= _MAX_PART:
-            self._receive(piece)
+        if len(piece) > _MAX_PART:
+            self._receive_parts(piece)
             return
-        for start in range(0, len(piece), _MAX_PART):
-            if not self._is_over():
-                self._receive(piece[start : start + _MAX_PART])
-
-    def _receive(self, piece: bytes) -> None:
         reading = self._reading
         deltas: list[Delta] = []
         data = b""
@@ -128,6 +123,11 @@ class Receiver:
         if reading.endings != self._endings:
             self._endings = reading.endings
             self._start_done_timer()
+
+    def _receive_parts(self, piece: bytes) -> None:
+        for start in range(0, len(piece), _MAX_PART):
+            if not self._is_over():
+                self.receive(piece[start : start + _MAX_PART])
 
     def _is_over(self) -> bool:
         """Return whether nothing more is to be read."""
