@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 
-from stream_serve.conversations.base import Capacity
+from stream_serve.conversations.base import Capacity, Status
 from stream_serve.conversations.sql.statements import path_at, sizes_after
 from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFound, StorageFull
 from support.history import all_messages, ask, ended, talk
@@ -211,3 +211,48 @@ async def test_an_owner_has_a_limit_of_bytes_in_all_conversations(place: Place) 
     await ask(history, content="x" * 300, owner="bert")
     await history.delete("anna", turns[0].conversation_id)
     await ask(history, turns[1].conversation_id, "x", owner="anna")
+
+
+async def test_the_sums_of_an_owner_are_those_of_his_conversations_whatever_happens(
+    place: Place,
+) -> None:
+    history = await place.history()
+    counted = (
+        "SELECT owner, count(*), sum(size), sum(messages) FROM conversations GROUP BY owner "
+        "ORDER BY owner"
+    )
+    kept = (
+        "SELECT owner, sum(conversations), sum(size) FROM owner_totals GROUP BY owner "
+        "HAVING sum(conversations) > 0 ORDER BY owner"
+    )
+    turns = [await ask(history, content="x" * n, owner="anna") for n in range(1, 20)]
+    for turn in turns[:9]:
+        await history.touch(turn, ended("y" * 7, Status.GENERATING))
+        await history.finish(turn, ended("y" * 50))
+    again = turns[0].conversation_id
+    await history.ask_again("anna", again, turns[0].answer_id, run_id="r", model="m")
+    await history.rename("anna", again, "another")
+    await history.create("bert")
+    for turn in turns[5:15]:
+        await history.delete("anna", turn.conversation_id)
+    moved = turns[1].conversation_id
+    await place.execute(f"UPDATE conversations SET owner = 'bert' WHERE id = '{moved}'")
+    rows = [tuple(row) for row in await place.execute(counted)]
+    assert [row[:3] for row in rows] == [tuple(row) for row in await place.execute(kept)]
+    assert [row[0] for row in rows] == ["anna", "bert"]
+    assert (
+        sum(row[3] for row in rows) == (await place.execute("SELECT count(*) FROM messages"))[0][0]
+    )
+
+
+async def test_questions_at_the_same_time_are_all_counted(place: Place) -> None:
+    histories = [await place.history() for _ in range(2)]
+    first = await talk(histories[0])
+    await asyncio.gather(
+        *(talk(histories[n % 2], first.conversation_id if n % 3 else None) for n in range(24))
+    )
+    counted = await place.execute("SELECT sum(messages), sum(size), count(*) FROM conversations")
+    real = await place.execute("SELECT count(*), sum(size) FROM messages")
+    kept = await place.execute("SELECT sum(size), sum(conversations) FROM owner_totals")
+    assert tuple(counted[0]) == (*real[0], kept[0][1])
+    assert kept[0][0] == real[0][1]

@@ -111,6 +111,27 @@ def test_a_statement_of_sqlite_that_never_ends_does_not_hold_up_the_end_of_the_p
     assert process.stdout == "timeout\nclosed\n"
 
 
+COUNT: Final = text(
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000000000) "
+    "SELECT count(*) FROM n"
+)
+
+
+async def test_a_statement_that_takes_too_long_is_interrupted_and_gives_its_connection_back(
+    sqlite: Place,
+) -> None:
+    history = await sqlite.history()
+    database = Database(sqlite.url, timeout=BOUND)
+    slow = [database.run(lambda at: at.execute(COUNT), write=False) for _ in range(CONNECTIONS)]
+    await unavailable(*slow)
+    for _ in range(CONNECTIONS):
+        await healed(lambda: database.run(lambda at: at.execute(text("SELECT 1")), write=False))
+    await unavailable(database.run(lambda at: at.execute(COUNT), write=True))
+    await healed(lambda: history.create(""))
+    async with asyncio.timeout(PATIENCE):
+        await database.close()
+
+
 async def turns_of(work: Awaitable[object]) -> int:
     """How often the loop turns until something is done."""
     task = asyncio.ensure_future(work)

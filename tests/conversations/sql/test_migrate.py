@@ -32,7 +32,7 @@ from support.postgres import shared_server
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 
 OPENING: Final = """
 import asyncio, sys
@@ -247,8 +247,11 @@ async def test_the_sizes_of_what_is_there_are_measured(place: Place) -> None:
     async with engine.begin() as connection:
         sizes = list(await connection.scalars(text("SELECT size FROM messages ORDER BY seq")))
         total = await connection.scalar(text("SELECT size FROM conversations"))
+        counted = list(await connection.execute(text("SELECT messages FROM conversations")))
+        kept = list(await connection.execute(text("SELECT conversations, size FROM owner_totals")))
     await engine.dispose()
     quotes = 2
+    assert [tuple(row) for row in [*counted, *kept]] == [(2,), (1, sum(sizes))]
     assert sizes == [12 + quotes, len("because") + quotes]
     assert total == sum(sizes)
     await history.open()
@@ -331,5 +334,10 @@ async def test_the_file_and_its_folder_are_for_their_owner_alone(sqlite: Place) 
 
 def test_every_step_is_in_the_package() -> None:
     names = {path.name for path in (MIGRATIONS / "versions").glob("v*.py")}
-    assert names == {"v0001_conversations.py", "v0002_sizes.py", "v0003_search.py"}
+    assert names == {
+        "v0001_conversations.py",
+        "v0002_sizes.py",
+        "v0003_search.py",
+        "v0004_totals.py",
+    }
     assert (MIGRATIONS / "env.py").is_file()

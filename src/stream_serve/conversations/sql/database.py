@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
 import structlog
-from sqlalchemy import ColumnElement, Double, cast, event, extract, func, literal
+from sqlalchemy import ColumnElement, Double, bindparam, cast, event, extract, func, literal
 from sqlalchemy.exc import (
     DataError,
     IntegrityError,
@@ -39,6 +39,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from stream_serve.conversations.sql.driver import opener
 from stream_serve.conversations.sql.schema import Words
 from stream_serve.conversations.sql.urls import SQLITE, read_address
 from stream_serve.errors import HistoryError, HistoryUnavailable
@@ -96,7 +97,11 @@ class Database:
             pool_timeout=timeout,
             pool_pre_ping=self.path is None,
             hide_parameters=True,
-            connect_args={"timeout": RETRY} if self.path else server,
+            **(
+                {"async_creator": opener(self.path, patience=RETRY)}
+                if self.path
+                else {"connect_args": server}
+            ),
         )
         event.listen(self._engine.sync_engine, "connect", self._connected)
         event.listen(self._engine.sync_engine, "begin", self._begun)
@@ -190,7 +195,7 @@ class Database:
         """
         if self.path is None:
             return cast(extract("epoch", func.statement_timestamp()), Double)
-        return literal(time.time(), Double)
+        return bindparam("now", callable_=time.time, type_=Double)
 
     def found(self, column: ColumnElement[str], words: str) -> ColumnElement[bool]:
         """Return the condition that a column contains `words`, without any wildcards."""

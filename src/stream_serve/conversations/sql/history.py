@@ -12,11 +12,10 @@ may only have been slow, renews the lease.
 from __future__ import annotations
 
 import asyncio
-import secrets
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy import delete, exists, insert, literal, or_, select, tuple_, update
+from sqlalchemy import delete, literal, or_, select, tuple_, update
 
 from stream_serve.conversations.base import (
     Answer,
@@ -28,33 +27,14 @@ from stream_serve.conversations.base import (
     Turn,
 )
 from stream_serve.conversations.sql import migrate
-from stream_serve.conversations.sql.capacity import make_room
 from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.pages import message_page
-from stream_serve.conversations.sql.rows import (
-    columns_of,
-    conversation_of,
-    cursor_after,
-    message_of,
-    position_of,
-    size_of,
-    title_of,
-    visible_text,
-)
+from stream_serve.conversations.sql.rows import conversation_of, cursor_after, position_of
 from stream_serve.conversations.sql.schema import conversations, messages
-from stream_serve.conversations.sql.search import found_pairs, index, index_some, mentions
-from stream_serve.conversations.sql.statements import (
-    conversations_at,
-    owned,
-    path_at,
-    size_now,
-)
-from stream_serve.errors import (
-    ConversationNotFound,
-    HistoryError,
-    HistoryUnavailable,
-    MessageNotFound,
-)
+from stream_serve.conversations.sql.search import found_pairs, index_some, mentions
+from stream_serve.conversations.sql.statements import conversations_at, owned
+from stream_serve.conversations.sql.turns import Question, Turns, not_found
+from stream_serve.errors import HistoryError, HistoryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +46,8 @@ if TYPE_CHECKING:
 
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
 
-USER: Final = "user"
-ASSISTANT: Final = "assistant"
+INDEXING: Final = (1.0, 300.0)
+"""Seconds until indexing is tried again after a failure: at first, and at most."""
 
 c = conversations.c
 m = messages.c
@@ -92,9 +72,7 @@ class SQLHistory:
         capacity: Capacity = Capacity(),  # noqa: B008 - it never changes
     ) -> None:
         self._database = Database(url, timeout=timeout)
-        self._lease = lease
-        self._reach = reach
-        self._capacity = capacity
+        self._turns = Turns(self._database, capacity, lease=lease, reach=reach)
         self._timeout = timeout
         self._migration: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
@@ -116,14 +94,15 @@ class SQLHistory:
             raise
         if self._migration is not None:
             raise HistoryUnavailable("the database is being migrated; a large one takes its time")
-        self._indexing = asyncio.create_task(self._index_all(), name="index messages")
+        if self._indexing is None or self._indexing.done():
+            self._indexing = asyncio.create_task(self._index_all(), name="index messages")
 
     async def close(self, patience: float | None = None) -> None:
         """Wait for running transactions, at most `patience` seconds, and close the connections."""
         for task in (self._migration, self._indexing):
             if task is not None:
                 task.cancel()
-        self._migration = None
+        self._migration = self._indexing = None
         await self._database.close(patience)
 
     async def check(self) -> None:
@@ -138,8 +117,7 @@ class SQLHistory:
         """Create an empty conversation and return it."""
 
         async def work(connection: AsyncConnection) -> Conversation:
-            await make_room(connection, self._capacity, owner, None)
-            made = await self._make(connection, owner, title)
+            made = await self._turns.make(connection, owner, title)
             return await self._conversation(connection, made)
 
         return await self._database.run(work, write=True)
@@ -176,7 +154,7 @@ class SQLHistory:
             statement = conversations_at(self._database.now()).where(owned(owner, conversation_id))
             row = (await connection.execute(statement)).mappings().one_or_none()
             if row is None:
-                raise _not_found()
+                raise not_found()
             return conversation_of(row)
 
         return await self._database.run(work, write=False)
@@ -194,7 +172,7 @@ class SQLHistory:
 
         async def work(connection: AsyncConnection) -> MessagePage:
             if await connection.scalar(select(c.seq).where(owned(owner, conversation_id))) is None:
-                raise _not_found()
+                raise not_found()
             now = self._database.now()
             return await message_page(connection, now, conversation_id, limit, after, max_bytes)
 
@@ -204,7 +182,7 @@ class SQLHistory:
         """Change the title, and return the conversation."""
 
         async def work(connection: AsyncConnection) -> Conversation:
-            await self._lock(connection, owner, conversation_id)
+            await self._turns.lock(connection, owner, conversation_id)
             await connection.execute(
                 update(conversations)
                 .where(c.id == conversation_id)
@@ -220,7 +198,7 @@ class SQLHistory:
         async def work(connection: AsyncConnection) -> None:
             statement = delete(conversations).where(owned(owner, conversation_id))
             if (await connection.execute(statement)).rowcount == 0:
-                raise _not_found()
+                raise not_found()
 
         await self._database.run(work, write=True)
 
@@ -240,37 +218,19 @@ class SQLHistory:
         The parent has to be an answer. The first message of a conversation without a title becomes
         its title.
         """
-        words, size = visible_text(content), size_of(content)
-        pairs = await found_pairs(words.casefold())
+        question = await Question.of(content)
 
         async def work(connection: AsyncConnection) -> Turn:
-            if conversation_id is None:
-                await make_room(connection, self._capacity, owner, None, count=2, size=size)
-                conversation = await self._make(connection, owner, title_of(words))
-            else:
-                conversation = await self._lock(connection, owner, conversation_id)
-                await make_room(connection, self._capacity, owner, conversation, count=2, size=size)
-                await self._set_title(connection, conversation, title_of(words))
-            parent = await self._parent(connection, conversation, parent_id, at_root=at_root)
-            question = secrets.token_urlsafe(16)
-            seq = await connection.scalar(
-                insert(messages)
-                .returning(m.seq)
-                .values(
-                    id=question,
-                    conversation_id=conversation,
-                    parent_id=parent,
-                    role=USER,
-                    status=Status.COMPLETE.value,
-                    content=content if isinstance(content, str) else list(content),
-                    search=words.casefold(),
-                    size=size,
-                    created_at=self._database.now(),
-                )
+            return await self._turns.ask(
+                connection,
+                owner,
+                conversation_id,
+                question,
+                parent_id=parent_id,
+                at_root=at_root,
+                run_id=run_id,
+                model=model,
             )
-            if seq is not None:
-                await index(connection, owner, seq, pairs)
-            return await self._begin(connection, conversation, question, run_id, model)
 
         return await self._database.run(work, write=True)
 
@@ -280,16 +240,9 @@ class SQLHistory:
         """Store another new answer to the same user message; return both."""
 
         async def work(connection: AsyncConnection) -> Turn:
-            await self._lock(connection, owner, conversation_id)
-            statement = select(m.id, m.role, m.parent_id).where(
-                m.id == message_id, m.conversation_id == conversation_id
+            return await self._turns.ask_again(
+                connection, owner, conversation_id, message_id, run_id=run_id, model=model
             )
-            found = (await connection.execute(statement)).one_or_none()
-            if found is None:
-                raise MessageNotFound("there is no such message in this conversation")
-            await make_room(connection, self._capacity, owner, conversation_id, count=1)
-            question = found.id if found.role == USER else found.parent_id
-            return await self._begin(connection, conversation_id, question, run_id, model)
 
         return await self._database.run(work, write=True)
 
@@ -297,11 +250,7 @@ class SQLHistory:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
 
         async def work(connection: AsyncConnection) -> None:
-            await connection.execute(
-                update(messages)
-                .where(m.id == ref.answer_id, m.status == Status.GENERATING.value)
-                .values(**columns_of(answer), lease_until=self._database.now() + self._lease)
-            )
+            await self._turns.touch(connection, ref, answer)
 
         await self._database.run(work, write=True)
 
@@ -312,28 +261,10 @@ class SQLHistory:
         """
         if answer.status is Status.GENERATING:
             raise ValueError("an answer cannot end as one that is being generated")
-        statement = (
-            update(messages)
-            .where(
-                m.id == ref.answer_id,
-                m.status.in_([Status.GENERATING.value, Status.INTERRUPTED.value]),
-            )
-            .values(**columns_of(answer), status=answer.status.value, lease_until=None)
-        )
-
         pairs = await found_pairs(answer.content.casefold())
 
         async def work(connection: AsyncConnection) -> bool:
-            row = select(c.owner).where(c.id == ref.conversation_id)
-            owner = await connection.scalar(row.with_for_update(key_share=True))
-            if owner is None:
-                return False
-            if (await connection.execute(statement)).rowcount == 0:
-                row = select(m.seq).where(m.id == ref.answer_id)
-                return await connection.scalar(row) is not None
-            await self._index_answer(connection, owner, ref, pairs)
-            await self._set_updated(connection, ref.conversation_id)
-            return True
+            return await self._turns.finish(connection, ref, answer, pairs)
 
         return await self._database.run(work, write=True)
 
@@ -361,14 +292,6 @@ class SQLHistory:
         inside = mentions(found(m.search, words), owner, words, sqlite=sqlite)
         return or_(found(c.search, words), inside)
 
-    async def _index_answer(
-        self, connection: AsyncConnection, owner: str, ref: MessageRef, pairs: set[str]
-    ) -> None:
-        """Index an answer that has ended; one that was interrupted may have been indexed as such."""
-        seq = await connection.scalar(select(m.seq).where(m.id == ref.answer_id))
-        if seq is not None:
-            await index(connection, owner, seq, pairs)
-
     async def _upgrade(self) -> None:
         """Migrate the file; after `timeout` seconds that goes on in `_migration`."""
         if self._migration is None:
@@ -382,117 +305,28 @@ class SQLHistory:
             await task
 
     async def _index_all(self) -> None:
-        """Index what is not indexed yet: after a migration, or written by an older version."""
-        try:
-            while await self._database.run(index_some, write=True):
-                pass
-        except HistoryError as error:
-            _log.warning("messages are not indexed yet, searches are slower", error=str(error))
+        """Index what is not indexed yet: after a migration, or written by an older version.
 
-    async def _make(self, connection: AsyncConnection, owner: str, title: str) -> str:
-        made = secrets.token_urlsafe(16)
-        now = self._database.now()
-        await connection.execute(
-            insert(conversations).values(
-                id=made,
-                owner=owner,
-                title=title,
-                search=title.casefold(),
-                created_at=now,
-                updated_at=now,
-            )
-        )
-        return made
+        A failure is tried again, after pauses that grow until something is indexed.
+        """
+        pause, longest = INDEXING
+        while True:
+            try:
+                while await self._database.run(index_some, write=True):
+                    pause = INDEXING[0]
+            except HistoryError as error:
+                _log.warning(
+                    "some messages are not indexed yet, and searches are slower until they are",
+                    error=str(error),
+                    next_attempt_seconds=pause,
+                )
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
 
     async def _conversation(
         self, connection: AsyncConnection, conversation_id: str
     ) -> Conversation:
         statement = conversations_at(self._database.now()).where(c.id == conversation_id)
         return conversation_of((await connection.execute(statement)).mappings().one())
-
-    async def _lock(self, connection: AsyncConnection, owner: str, conversation_id: str) -> str:
-        """Lock a conversation until the end of the transaction, and return its id.
-
-        Raises `ConversationNotFound`.
-        """
-        statement = select(c.id).where(owned(owner, conversation_id))
-        found = await connection.scalar(statement.with_for_update(key_share=True))
-        if found is None:
-            raise _not_found()
-        return found
-
-    async def _set_title(
-        self, connection: AsyncConnection, conversation_id: str, title: str
-    ) -> None:
-        """Set the title of a conversation that has neither a title nor a message."""
-        empty = ~exists().where(m.conversation_id == conversation_id)
-        await connection.execute(
-            update(conversations)
-            .where(c.id == conversation_id, c.title == "", empty)
-            .values(title=title, search=title.casefold())
-        )
-
-    async def _parent(
-        self,
-        connection: AsyncConnection,
-        conversation_id: str,
-        parent_id: str | None,
-        *,
-        at_root: bool,
-    ) -> str | None:
-        """Return the id of the answer that is the parent of a new user message; None for the root."""
-        answers = select(m.id).where(m.conversation_id == conversation_id, m.role == ASSISTANT)
-        if parent_id is not None:
-            found = await connection.scalar(answers.where(m.id == parent_id))
-            if found is None:
-                raise MessageNotFound("there is no such answer in this conversation")
-            return found
-        if at_root:
-            return None
-        return await connection.scalar(answers.order_by(m.seq.desc()).limit(1))
-
-    async def _begin(
-        self,
-        connection: AsyncConnection,
-        conversation_id: str,
-        question: str,
-        run_id: str,
-        model: str,
-    ) -> Turn:
-        """Store a new, empty answer, and return it with the path to its question."""
-        answer = secrets.token_urlsafe(16)
-        now = self._database.now()
-        await connection.execute(
-            insert(messages).values(
-                id=answer,
-                conversation_id=conversation_id,
-                parent_id=question,
-                role=ASSISTANT,
-                status=Status.GENERATING.value,
-                content="",
-                search="",
-                created_at=now,
-                lease_until=now + self._lease,
-                model=model,
-                run_id=run_id,
-            )
-        )
-        await self._set_updated(connection, conversation_id)
-        path = await connection.execute(path_at(self._database.now(), question, self._reach))
-        return Turn(
-            conversation_id=conversation_id,
-            user_message_id=question,
-            answer_id=answer,
-            path=[message_of(row) for row in path.mappings()],
-        )
-
-    async def _set_updated(self, connection: AsyncConnection, conversation_id: str) -> None:
-        await connection.execute(
-            update(conversations)
-            .where(c.id == conversation_id)
-            .values(updated_at=self._database.now(), size=size_now(conversation_id))
-        )
-
-
-def _not_found() -> ConversationNotFound:
-    return ConversationNotFound("there is no such conversation")

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
+FIRST: Final = {"conversations", "messages"}
+"""The tables that every version has."""
+
 ADVISORY_LOCK: Final = 0x73747265616D0001
 """The key of PostgreSQL's advisory lock, which one migration holds at a time."""
 
@@ -130,13 +133,14 @@ def _compare(connection: Connection) -> SchemaState:
             "the database's schema was made by a newer stream-serve: run that version, "
             "or restore a backup from before its migration"
         )
-    if len(versions) != 1 or not ours <= there:
+    current = versions == scripts.get_heads()
+    if len(versions) != 1 or not (ours if current else FIRST) <= there:
         raise HistorySchemaError(
             "the database is half-migrated: it has some of stream-serve's tables "
             f"({', '.join(sorted(there & (ours | {VERSION_TABLE})))}) and not all, or no record of "
             "their version; restore a backup, or move these tables away"
         )
-    return SchemaState.CURRENT if versions == scripts.get_heads() else SchemaState.OLDER
+    return SchemaState.CURRENT if current else SchemaState.OLDER
 
 
 def _head() -> str:

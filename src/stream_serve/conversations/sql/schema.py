@@ -12,9 +12,11 @@ that texts are readable with `psql` or `sqlite3`. Reading restores the text exac
 `seq` numbers rows in the order in which they were written. It orders messages, and conversations that
 changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
 folding and without the images of a message. `size` is the bytes of a message's content and reasoning,
-and of all messages of a conversation; indexes have it, too. `lease_until` is set exactly while an answer
-is being generated. `indexed` messages are in the index for searches (`search.py`), whose table is each
-database's own.
+and of all messages of a conversation, which also has their number. `owner_totals` has the number of an
+owner's conversations and their size; triggers keep it (`v0004_totals.py`). It has 16 rows for each owner
+(`part`, from the conversation's `seq`), so that those who write at the same time seldom wait for one
+another. `lease_until` is set exactly while an answer is being generated. `indexed` messages are in the
+index for searches (`search.py`), whose table is each database's own.
 """
 
 from __future__ import annotations
@@ -126,9 +128,18 @@ conversations = Table(
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),
     Column("size", Count, nullable=False, server_default="0"),
+    Column("messages", Count, nullable=False, server_default="0"),
     Index(None, "owner", "updated_at", "seq"),
-    Index(None, "owner", "size"),
     sqlite_autoincrement=True,
+)
+
+owner_totals = Table(
+    "owner_totals",
+    metadata,
+    Column("owner", Words, primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("conversations", Count, nullable=False),
+    Column("size", Count, nullable=False),
 )
 
 messages = Table(

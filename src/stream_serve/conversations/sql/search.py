@@ -24,9 +24,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import (
+    Column,
     Integer,
+    MetaData,
     column,
-    delete,
     false,
     insert,
     or_,
@@ -70,7 +71,9 @@ IN_SQLITE: Final = (
 c = conversations.c
 m = messages.c
 table_in_sqlite = table("message_grams", column("rowid", Integer), column("grams"))
-column_in_postgresql = table("messages", column("seq", Integer), column("grams", ARRAY(Integer)))
+replace_in_sqlite = insert(table_in_sqlite).prefix_with("OR REPLACE")
+messages_in_postgresql = messages.to_metadata(MetaData())
+messages_in_postgresql.append_column(Column("grams", ARRAY(Integer)))
 
 
 @cache
@@ -136,9 +139,9 @@ def hits(owner: str, words: str, *, sqlite: bool) -> Select[int]:
     if sqlite and not has_fts5():
         return select(m.seq).where(false())
     if sqlite:
-        match = text("message_grams MATCH :match").bindparams(match=_written(looked_for))
+        match = text("message_grams MATCH :match").bindparams(match=words_of(looked_for))
         return select(table_in_sqlite.c.rowid).where(match)
-    indexed = column_in_postgresql.alias("indexed")
+    indexed = messages_in_postgresql.alias("indexed")
     return select(indexed.c.seq).where(indexed.c.grams.contains(looked_for))
 
 
@@ -157,20 +160,30 @@ def mentions(
     return c.id.in_(union_all(chosen, others)) & matching
 
 
+async def numbers_of(owner: str, pairs: Set[str]) -> list[int]:
+    """Return `numbers`."""
+    return await _aside(pairs, partial(numbers, owner))
+
+
 async def index(connection: AsyncConnection, owner: str, seq: int, pairs: Set[str]) -> None:
     """Index a message, anew if it is indexed."""
-    if connection.dialect.name == "sqlite":
-        if not has_fts5():
-            return
-        into = table_in_sqlite
-        grams = await _aside(pairs, lambda found: _written(numbers(owner, found)))
-        await connection.execute(delete(into).where(into.c.rowid == seq))
-        await connection.execute(insert(into).values(rowid=seq, grams=grams))
-    else:
-        at = column_in_postgresql
-        kept = await _aside(pairs, partial(numbers, owner))
-        await connection.execute(update(at).where(at.c.seq == seq).values(grams=kept))
-    await connection.execute(update(messages).where(m.seq == seq).values(indexed=True))
+    kept = await numbers_of(owner, pairs)
+    sqlite = connection.dialect.name == "sqlite"
+    at = messages if sqlite else messages_in_postgresql
+    values = as_indexed(kept, sqlite=sqlite)
+    await connection.execute(update(at).where(at.c.seq == seq).values(values))
+    await keep_in_sqlite(connection, seq, kept)
+
+
+def as_indexed(kept: list[int], *, sqlite: bool) -> dict[str, object]:
+    """Return the columns of a message with these numbers; `keep_in_sqlite` has to follow."""
+    return {"indexed": has_fts5()} if sqlite else {"indexed": True, "grams": kept}
+
+
+async def keep_in_sqlite(connection: AsyncConnection, seq: int | None, kept: list[int]) -> None:
+    """Keep the numbers of a message in SQLite, instead of those that there are; else do nothing."""
+    if connection.dialect.name == "sqlite" and has_fts5():
+        await connection.execute(replace_in_sqlite, {"rowid": seq, "grams": words_of(kept)})
 
 
 async def index_some(connection: AsyncConnection) -> int:
@@ -202,6 +215,6 @@ async def _aside(given: Of, work: Callable[[Of], T]) -> T:
     return await asyncio.to_thread(work, given) if len(given) > LARGE else work(given)
 
 
-def _written(kept: Iterable[int]) -> str:
+def words_of(kept: Iterable[int]) -> str:
     """Return numbers as the words of an FTS5 table."""
     return " ".join(f"g{number + 2**31:08x}" for number in kept)

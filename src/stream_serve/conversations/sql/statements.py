@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, literal, select, true
+from sqlalchemy import and_, case, func, literal, select
 
-from stream_serve.conversations.base import Status
+from stream_serve.conversations.base import Message, Status
 from stream_serve.conversations.sql.schema import Words, conversations, messages
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ MESSAGE: Final = 32
 
 c = conversations.c
 m = messages.c
+
+SHOWN: Final = tuple(messages.c[name] for name in Message.__struct_fields__ if name != "status")
+"""The columns of a message that are read: the others would make it twice as long."""
 
 
 def owned(owner: str, conversation_id: str) -> ColumnElement[bool]:
@@ -45,10 +48,12 @@ def messages_at(now: ColumnElement[float]) -> Select[Any]:
     """Select messages with `shown`, the status that each of them has now."""
     stale = m.lease_until <= now
     status = case((stale, literal(Status.INTERRUPTED.value, Words)), else_=m.status)
-    return select(messages, status.label("shown"))
+    return select(*SHOWN, status.label("shown"))
 
 
-def path_at(now: ColumnElement[float], question: str, reach: int | None) -> Select[Any]:
+def path_at(
+    now: ColumnElement[float], question: str | ColumnElement[str], reach: int | None
+) -> Select[Any]:
     """Select the messages from the root to a question, oldest first.
 
     With `reach` only the newest of them: those after that many characters are left out.
@@ -74,26 +79,7 @@ def sizes_after(conversation_id: str, seq: int, limit: int) -> Select[Any, Any]:
     return statement.order_by(m.seq).limit(limit)
 
 
-def used(owner: str, conversation_id: str | None) -> Select[Any]:
-    """Select how much there is: `messages` and `bytes` of a conversation, and of an owner
-    `conversations` and `all_bytes`."""
-    here = (
-        select(func.count().label("messages"), func.coalesce(func.sum(m.size), 0).label("bytes"))
-        .where(m.conversation_id == conversation_id)
-        .subquery()
-    )
-    every = (
-        select(
-            func.count().label("conversations"),
-            func.coalesce(func.sum(c.size), 0).label("all_bytes"),
-        )
-        .where(c.owner == owner)
-        .subquery()
-    )
-    return select(here, every).select_from(here.join(every, true()))
-
-
-def size_now(conversation_id: str) -> ColumnElement[int]:
+def size_now(conversation_id: str | ColumnElement[str]) -> ColumnElement[int]:
     """Return the size of all messages of a conversation, as a part of a statement."""
     statement = select(func.coalesce(func.sum(m.size), 0))
     return statement.where(m.conversation_id == conversation_id).scalar_subquery()
