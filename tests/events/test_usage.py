@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from stream_serve.events.types import Usage
 from stream_serve.events.usage import WEIGHTS, count, estimate, measure
 from support.fitting import errors
+from support.kinds import made
 from support.properties import steady
 from support.vocabulary import texts
 
 STEADY = steady(1)
-ERRORS = errors(texts("check"))
+ERRORS = errors(texts("check") | made(1))
 
 
 @pytest.mark.parametrize("kind", ERRORS)
@@ -24,7 +25,7 @@ def test_of_no_kind_of_text_is_the_estimate_off_by_more_than_a_fifth(kind: str) 
 
 
 def test_the_estimate_is_off_by_less_than_a_tenth_in_the_median_of_kinds() -> None:
-    assert len(ERRORS) > 30
+    assert len(ERRORS) > 50
     assert median(map(abs, ERRORS.values())) <= 0.1
     assert abs(sum(ERRORS.values())) / len(ERRORS) <= 0.03, "it is neither too high nor too low"
 
@@ -35,6 +36,9 @@ def test_texts_that_the_weights_were_not_fitted_to_are_others() -> None:
     for kind, text in texts("check").items():
         lines = {line for line in text.splitlines() if len(line) > 60}
         assert not lines & set(fitted[kind].splitlines())
+    assert not {line for line in "".join(made(1).values()).splitlines() if len(line) > 60} & set(
+        "".join(made(0).values()).splitlines()
+    )
 
 
 @pytest.mark.parametrize(
