@@ -82,6 +82,7 @@ def create_app(
     `SettingsError`.
     """
     from fastapi import FastAPI
+    from fastapi.exceptions import RequestValidationError
     from starlette.exceptions import HTTPException
     from starlette.requests import ClientDisconnect
 
@@ -108,6 +109,7 @@ def create_app(
     )
     app.add_exception_handler(StreamServeError, problems.on_error)
     app.add_exception_handler(HTTPException, problems.on_http_error)
+    app.add_exception_handler(RequestValidationError, problems.on_wrong_parameters)
     app.add_exception_handler(ClientDisconnect, problems.on_gone)
     app.add_exception_handler(Exception, problems.on_defect)
     for router in (r.router for r in (chat, models, runs, conversations, pages)):

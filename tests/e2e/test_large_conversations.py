@@ -104,6 +104,8 @@ async def test_no_page_has_much_more_than_a_megabyte(
     [
         ("limit=0", 422, "invalid_fields"),
         ("limit=101", 422, "invalid_fields"),
+        ("limit=ten", 422, "invalid_fields"),
+        ("limit=" + "9" * 5_000, 422, "invalid_fields"),
         ("after=unknown", 400, "bad_cursor"),
     ],
 )

@@ -229,6 +229,14 @@ def test_another_encoding_is_refused_with_its_line() -> None:
         ("[[provider]]\n" + ONE, "line 1: provider: there is no such key: did you mean providers?"),
         ('[[providers]]\nname = "p"\n', "line 1: providers[0].url: this key is needed"),
         (ONE + ONE, "line 5: providers[1].name: this name is taken"),
+        (
+            ONE.replace('"p"', '"environment"'),
+            "line 2: providers[0].name: this is the name of the provider that the environment",
+        ),
+        (
+            ONE + '[[models]]\nname = "m"\ntargets = [{ provider = "environment" }]\n',
+            "there is no provider of this name: there are p; that of the environment is not used",
+        ),
         (ONE + 'kind = "vlm"\n', "line 4: providers[0].kind: it should be 'dashscope', "),
         (
             ONE + 'require_finish = "no"\n',

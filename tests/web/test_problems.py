@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
@@ -225,3 +226,27 @@ async def test_an_error_that_no_caller_should_see_is_a_defect(name: str) -> None
     error = kind(name)("inner words")
     with pytest.raises(kind(name)):
         await problems.on_error(REQUEST, error)
+
+
+async def test_a_query_parameter_that_the_framework_cannot_read_is_a_field_that_is_wrong() -> None:
+    error = RequestValidationError(
+        [
+            {"type": "int_parsing", "loc": ("query", "limit"), "msg": "theirs", "input": "secret"},
+            {
+                "type": "literal_error",
+                "loc": ("query", "format"),
+                "msg": "theirs",
+                "input": "xml",
+                "ctx": {"expected": "'json' or 'markdown'"},
+            },
+        ]
+    )
+    response = await problems.on_wrong_parameters(REQUEST, error)
+    assert response.status_code == 422
+    problem = json.loads(bytes(response.body))
+    assert problem["code"] == "invalid_fields"
+    assert problem["errors"] == [
+        {"field": "limit", "message": "should be a whole number"},
+        {"field": "format", "message": "should be 'json' or 'markdown'"},
+    ]
+    assert "secret" not in str(problem)

@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 
 _VERSION = f"stream-serve {__version__}"
+_NUMBER = "NUMBER"  # read by the settings, whose words say what is wrong with one
 _OWN_OPTIONS = {"--version", "--help"}
 
 LogLevel = Annotated[str | None, typer.Option(help="debug, info, warning or error.")]
@@ -60,9 +61,12 @@ def start(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (3000); 0: any.")] = None,
+    port: Annotated[
+        str | None, typer.Option(metavar=_NUMBER, help="Port to listen on (3000); 0: any.")
+    ] = None,
     workers: Annotated[
-        int | None, typer.Option(help="Processes that serve (1); more than one need Redis.")
+        str | None,
+        typer.Option(metavar=_NUMBER, help="Processes that serve (1); more than one need Redis."),
     ] = None,
     reload: Annotated[bool, typer.Option(help="Start again when a source file changes.")] = False,
     log_level: LogLevel = None,
@@ -75,6 +79,7 @@ def serve(
     from stream_serve.settings import Settings
 
     settings = Settings.load(
+        called="--{}",
         host=host,
         port=port,
         workers=workers,

@@ -25,7 +25,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from stream_serve.errors import SettingsError
-from stream_serve.settings import file, values
+from stream_serve.settings import file, values, words
 from stream_serve.settings.catalog import (
     ENVIRONMENT,
     Catalog,
@@ -42,11 +42,6 @@ if TYPE_CHECKING:
     from stream_serve.errors import StreamServeError
 
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
-
-_ORIGIN: Final = re.compile(
-    r"((?P<scheme>[a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:]+\]|[a-z0-9._-]+))(?P<port>(?::[0-9]{1,5})?)/?"
-)
-_DEFAULT_PORTS: Final = {"http:80", "https:443"}
 
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
@@ -83,6 +78,7 @@ SETTING_OF: Final = {
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
+NamesOrNone = Annotated[tuple[str, ...] | None, NoDecode]
 
 
 class Settings(BaseSettings):
@@ -99,7 +95,7 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(
         3000,
         ge=0,
@@ -126,7 +122,7 @@ class Settings(BaseSettings):
         default=False, description="listen on other addresses than this machine's without keys"
     )
     allowed_hosts: Names = Field((), description="more host names that this service answers for")
-    cors_origins: Names | None = Field(
+    cors_origins: NamesOrNone = Field(
         None, description="origins that may call every endpoint; * is any"
     )
     max_head_bytes: int = Field(
@@ -217,7 +213,7 @@ class Settings(BaseSettings):
         default=False,
         description="content parts may name addresses, which the provider then fetches",
     )
-    allowed_extra_body: Names | None = Field(
+    allowed_extra_body: NamesOrNone = Field(
         None,
         description="fields of extraBody that callers may use, comma-separated: * is any, none is "
         "none; unset: any, but none where a limit on callers is set",
@@ -262,7 +258,7 @@ class Settings(BaseSettings):
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if origins is None else tuple(map(_origin, origins))
+        return None if origins is None else tuple(map(values.origin, origins))
 
     @field_validator("api_keys", mode="before")
     @classmethod
@@ -293,10 +289,11 @@ class Settings(BaseSettings):
     _catalog: Catalog | None = PrivateAttr(None)
 
     @classmethod
-    def load(cls, **overrides: Any) -> Settings:
+    def load(cls, *, called: str | None = None, **overrides: Any) -> Settings:
         """Return the settings from the environment and `.env`; `overrides` win unless they are None.
 
-        Raises `SettingsError`, which names each wrong variable and never its value.
+        `called` is what whoever gave an override calls it (`--{}`); None: as the variable. Raises
+        `SettingsError`, which names each wrong variable or override and never its value.
         """
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
@@ -304,13 +301,29 @@ class Settings(BaseSettings):
         except UnicodeDecodeError:
             raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
         except ValidationError as error:
-            lines = [
-                f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
-                for e in error.errors(include_input=False)
-            ]
+            typed = {name: called.format(name.replace("_", "-")) for name in given if called}
+            lines = cls._explain(error, typed)
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
         settings._catalog = settings._read_catalog()
         return settings
+
+    @classmethod
+    def _explain(cls, error: ValidationError, given: Mapping[str, str]) -> list[str]:
+        """Return a line for each error; `given` is what some overrides are called."""
+        lines: dict[str, None] = {}
+        for one in error.errors(include_input=False, include_url=False):
+            name = cls._name(one["loc"])
+            said = words.words(one["type"], one.get("ctx", {}))
+            it = "it " if said.startswith("should ") else ""
+            lines[f"{given.get(name) or _typed(name)}: {it}{said}"] = None
+        return list(lines)
+
+    @classmethod
+    def _name(cls, loc: tuple[int | str, ...]) -> str:
+        """Return the setting that an error is about; pydantic says the first of its variables."""
+        named = str(loc[0]) if loc else ""
+        aliases = {_names(name)[0]: name for name in cls.model_fields}
+        return aliases.get(named, named)
 
     @classmethod
     def proxies(cls) -> dict[str, str]:
@@ -332,7 +345,7 @@ class Settings(BaseSettings):
     @classmethod
     def unknown(cls) -> list[tuple[str, str | None]]:
         """Return the variables that look like settings but are none, each with what it probably means."""
-        known = {name: _variable((name,)) for name in cls.model_fields}
+        known = {name: _names(name)[0] for name in cls.model_fields}
         return [
             (name, known.get(values.nearest(found[1], known) or ""))
             for name in sorted(_variables())
@@ -342,7 +355,7 @@ class Settings(BaseSettings):
     @classmethod
     def given(cls) -> list[tuple[str, str]]:
         """Return the settings that the environment or `.env` gives, each with where it comes from."""
-        names = {*(_variable((name,)) for name in cls.model_fields), "PORT", "WEB_CONCURRENCY"}
+        names = {name for setting in cls.model_fields for name in _names(setting)}
         return [
             (name, "environment" if os.environ.get(name) else _ENV_FILE)
             for name, value in sorted(_variables().items())
@@ -424,7 +437,7 @@ def explain(error: StreamServeError) -> str:
     A parameter that no setting sets is left as it is.
     """
     names = ", ".join(
-        _variable((SETTING_OF[name],)) if name in SETTING_OF else name for name in error.parameters
+        _names(SETTING_OF[name])[0] if name in SETTING_OF else name for name in error.parameters
     )
     return f"{error} ({names})" if names else str(error)
 
@@ -451,18 +464,6 @@ def environment(**overrides: object) -> Mapping[str, str]:
     }
 
 
-def _origin(text: str) -> str:
-    """Return an origin as browsers send it (RFC 6454, 6.2), or `*`. Raises `ValueError`."""
-    if text == "*":
-        return text
-    found = _ORIGIN.fullmatch(text.lower())
-    if found is None:
-        raise ValueError("an origin is scheme://host or scheme://host:port, or * for any")
-    return (
-        found[1] if found["scheme"] + found["port"] in _DEFAULT_PORTS else found[1] + found["port"]
-    )
-
-
 def _secret(key: SecretStr | None) -> str:
     return values.key(key.get_secret_value()) if key is not None else ""
 
@@ -472,10 +473,16 @@ def _variables() -> dict[str, str | None]:
     return {**dotenv_values(_ENV_FILE), **os.environ}
 
 
-def _variable(loc: tuple[int | str, ...]) -> str:
-    name = str(loc[0]) if loc else "settings"
-    if name.isupper():
-        return name
-    if name == "dashscope_api_key":
-        return _DASHSCOPE_KEY
-    return f"{_PREFIX}{name.upper()}"
+def _names(setting: str) -> list[str]:
+    """Return the variables that give a setting, the first wins."""
+    alias = Settings.model_fields[setting].validation_alias
+    if isinstance(alias, AliasChoices):
+        return [str(choice) for choice in alias.choices]
+    return [f"{_PREFIX}{setting.upper()}"]
+
+
+def _typed(setting: str) -> str:
+    """Return the variable that gives a setting here: the environment wins over `.env`."""
+    names = _names(setting)
+    found = [name for source in (os.environ, _variables()) for name in names if source.get(name)]
+    return (found or names)[0]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import ValidationError
 
 from stream_serve.errors import SettingsError
-from stream_serve.settings import tables, toml, values
+from stream_serve.settings import tables, toml, values, words
 from stream_serve.settings.catalog import (
     ENVIRONMENT,
     Catalog,
@@ -39,23 +39,11 @@ _ARRAYS: Final = {("providers",), ("models",)}
 _FILES: Final = ("ca_file", "client_cert", "client_key")
 _WORDS: Final = {
     "missing": "this key is needed",
-    "bool_type": "it should be true or false",
-    "list_type": "it should be a list",
-    "dict_type": "it should be a table",
-    "model_type": "it should be a table",
-    "string_type": "it should be text, in quotes",
-    "int_type": "it should be a whole number",
-    "float_type": "it should be a number",
-    "literal_error": "it should be {expected}",
-    "greater_than": "it should be more than {gt}",
-    "greater_than_equal": "it should be at least {ge}",
-    "less_than_equal": "it should be at most {le}",
-    "too_short": "it should not be empty",
-    "string_too_short": "it should not be empty",
-    "string_too_long": "it should have at most {max_length} characters",
-    "string_pattern_mismatch": "it should have no control characters",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "string_type": "should be text, in quotes",
 }
-"""Our words for pydantic's errors; those that are not here are said in its own."""
+"""What is said otherwise in a file."""
 
 
 class Reader:
@@ -152,9 +140,16 @@ class Reader:
                 if target.provider is not None and target.provider not in names:
                     path = ("models", number, "targets", at, "provider")
                     hint = _hint(target.provider, names) or f": there are {', '.join(names)}"
+                    if target.provider == ENVIRONMENT:
+                        hint += "; that of the environment is not used beside [[providers]]"
                     yield (path, f"there is no provider of this name{hint}")
 
     def _check_provider(self, path: toml.Path, provider: tables.Provider) -> Iterator[Problem]:
+        if provider.name == ENVIRONMENT:
+            yield (
+                (*path, "name"),
+                "this is the name of the provider that the environment configures: take another one",
+            )
         given = [name for name in _KEYS if getattr(provider, name) is not None]
         for name in given[1:]:
             yield ((*path, name), f"give one of {', '.join(_KEYS)}")
@@ -273,19 +268,24 @@ def _explained(error: ValidationError, document: toml.Document) -> list[Problem]
     found: dict[toml.Path, str] = {}
     for one in error.errors(include_input=False, include_url=False):
         kind: str = one["type"]
-        words = _WORDS.get(kind, "").format_map(one.get("ctx", {}))
+        what = _said(kind, one.get("ctx", {}))
         path = one["loc"] if kind == "missing" else _present(one["loc"], document.values)
         if kind == "extra_forbidden":
             known = _keys_at(path)
             hint = _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
             found.setdefault(path, f"there is no such key{hint}")
         elif kind == "list_type" and path in _ARRAYS:
-            found[path] = f"{words}: write [[{path[0]}]], in double brackets"
+            found[path] = f"{what}: write [[{path[0]}]], in double brackets"
         elif kind == "literal_error" and path in found:  # a key of several types
-            found[path] += words.replace("it should be", " or")
+            found[path] += what.replace("it should be", " or")
         else:
-            found.setdefault(path, words or one["msg"].removeprefix("Value error, "))
+            found.setdefault(path, what)
     return list(found.items())
+
+
+def _said(kind: str, context: Mapping[str, object]) -> str:
+    said = words.words(kind, context, _WORDS)
+    return f"it {said}" if said.startswith("should ") else said
 
 
 def _present(path: toml.Path, value: object) -> toml.Path:

@@ -32,6 +32,10 @@ _OWN_FIELDS: Final = frozenset({"messages", "model", "n", "stream"})
 _SECRETS: Final = re.compile(
     r"(^|&)[^=&]*(key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE
 )
+_ORIGIN: Final = re.compile(
+    r"((?P<scheme>[a-z][a-z0-9+.-]*)://(?:\[[0-9a-f:]+\]|[a-z0-9._-]+))(?P<port>(?::[0-9]{1,5})?)/?"
+)
+_DEFAULT_PORTS: Final = {"http:80", "https:443"}
 _CHAT: Final = "/chat/completions"
 _MAX_HEADER: Final = 8_192
 
@@ -98,6 +102,18 @@ def body_field(name: str, value: object) -> None:
     if name in _OWN_FIELDS:
         raise ValueError("this field is the service's own")
     _check_json(value)
+
+
+def origin(text: str) -> str:
+    """Return an origin as browsers send it (RFC 6454, 6.2), or `*`."""
+    if text == "*":
+        return text
+    found = _ORIGIN.fullmatch(text.lower())
+    if found is None:
+        raise ValueError("an origin is scheme://host or scheme://host:port, or * for any")
+    return (
+        found[1] if found["scheme"] + found["port"] in _DEFAULT_PORTS else found[1] + found["port"]
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_
 from pydantic.alias_generators import to_camel
 
 from stream_serve.errors import BadRequest, BodyTooLarge, InvalidFields, NotJSON
+from stream_serve.settings.words import words
+from stream_serve.web import syntax
 from stream_serve.web.nearest import nearest, plain
 
 if TYPE_CHECKING:
@@ -169,9 +171,9 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
     try:
         return model.model_validate_json(raw, context=ValueBudget())
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False, include_input=False)
+        details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
-        raise BadRequest(f"the body is not valid JSON: {details[0]['msg']}")
+        raise BadRequest(syntax.explain(raw, str(details[0].get("ctx", {}).get("error", ""))))
     raise InvalidFields(
         "; ".join(f"{field_name(d['loc'])}: {_message(model, d)}" for d in details[:3]),
         fields=tuple((field_name(d["loc"]), _message(model, d)) for d in details[:_MAX_ERRORS]),
@@ -179,9 +181,9 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
 
 
 def _message(model: type[Body], detail: ErrorDetails) -> str:
-    """Return what is wrong, in our words where the field is unknown."""
+    """Return what is wrong, in our words."""
     if detail["type"] != "extra_forbidden":
-        return detail["msg"].removeprefix("Value error, ")
+        return words(detail["type"], detail.get("ctx", {}))
     if len(detail["loc"]) != 1:
         return "there is no such field"
     meant = model.meant(str(detail["loc"][-1]))

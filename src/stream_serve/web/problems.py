@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
+from fastapi.exceptions import RequestValidationError
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -42,14 +43,18 @@ from stream_serve.errors import (
     UnknownModel,
 )
 from stream_serve.settings import explain
+from stream_serve.settings.words import words
+from stream_serve.web.body import field_name
 from stream_serve.web.security import cors_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 
 MEDIA_TYPE: Final = "application/problem+json"
+_MAX_FIELDS: Final = 20
 
 
 class FieldProblem(Struct, frozen=True):
@@ -176,6 +181,17 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     response = _from_framework(error)
     response.headers.update(cors_headers(request.scope))
     return response
+
+
+async def on_wrong_parameters(request: Request, error: Exception) -> Response:
+    """Return the response for query parameters that the framework could not read."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    found = cast("Sequence[ErrorDetails]", error.errors()[:_MAX_FIELDS])
+    fields = [(field_name(one["loc"][1:]), words(one["type"], one.get("ctx", {}))) for one in found]
+    return await on_error(
+        request, InvalidFields("; ".join(f"{name}: {said}" for name, said in fields), fields=fields)
+    )
 
 
 async def on_gone(request: Request, error: Exception) -> Response:
