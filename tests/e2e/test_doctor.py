@@ -64,8 +64,16 @@ async def test_doctor_says_which_files_and_settings_it_has_read(upstream: Script
         ("html", "must be the base that ends before"),
         ("refused?status=404&shape=path", "must be the base that ends before"),
         ("bad-request", "STREAM_SERVE_MODEL"),
-        ("incomplete", "OpenAI's protocol"),
+        ("incomplete", "set STREAM_SERVE_REQUIRE_FINISH to false"),
+        ("half-event", "Its stream ends in the middle"),
+        ("empty", "STREAM_SERVE_MODEL is a model for chats"),
+        ("only-done", "STREAM_SERVE_MODEL is a model for chats"),
         ("rate-limited", "the quota and the bill"),
+        ("forbidden", "that STREAM_SERVE_MODEL is a model that it may use"),
+        ("arrearage", "look into the provider's console"),
+        ("lost-part", "look for a gateway before it"),
+        ("bad-status-line", "must be the base that ends before"),
+        ("endless-line", "raise STREAM_SERVE_MAX_EVENT_BYTES"),
     ],
 )
 async def test_doctor_says_what_to_change(
@@ -75,6 +83,34 @@ async def test_doctor_says_what_to_change(
     assert code == 1
     assert advice in out
     assert f"POST {upstream.url}/chat/completions" in out
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [
+        ("silent", "FIRST_TOKEN_TIMEOUT"),
+        ("hang-mid", "IDLE_TIMEOUT"),
+        ("hang-after-finish", "IDLE_TIMEOUT"),
+        ("forever", "RUN_TIMEOUT"),
+    ],
+)
+async def test_doctor_names_the_time_that_was_too_short(
+    upstream: ScriptedUpstream, model: str, setting: str
+) -> None:
+    code, out = await doctor(**provider(upstream, model), **{f"STREAM_SERVE_{setting}": "1"})
+    assert code == 1
+    assert f"raise STREAM_SERVE_{setting}" in out
+
+
+async def test_doctor_names_the_time_of_a_provider_in_the_file(upstream: ScriptedUpstream) -> None:
+    configure(
+        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\ntimeouts = {{ idle = 0.5 }}\n'
+        '[[models]]\nname = "hang-mid"\n'
+    )
+    code, out = await doctor()
+    assert code == 1
+    assert "within 0.5 s (timeouts.idle of the provider p)" in out
+    assert "raise timeouts.idle." in out
 
 
 async def test_advice_about_regions_is_for_dashscope_only(upstream: ScriptedUpstream) -> None:
@@ -103,6 +139,21 @@ async def test_doctor_takes_a_model_that_has_only_thought_for_one_that_answers(
     code, out = await doctor(**provider(upstream, "only-thinks"))
     assert code == 0
     assert "The model answers: it has only thought so far." in out
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "verdict"),
+    [
+        ("tools", 0, "The model answers: it has only called a tool."),
+        ("role-only", 1, "The model does not answer: it ends without a word."),
+    ],
+)
+async def test_doctor_says_what_is_true_of_an_answer_without_words(
+    upstream: ScriptedUpstream, model: str, code: int, verdict: str
+) -> None:
+    found, out = await doctor(**provider(upstream, model))
+    assert (found, verdict in out) == (code, True)
+    assert "The model answers." not in out
 
 
 async def test_doctor_names_the_models_where_none_is_configured(upstream: ScriptedUpstream) -> None:

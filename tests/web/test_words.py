@@ -88,7 +88,9 @@ def test_each_error_that_a_field_can_have_is_said_in_our_words(model: type[Any])
 
 @pytest.mark.parametrize("kind", get_args(core_schema.ErrorType))
 def test_no_kind_of_error_that_there_is_is_said_in_pydantics_words(kind: str) -> None:
-    context = dict.fromkeys(("gt", "ge", "le", "expected", "max_length", "error"), "x")
+    context: dict[str, object] = dict.fromkeys(
+        ("gt", "ge", "le", "expected", "max_length", "error"), "x"
+    )
     assert "nput" not in words(kind, context)
 
 

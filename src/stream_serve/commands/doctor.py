@@ -15,7 +15,7 @@ from rich.text import Text
 
 from stream_serve import __version__
 from stream_serve.app import access_of
-from stream_serve.commands.advice import advice
+from stream_serve.commands.advice import EMPTY, advice, said
 from stream_serve.errors import RequestError, StreamServeError, UnknownModel
 from stream_serve.events.types import Chunk, End, Error, Reasoning
 from stream_serve.producers import http1
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 QUESTION: Final = "Answer with the one word: ready"
 _SHORT: Final = 60
+_COLOUR: Final = {True: "green", False: "red"}
 
 
 class Server(Protocol):
@@ -151,17 +152,23 @@ class Doctor:
             reply = await _listen(subscription)
         finally:
             subscription.close()
-        if reply.end is not None:
-            self._show_answer(model, reply, reply.end, run)
-        elif reply.error is not None:
-            await self._show_failure(model, reply.error, subject)
-        return reply.end is not None
+        if reply.error is not None:
+            await self._show_failure(
+                model, reply.error, subject, begun=run.first_token_seconds is not None
+            )
+        if reply.end is None:
+            return False
+        verdict = _verdict(reply, reply.end)
+        self._say(
+            verdict or "The model does not answer: it ends without a word.", _COLOUR[bool(verdict)]
+        )
+        self._show_answer(model, reply, reply.end, run)
+        if not verdict and subject is not None:
+            self._say(f"What to do: {said(EMPTY, subject.given, self._settings.catalog)}")
+        return bool(verdict)
 
     def _show_answer(self, model: str, reply: Reply, end: End, run: Run) -> None:
         only_thought = not reply.text and bool(reply.thought)
-        self._say(
-            f"The model answers{': it has only thought so far' if only_thought else ''}.", "green"
-        )
         usage, first = end.usage, run.first_token_seconds
         rows = {
             "model": model,
@@ -173,7 +180,9 @@ class Doctor:
         }
         self._show(rows)
 
-    async def _show_failure(self, model: str, error: Error, subject: Subject | None) -> None:
+    async def _show_failure(
+        self, model: str, error: Error, subject: Subject | None, *, begun: bool
+    ) -> None:
         self._say(f"{error.code}: {error.message}", "red")
         self._show(
             {
@@ -186,7 +195,7 @@ class Doctor:
             }
         )
         if subject is not None and (
-            text := advice(error.code, subject.given, self._settings.catalog)
+            text := advice(error, subject.given, self._settings.catalog, begun=begun)
         ):
             self._say(f"What to do: {text}")
 
@@ -224,6 +233,19 @@ async def _listen(subscription: Subscription) -> Reply:
             case _:
                 pass
     return reply
+
+
+def _verdict(reply: Reply, end: End) -> str:
+    """Return what is true of an answer that ended; empty if it has nothing in it."""
+    if reply.text:
+        return "The model answers."
+    if reply.thought:
+        return "The model answers: it has only thought so far."
+    if end.finish_reason == "tool_calls":
+        return "The model answers: it has only called a tool."
+    if end.finish_reason == "content_filter":
+        return "The model answers: a filter of the provider's has kept its words back."
+    return ""
 
 
 async def _models_there(error: Error, subject: Subject | None) -> str | None:

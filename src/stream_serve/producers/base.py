@@ -33,10 +33,14 @@ class Finish(Struct, frozen=True):
 
 
 class Patience(Struct, frozen=True):
-    """How long a producer may be silent, in seconds: until its first delta, and between two."""
+    """How long a producer may be silent, in seconds: until its first delta, and between two.
+
+    `called` is how the two are called where they are set.
+    """
 
     first_token: float
     idle: float
+    called: str = "Patience.{}"
 
 
 class Producer(Protocol):

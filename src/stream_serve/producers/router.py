@@ -20,7 +20,7 @@ from stream_serve.producers.provider import named
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from stream_serve.producers.base import Emit, Finish, Producer
+    from stream_serve.producers.base import Emit, Finish, Patience, Producer
     from stream_serve.producers.provider import ChatRequest, Model, Provider
 
 _KEYS: Final = {
@@ -120,6 +120,13 @@ class RoutedProducer(DelegatingProducer):
     def __init__(self, producer: Producer, *, model: str, provider: str) -> None:
         super().__init__(producer, model=model)
         self._provider = provider
+
+    @property
+    def patience(self) -> Patience | None:
+        """That of the provider, under the names that it has in the file."""
+        own = self.producer.patience
+        called = f"timeouts.{{}} of the provider {self._provider}"
+        return None if own is None else msgspec.structs.replace(own, called=called)
 
     async def produce(self, emit: Emit) -> Finish:
         """Produce as the provider does. An error says whose settings it is about."""

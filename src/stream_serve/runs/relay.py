@@ -99,8 +99,10 @@ class NoDeadline:
 def _silence(run: Run, patience: Patience) -> UpstreamTimeout:
     if run.first_token_seconds is None:
         return UpstreamTimeout(
-            f"no token came within {patience.first_token:g} s", parameters=["Patience.first_token"]
+            f"no token came within {patience.first_token:g} s",
+            parameters=[patience.called.format("first_token")],
         )
     return UpstreamTimeout(
-        f"no more tokens came within {patience.idle:g} s", parameters=["Patience.idle"]
+        f"no more tokens came within {patience.idle:g} s",
+        parameters=[patience.called.format("idle")],
     )

@@ -481,7 +481,9 @@ def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PL
             reason = os.strerror(error.errno) if error.errno else type(error).__name__
             return UpstreamUnreachable(f"no connection to {host}: {reason}")
         case http1.ProtocolError():
-            return UpstreamProtocol(f"the provider at {host} does not answer with HTTP")
+            return UpstreamProtocol(
+                f"the provider at {host} does not answer with HTTP", parameters=["Endpoint.url"]
+            )
         case _:
             return UpstreamDisconnected(f"{host} closed the connection before it answered")
 
