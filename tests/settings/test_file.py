@@ -195,14 +195,13 @@ def test_another_file_is_named_by_a_setting_and_its_paths_begin_at_its_folder(
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        (f'[[providers]]\nname = "{CANARY}\n', "stream-serve.toml: this is not TOML: "),
-        ("a = [\n1,\n", "stream-serve.toml: this is not TOML: "),
+        (f'[[providers]]\nname = "{CANARY}\n', "stream-serve.toml, line 2: this is not TOML: "),
+        ("a = [\n1,\n", "stream-serve.toml, at its end: this is not TOML: "),
     ],
 )
 def test_a_syntax_error_names_the_file_and_the_line(text: str, line: str) -> None:
     (said,) = refusal(text)
     assert said.startswith(line)
-    assert "line" in said or "end of document" in said
 
 
 def test_another_encoding_is_refused_with_its_line() -> None:

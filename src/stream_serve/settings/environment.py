@@ -300,6 +300,8 @@ class Settings(BaseSettings):
             settings = cls(**given)
         except UnicodeDecodeError:
             raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
+        except OSError as error:
+            raise SettingsError(f"the file .env cannot be read: {error.strerror}") from None
         except ValidationError as error:
             typed = {name: called.format(name.replace("_", "-")) for name in given if called}
             lines = cls._explain(error, typed)
@@ -383,6 +385,8 @@ class Settings(BaseSettings):
         """Return the catalog of the file, or else of the environment. Raises `SettingsError`."""
         own = self._provider()
         path = self.config or Path(file.DEFAULT)
+        if self.config is None and os.path.lexists(path) and not path.is_file():
+            raise SettingsError(f"{path}: this is no file that can be read: remove it")
         if self.config is not None or path.is_file():
             reader = file.Reader(
                 path, variables=_variables(), fallback=own, common=self._timeouts()

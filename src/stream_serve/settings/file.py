@@ -6,6 +6,7 @@ a secret: only keys, names of providers and names of models.
 
 from __future__ import annotations
 
+import re
 import tomllib
 import typing
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Final, cast
 from pydantic import ValidationError
 
 from stream_serve.errors import SettingsError
-from stream_serve.settings import tables, toml, values, words
+from stream_serve.settings import syntax, tables, toml, values, words
 from stream_serve.settings.catalog import (
     ENVIRONMENT,
     Catalog,
@@ -44,6 +45,35 @@ _WORDS: Final = {
     "string_type": "should be text, in quotes",
 }
 """What is said otherwise in a file."""
+
+
+_EXAMPLES: Final = {
+    "targets": 'targets = [{ provider = "NAME" }]',
+    "headers": 'headers = { Name = "value" }',
+    "body": "body = { name = 1 }",
+    "timeouts": "timeouts = { idle = 30 }",
+}
+"""What to write where a key has another form."""
+
+_TOP: Final = "it belongs to the top of the file, before the first heading"
+_MEANT: Final = {
+    **dict.fromkeys((("providers", "api_key"), ("providers", "apikey")), "the key is called key"),
+    **dict.fromkeys((("providers", "base_url"), ("providers", "endpoint")), "it is called url"),
+    ("providers", "type"): "it is called kind",
+    ("providers", "extra_body"): "it is called body",
+    ("providers", "extra_headers"): "it is called headers",
+    ("providers", "only_listed"): _TOP,
+    ("models", "only_listed"): _TOP,
+    **dict.fromkeys(
+        (("providers", "model"), ("providers", "models")),
+        "models have tables of their own, [[models]], whose targets name the provider",
+    ),
+    ("models", "provider"): 'write targets = [{ provider = "NAME" }]',
+    ("models", "model"): 'write targets = [{ model = "NAME" }]',
+    ("targets", "name"): "it is called model",
+}
+"""Keys that other programs have, and those of another table, with what to write."""
+_ASSIGNED: Final = re.compile(r"\s*(export\s+)?[A-Z][A-Z0-9_]*\s*=\s*\S")
 
 
 class Reader:
@@ -106,7 +136,13 @@ class Reader:
                 f"{self._path}, line {line}: this is not UTF-8: save the file as UTF-8"
             ) from None
         except tomllib.TOMLDecodeError as error:
-            raise SettingsError(f"{self._path}: this is not TOML: {error}") from None
+            line, what = syntax.explain(str(error))
+            where = f", line {line}" if line is not None else ", at its end"
+            raise SettingsError(f"{self._path}{where}: this is not TOML: {what}") from None
+        except ValueError:
+            raise SettingsError(
+                "this is no path of a file", parameters=["STREAM_SERVE_CONFIG"]
+            ) from None
         except RecursionError:
             raise SettingsError(f"{self._path}: tables are nested too deep") from None
 
@@ -155,6 +191,7 @@ class Reader:
             yield ((*path, name), f"give one of {', '.join(_KEYS)}")
         if len(given) == 1:
             yield from _tried((*path, given[0]), lambda: self._key(provider))
+        yield from _repeated_headers((*path, "headers"), provider.headers)
         for name, value in provider.headers.items():
             yield from _tried((*path, "headers", name), lambda n=name, v=value: values.header(n, v))
         for name, inner in provider.body.items():
@@ -164,25 +201,35 @@ class Reader:
         for name in _FILES:
             file = getattr(provider, name)
             if file is not None and not self._beside(file).is_file():
-                yield ((*path, name), "there is no such file")
+                what = (
+                    "there is no such file"
+                    if not self._beside(file).exists()
+                    else "this is no file"
+                )
+                yield ((*path, name), what)
         if provider.client_key is not None and provider.client_cert is None:
             yield ((*path, "client_key"), "it needs client_cert, too")
 
     def _key(self, provider: tables.Provider) -> tuple[str, str]:
         """Return a provider's key, and what it is called where it is set. Raises `ValueError`."""
         if provider.key_env is not None:
-            value = self._variables.get(provider.key_env)
+            value = (self._variables.get(provider.key_env) or "").strip()
             if not value:
-                raise ValueError("this variable is neither in the environment nor in .env")
+                raise ValueError(
+                    "this variable is neither in the environment nor in .env, or empty: key_env names "
+                    "the variable that has the key"
+                )
             return values.key(value), provider.key_env
         if provider.key_file is not None:
             try:
-                text = self._beside(provider.key_file).read_text(encoding="utf-8")
+                text = self._beside(provider.key_file).read_text(encoding="utf-8-sig")
             except (OSError, UnicodeDecodeError) as error:
                 reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
                 raise ValueError(f"this file cannot be read: {reason}") from None
             if not text.strip():
                 raise ValueError("this file is empty")
+            if _ASSIGNED.match(text) is not None:
+                raise ValueError("this file should have the key alone, without NAME= before it")
             return values.key(text), provider.key_file
         return provider.key or "", f"key of the provider {provider.name} in {self._path}"
 
@@ -256,6 +303,14 @@ def _repeated(table: str, names: list[str]) -> Iterator[Problem]:
             yield ((table, number, "name"), "this name is taken")
 
 
+def _repeated_headers(path: toml.Path, headers: Mapping[str, str]) -> Iterator[Problem]:
+    names: set[str] = set()
+    for name in headers:
+        if name.lower() in names:
+            yield ((*path, name), "this header is there already, in other letters")
+        names.add(name.lower())
+
+
 def _tried(path: toml.Path, check: Callable[[], object]) -> Iterator[Problem]:
     try:
         check()
@@ -271,9 +326,9 @@ def _explained(error: ValidationError, document: toml.Document) -> list[Problem]
         what = _said(kind, one.get("ctx", {}))
         path = one["loc"] if kind == "missing" else _present(one["loc"], document.values)
         if kind == "extra_forbidden":
-            known = _keys_at(path)
-            hint = _hint(str(path[-1]), known) or f": there are {', '.join(known)}"
-            found.setdefault(path, f"there is no such key{hint}")
+            found.setdefault(path, f"there is no such key{_instead(path)}")
+        elif kind in {"list_type", "dict_type", "model_type"} and path[-1] in _EXAMPLES:
+            found[path] = f"{what}: write {_EXAMPLES[str(path[-1])]}"
         elif kind == "list_type" and path in _ARRAYS:
             found[path] = f"{what}: write [[{path[0]}]], in double brackets"
         elif kind == "literal_error" and path in found:  # a key of several types
@@ -298,6 +353,17 @@ def _present(path: toml.Path, value: object) -> toml.Path:
         else:
             return path[:length]
     return path
+
+
+def _instead(path: toml.Path) -> str:
+    """Return what to write instead of an unknown key."""
+    name, known = str(path[-1]), _keys_at(path)
+    table = str(path[0]) if len(path) > 1 else ""
+    if "targets" in path:
+        table = "targets"
+    if (meant := _MEANT.get((table, name.lower()))) is not None:
+        return f": {meant}"
+    return _hint(name, known) or f": there are {', '.join(known)}"
 
 
 def _keys_at(path: toml.Path) -> list[str]:

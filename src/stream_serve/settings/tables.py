@@ -13,9 +13,12 @@ from stream_serve.settings import values
 from stream_serve.settings.kinds import Kind  # noqa: TC001 - pydantic reads the annotation
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_CLEAN = r"^[^\x00-\x1f\x7f]+$"
+Name = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=_CLEAN), AfterValidator(values.name)
+]
 Key = Annotated[str, AfterValidator(values.key)]
-File = Annotated[str, Field(min_length=1)]
+File = Annotated[str, Field(min_length=1, pattern=_CLEAN)]
 
 
 def _url(text: str) -> str:

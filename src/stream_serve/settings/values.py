@@ -37,6 +37,8 @@ _ORIGIN: Final = re.compile(
 )
 _DEFAULT_PORTS: Final = {"http:80", "https:443"}
 _CHAT: Final = "/chat/completions"
+_LEAST: Final = -(2**63)
+_MOST: Final = 2**64 - 1
 _MAX_HEADER: Final = 8_192
 
 
@@ -45,15 +47,15 @@ def base_url(text: str, *, secrets: bool = False) -> str:
 
     It may have a query. `secrets` says whether that may have a key, which is then never shown.
     """
-    wrong = "it must be an http:// or https:// address"
+    wrong = "it must be an http:// or https:// address, such as http://localhost:8000/v1"
     text = text.strip()
     parts = _split(text, wrong)
     if parts.scheme not in {"http", "https"}:
         raise ValueError(wrong)
-    if parts.username or parts.password or parts.fragment:
-        raise ValueError(
-            "it must not carry a credential or a fragment: the key has its own setting"
-        )
+    if parts.username or parts.password:
+        raise ValueError("it must not carry a credential: the key has its own setting")
+    if parts.fragment:
+        raise ValueError("it must not have a fragment: leave out # and what follows")
     if not secrets and _SECRETS.search(parts.query):
         raise ValueError("its query must not carry a credential: the key has its own setting")
     base, mark, rest = text.partition("?")
@@ -83,8 +85,15 @@ def key(text: str) -> str:
     """Return a key; empty for the article's placeholder."""
     text = text.strip()
     if not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("a key has only printable ASCII characters and no spaces")
+        raise ValueError("a key has only printable ASCII characters, no spaces and no line breaks")
     return "" if text == PLACEHOLDER_KEY else text
+
+
+def name(text: str) -> str:
+    """Return the name of a provider, a model or a variable."""
+    if text != text.strip():
+        raise ValueError("it should not begin or end with a space")
+    return text
 
 
 def header(name: str, value: str) -> None:
@@ -144,6 +153,8 @@ def _check_json(value: object) -> None:
                 _check_json(inner)
         case float() if not math.isfinite(value):
             raise ValueError("JSON has no such number")
+        case int() if not _LEAST <= value <= _MOST:
+            raise ValueError("it should be a number of at most 64 bits")
         case str() | bool() | int() | float():
             pass
         case _:
