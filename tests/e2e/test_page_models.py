@@ -57,6 +57,37 @@ async def test_where_no_model_is_the_default_one_must_be_chosen(
         await expect(debugger.page.locator("#status")).to_contain_text("choose one of the list")
 
 
+async def test_a_model_that_is_not_there_is_told_once_with_those_that_there_are(
+    upstream: ScriptedUpstream, page_context: PageFactory
+) -> None:
+    Path("stream-serve.toml").write_text(
+        f'only_listed = true\n[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
+        '[[models]]\nname = "answer"\n[[models]]\nname = "echo"\n',
+        encoding="utf-8",
+    )
+    async with Service() as service:
+        debugger = await visit(page_context, service, locale="en-US")
+        await expect(debugger.page.locator("#models option")).to_have_count(2)
+        await debugger.send("none")
+        words = debugger.failure.locator(".server-words")
+        await expect(words).to_have_text("there is no model of this name: there are answer, echo")
+        await expect(debugger.failure.locator("h3")).to_contain_text("The model is unknown")
+
+
+async def test_the_only_model_of_a_server_is_offered_though_nobody_configured_it(
+    upstream: ScriptedUpstream, page_context: PageFactory
+) -> None:
+    upstream.models = ["answer?tokens=1"]
+    async with Service(upstream_url=upstream.url, model=None) as service:
+        debugger = await visit(page_context, service, locale="en-US")
+        box = debugger.page.locator("#model")
+        await expect(box).to_have_attribute("placeholder", "answer?tokens=1")
+        info = await debugger.page.request.get(f"{service.url}/ai/info")
+        assert (await info.json())["model"] == "answer?tokens=1"
+        await debugger.send("")
+        await debugger.reaches("finished")
+
+
 async def test_where_a_key_is_needed_the_models_are_offered_after_it_is_entered(
     keyed_service: KeyedService, page_context: PageFactory
 ) -> None:

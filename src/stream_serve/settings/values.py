@@ -126,7 +126,7 @@ def origin(text: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelt one probably means; None if there is none."""
+    """Return the known name that a misspelt one probably means, for a hint; None if there is none."""
     found = difflib.get_close_matches(name.lower(), list(known), n=1, cutoff=0.7)
     return found[0] if found else None
 

@@ -92,8 +92,10 @@ function partsOf(failure) {
 
 /** @param {Problem} problem */
 function problemParts(problem) {
+  // The heading already says what a code that it knows means; the server's title would repeat it.
+  const title = text(`problem_${problem.code}`) && problem.detail ? "" : problem.title;
   return [
-    paragraph([problem.title, problem.detail].filter(Boolean).join(": "), "server-words"),
+    paragraph([title, problem.detail].filter(Boolean).join(": "), "server-words"),
     ...(problem.errors.length > 0 ? [fieldErrors(problem.errors)] : []),
     list([
       [text("httpStatus"), problem.status],
