@@ -2,7 +2,7 @@
 
 Close are the same letters in another spelling (`max_tokens`, `Message`), and slips of the finger in a
 name that is long enough: one in five letters or more, two in ten or more. Shorter names are too close to
-ordinary ones (`step`, `mode`). A near miss is refused here; where one is only a hint to the operator, more
+ordinary ones (`step`, `mode`). A near miss is refused here; where one is a hint to the operator, more
 may be close (`settings.values.nearest`).
 """
 
