@@ -91,7 +91,7 @@ async def test_doctor_says_what_to_change(
         ("silent", "FIRST_TOKEN_TIMEOUT"),
         ("hang-mid", "IDLE_TIMEOUT"),
         ("hang-after-finish", "IDLE_TIMEOUT"),
-        ("forever", "RUN_TIMEOUT"),
+        ("comments-forever", "RUN_TIMEOUT"),
     ],
 )
 async def test_doctor_names_the_time_that_was_too_short(
@@ -145,10 +145,11 @@ async def test_doctor_takes_a_model_that_has_only_thought_for_one_that_answers(
     ("model", "code", "verdict"),
     [
         ("tools", 0, "The model answers: it has only called a tool."),
+        ("forever?interval=0", 0, "The model answers: it went on and on, so it was stopped."),
         ("role-only", 1, "The model does not answer: it ends without a word."),
     ],
 )
-async def test_doctor_says_what_is_true_of_an_answer_without_words(
+async def test_doctor_says_what_is_true_of_an_answer_without_words_or_without_an_end(
     upstream: ScriptedUpstream, model: str, code: int, verdict: str
 ) -> None:
     found, out = await doctor(**provider(upstream, model))

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 QUESTION: Final = "Answer with the one word: ready"
 _SHORT: Final = 60
+_ENOUGH: Final = 2_000
+"""Characters after which an answer to the short question is stopped."""
 _COLOUR: Final = {True: "green", False: "red"}
 
 
@@ -149,7 +151,7 @@ class Doctor:
         subscription = await self._runs.start(RunSpec.of(provider.ask(request)), owner=None)
         run = self._runs.get(subscription.run_id, owner=None)
         try:
-            reply = await _listen(subscription)
+            reply = await self._listen(subscription)
         finally:
             subscription.close()
         if reply.error is not None:
@@ -166,6 +168,26 @@ class Doctor:
         if not verdict and subject is not None:
             self._say(f"What to do: {said(EMPTY, subject.given, self._settings.catalog)}")
         return bool(verdict)
+
+    async def _listen(self, subscription: Subscription) -> Reply:
+        """Return what came of a question when its run is over; an answer without an end is stopped."""
+        reply, stopped = Reply(), False
+        async for event in subscription.events():
+            match event:
+                case Chunk(content):
+                    reply.text += content
+                case Reasoning(content):
+                    reply.thought += content
+                case End():
+                    reply.end = event
+                case Error():
+                    reply.error = event
+                case _:
+                    pass
+            if not stopped and len(reply.text) + len(reply.thought) > _ENOUGH:
+                stopped = True
+                await self._runs.stop(subscription.run_id, owner=None)
+        return reply
 
     def _show_answer(self, model: str, reply: Reply, end: End, run: Run) -> None:
         only_thought = not reply.text and bool(reply.thought)
@@ -217,26 +239,10 @@ class Doctor:
         self._console.print(Text(text, style=style))
 
 
-async def _listen(subscription: Subscription) -> Reply:
-    """Return what came of a question, when its run is over."""
-    reply = Reply()
-    async for event in subscription.events():
-        match event:
-            case Chunk(content):
-                reply.text += content
-            case Reasoning(content):
-                reply.thought += content
-            case End():
-                reply.end = event
-            case Error():
-                reply.error = event
-            case _:
-                pass
-    return reply
-
-
 def _verdict(reply: Reply, end: End) -> str:
     """Return what is true of an answer that ended; empty if it has nothing in it."""
+    if end.finish_reason == "stopped":
+        return "The model answers: it went on and on, so it was stopped."
     if reply.text:
         return "The model answers."
     if reply.thought:
