@@ -40,7 +40,7 @@ class Patience(Struct, frozen=True):
 
     first_token: float
     idle: float
-    called: str = "Patience.{}"
+    called: tuple[str, str] = ("Patience.first_token", "Patience.idle")
 
 
 class Producer(Protocol):

@@ -125,7 +125,10 @@ class RoutedProducer(DelegatingProducer):
     def patience(self) -> Patience | None:
         """That of the provider, under the names that it has in the file."""
         own = self.producer.patience
-        called = f"timeouts.{{}} of the provider {self._provider}"
+        called = (
+            f"timeouts.first_token of the provider {self._provider}",
+            f"timeouts.idle of the provider {self._provider}",
+        )
         return None if own is None else msgspec.structs.replace(own, called=called)
 
     async def produce(self, emit: Emit) -> Finish:

@@ -100,9 +100,9 @@ def _silence(run: Run, patience: Patience) -> UpstreamTimeout:
     if run.first_token_seconds is None:
         return UpstreamTimeout(
             f"no token came within {patience.first_token:g} s",
-            parameters=[patience.called.format("first_token")],
+            parameters=[patience.called[0]],
         )
     return UpstreamTimeout(
         f"no more tokens came within {patience.idle:g} s",
-        parameters=[patience.called.format("idle")],
+        parameters=[patience.called[1]],
     )
