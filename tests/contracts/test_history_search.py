@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import select, true
+from sqlalchemy import select, true, union
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stream_serve.conversations.base import Answer, Status
-from stream_serve.conversations.sql import search
+from stream_serve.conversations.sql import lists, search
 from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.migrate import migrate
-from stream_serve.conversations.sql.schema import conversations
 from stream_serve.errors import HistorySchemaError
 from support.conversations import everything
 from support.history import ask, ended, talk
 from support.waiting import until
 
 if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
     from stream_serve.conversations.base import History
     from support.history import Place
 
@@ -138,20 +139,66 @@ async def test_a_search_reads_the_index(history: History, place: Place) -> None:
     for number in range(30):
         await talk(history, content=f"another {number}")
     at_sqlite = place.server is None
-    if at_sqlite:
-        await migrate(place.url)
+    await migrate(place.url)
     await place.execute("ANALYZE")
-    statement = search.hits("", "needle", sqlite=at_sqlite)
+    hits = search.Hits("", "needle", 0)
     prefix, dialect, index = "EXPLAIN ", postgresql.dialect(), "ix_messages_grams"
     if at_sqlite:
-        inside = search.mentions(true(), "", "needle", sqlite=True)
-        statement = select(conversations.c.seq).where(inside)
         prefix, dialect, index = "EXPLAIN QUERY PLAN ", sqlite.dialect(), "VIRTUAL TABLE INDEX"
-    compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-    plan = str(await place.execute(prefix + str(compiled)))
-    assert index in plan
-    for scan in ("Seq Scan", "SCAN messages", "SCAN hit", "SCAN waiting"):
-        assert scan not in plan.replace("SCAN waiting USING INDEX ix_messages_unindexed", "")
+    for statement in (
+        union(*hits.conversations(anything, sqlite=at_sqlite)),
+        select(hits.some(10, sqlite=at_sqlite)),
+    ):
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        plan = str(await place.execute(prefix + str(compiled)))
+        assert index in plan
+        for scan in ("Seq Scan", "SCAN messages"):
+            assert scan not in plan.replace("SCAN messages USING INDEX ix_messages_unindexed", "")
+
+
+def anything(_: object) -> ColumnElement[bool]:
+    """What any text contains."""
+    return true()
+
+
+@pytest.mark.parametrize("few", [0, 1000])
+@pytest.mark.parametrize("looked", [0, 5, 10_000])
+async def test_a_search_finds_the_same_however_many_messages_may_have_the_text(
+    history: History, monkeypatch: pytest.MonkeyPatch, few: int, looked: int
+) -> None:
+    monkeypatch.setattr(lists, "FEW", few)
+    monkeypatch.setattr(lists, "LOOKED", looked)
+    made: list[str] = []
+    for number in range(9):
+        turn = await talk(history, content="need an eel" if number % 3 else "a needle")
+        made.insert(0, turn.conversation_id)
+    await history.rename("", made[-1], "this needle is a title")
+    await talk(history, content="needle", owner="somebody else")
+    expected = [made[-1], *made[2:8:3]]
+    assert await everything(history, "", "needle") == expected
+    pages: list[str] = []
+    cursor = None
+    while not pages or cursor is not None:
+        page = await history.list("", limit=1, cursor=cursor, query="needle")
+        pages += [found.id for found in page.conversations]
+        cursor = page.next_cursor
+    assert pages == expected
+
+
+async def test_while_much_is_not_indexed_a_search_says_so_and_finds_the_newest(
+    history: History, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "WAITING", 10)
+    old = await talk(history)
+    await place.lengthen(old, 30)
+    await history.rename("", old.conversation_id, "a title")
+    for query, found in (("title", 1), ("29", 1), ("13", 0), ("nowhere", 0)):
+        page = await history.list("", limit=9, query=query)
+        assert (len(page.conversations), page.indexing) == (found, True)
+    assert not (await history.list("", limit=9)).indexing
+    await migrate(place.url)
+    page = await history.list("", limit=9, query="13")
+    assert (len(page.conversations), page.indexing) == (1, False)
 
 
 async def test_what_is_indexed_of_a_large_text_is_found_in_a_thread(

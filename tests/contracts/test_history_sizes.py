@@ -245,6 +245,23 @@ async def test_the_sums_of_an_owner_are_those_of_his_conversations_whatever_happ
     )
 
 
+async def test_what_an_older_version_writes_meanwhile_is_counted(place: Place) -> None:
+    history = await place.history(capacity=Capacity(messages=10, conversations=3))
+    turn = await talk(history)
+    await place.lengthen(turn, 4)
+    await place.execute(
+        "INSERT INTO conversations (id, owner, title, search, created_at, updated_at, size) "
+        "VALUES ('older', '', '', '', 1, 1, 100)"
+    )
+    await talk(history, turn.conversation_id)
+    await ask(history, turn.conversation_id)
+    with pytest.raises(ConversationFull, match="10 messages"):
+        await ask(history, turn.conversation_id)
+    await history.create("")
+    with pytest.raises(StorageFull, match="3 conversations"):
+        await history.create("")
+
+
 async def test_questions_at_the_same_time_are_all_counted(place: Place) -> None:
     histories = [await place.history() for _ in range(2)]
     first = await talk(histories[0])

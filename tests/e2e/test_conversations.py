@@ -229,6 +229,7 @@ async def test_conversations_are_listed_searched_renamed_exported_and_deleted(
     for query, found in (("香蕉", [ids[1]]), ("CHERRIES 100%25", [ids[2]]), ("zebra", [])):
         _, page = await call(client, "GET", f"{base}?q={query}")
         assert [c["id"] for c in page["conversations"]] == found
+        assert page["indexing"] is False
     _, renamed = await call(client, "PATCH", f"{base}/{ids[0]}", json={"title": "Obst"})
     assert renamed["title"] == "Obst"
     _, exported = await call(client, "GET", f"{base}/{ids[0]}/export")

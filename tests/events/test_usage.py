@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stream_serve.events import usage
 from stream_serve.events.types import Usage
-from stream_serve.events.usage import WEIGHTS, count, estimate, measure
+from stream_serve.events.usage import WEIGHTS, count, count_of, estimate, measure
 from support.fitting import errors
 from support.kinds import made
 from support.properties import steady
@@ -108,3 +109,25 @@ def test_each_piece_is_at_least_one_token() -> None:
     usage = estimate(prompt_tokens=1, answer="abcd", reasoning="a", pieces=(4, 1))
     assert (usage.completion_tokens, usage.reasoning_tokens) == (5, 1)
     assert estimate(prompt_tokens=1, answer="7" * 9, reasoning="", pieces=(4, 0)).total_tokens == 10
+
+
+def test_a_text_of_a_history_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+
+    def watch(text: str) -> int:
+        counted.append(text)
+        return count(text)
+
+    monkeypatch.setattr(usage, "count", watch)
+    monkeypatch.setattr(usage, "REMEMBERED", 3)
+    monkeypatch.setattr(usage, "remembered", {})
+    for _ in range(3):
+        assert [count_of("a text"), count_of("另一个"), count_of("")] == [
+            count("a text"),
+            count("另一个"),
+            0,
+        ]
+    assert counted == ["a text", "另一个", ""]
+    for number in range(10):
+        count_of(f"another {number}")
+        assert len(usage.remembered) <= 3

@@ -76,10 +76,14 @@ class Conversation(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Page(Struct, frozen=True, rename="camel", kw_only=True):
-    """Some conversations, last changed first; `next_cursor` is for the next page, None on the last."""
+    """Some conversations, last changed first; `next_cursor` is for the next page, None on the last.
+
+    `indexing` is True for a search that left out old messages, because they are not indexed yet.
+    """
 
     conversations: list[Conversation]
     next_cursor: str | None
+    indexing: bool = False
 
 
 class MessagePage(Struct, frozen=True, rename="camel", kw_only=True):
@@ -166,7 +170,8 @@ class History(Protocol):
         """Return a page of at most `limit` conversations, last changed first.
 
         `cursor` is the `next_cursor` of the page before. With `query` the page has only conversations
-        with that text in their title or in a message, ignoring case; `%` and `_` are no wildcards.
+        with that text in their title or in a message, ignoring case; `%` and `_` are no wildcards. A
+        large database that is still being indexed is searched as far as it is, and its newest messages.
         Raises `BadCursor`.
         """
         ...

@@ -85,7 +85,7 @@ class Conversations:
         whole = self._request(turn, budget, system_prompt=system_prompt, request=request)
 
         def shorten() -> Producer | None:
-            half = usage.count(whole.text) // 2
+            half = whole.tokens // 2
             less = self._request(turn, half, system_prompt=system_prompt, request=request)
             return provider.ask(less) if len(less.messages) < len(whole.messages) else None
 
@@ -99,13 +99,13 @@ class Conversations:
             return self._tokens
         limit = request.options.get("max_tokens")
         answer = limit if isinstance(limit, int) else context // _ANSWER_SHARE
-        return max(0, min(self._tokens, context - answer - usage.count(system_prompt or "")))
+        return max(0, min(self._tokens, context - answer - usage.count_of(system_prompt or "")))
 
     def _request(
         self, turn: Turn, budget: int, *, system_prompt: str | None, request: ChatRequest
     ) -> ChatRequest:
         messages = prompt.messages(turn.path, budget)
-        asked = usage.count(text_of(messages[-1]["content"]))
+        asked = usage.count_of(text_of(messages[-1]["content"]))
         if asked > budget:
             _log.warning(
                 "a question alone is beyond the budget of the history; it is sent whole, and without "

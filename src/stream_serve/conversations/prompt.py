@@ -37,7 +37,7 @@ class Exchange(Struct, frozen=True):
     @property
     def tokens(self) -> int:
         """About how many tokens both have."""
-        return usage.count(text_of(self.question)) + usage.count(self.answer)
+        return usage.count_of(text_of(self.question)) + usage.count_of(self.answer)
 
 
 def messages(path: Sequence[Message], tokens: int) -> list[dict[str, object]]:

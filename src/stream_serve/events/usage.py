@@ -5,7 +5,8 @@ replaced by its class (a small letter, a digit, the first byte of a Chinese char
 sequences of classes are counted: begins of words, long words, digits, runs of punctuation, characters of
 each script. Each has a weight in tokens. The weights were fitted to Qwen's vocabulary by
 `scripts/fit-usage`; how far they are from it is in `docs/api.md`, and other vocabularies differ more. All
-is done once, at the end of a run, in a few passes over its bytes.
+is done once, at the end of a run, in a few passes over its bytes. The messages of a conversation are
+counted for each of its questions, and so their counts are remembered.
 """
 
 from __future__ import annotations
@@ -57,11 +58,16 @@ WEIGHTS: Final = {
 }
 """How many tokens each thing that `measure` counts stands for."""
 
+REMEMBERED: Final = 32_768
+"""How many counts of texts are remembered, which takes some 4 MB."""
+
 _WEIGHTS: Final = tuple(WEIGHTS.values())
 _ENGLISH: Final = (b" the ", b" and ", b" of ", b" to ", b" is ", b" that ")
 _WORDS_PER_ENGLISH: Final = 12
 _RULES: Final = tuple(mark * 4 for mark in (b"-", b"=", b"_"))
 _TRADITIONAL: Final = tuple(one.encode() for one in "這個來時會")
+remembered: Final[dict[int, int]] = {}
+"""The counts by the hashes of their texts."""
 
 
 def _table(classes: dict[str, tuple[int, ...] | range], rest: str) -> bytes:
@@ -109,6 +115,17 @@ def count(text: str) -> int:
         return 0
     weighed = zip(measure(text), _WEIGHTS, strict=False)
     return max(1, round(sum(number * weight for number, weight in weighed)))
+
+
+def count_of(text: str) -> int:
+    """Return `count` of a text that may be asked for again, such as a message of a history."""
+    key = hash(text)
+    found = remembered.get(key)
+    if found is None:
+        if len(remembered) >= REMEMBERED:
+            remembered.clear()
+        found = remembered[key] = count(text)
+    return found
 
 
 def measure(text: str) -> tuple[int, ...]:

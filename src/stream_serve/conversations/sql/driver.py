@@ -6,6 +6,10 @@ the statement itself. Here all four are done in one go, and a rollback of nothin
 
 A statement whose caller is cancelled is interrupted: it would go on in its thread otherwise, and nobody
 could use the connection until it ended.
+
+There is no public way to do something in that thread. So this uses two protected names of `aiosqlite`,
+`Connection._execute` and `Connection._thread`, and `pyproject.toml` allows only the versions in which
+`tests/conversations/sql/test_driver.py` has found them.
 """
 
 from __future__ import annotations
@@ -73,17 +77,16 @@ class Rows:
 class FileConnection(Connection):
     """A connection to the file at `path`. `patience` is how many seconds SQLite waits for a lock."""
 
+    sqlite: sqlite3.Connection
+    """The connection itself, for what is done in its thread."""
+
     def __init__(self, path: Path, *, patience: float) -> None:
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(path, timeout=patience, check_same_thread=False)
+            self.sqlite = sqlite3.connect(path, timeout=patience, check_same_thread=False)
+            return self.sqlite
 
         super().__init__(connect, iter_chunk_size=64)
         self._thread.daemon = True
-
-    @property
-    def sqlite(self) -> sqlite3.Connection:
-        """The connection itself, for what is done in its thread. Raises `ValueError` once closed."""
-        return self._conn
 
     def cursor(self) -> Any:
         """Return a cursor, without going to the thread."""
@@ -94,7 +97,7 @@ class FileConnection(Connection):
         try:
             await self._execute(what, *given)  # pyright: ignore[reportUnknownMemberType]
         except asyncio.CancelledError:
-            with suppress(ValueError, sqlite3.Error):  # it is closed
+            with suppress(sqlite3.Error):  # it is closed
                 self.sqlite.interrupt()
             raise
 
@@ -104,7 +107,7 @@ class FileConnection(Connection):
             await super().rollback()
 
 
-def opener(path: Path, *, patience: float) -> Callable[..., Connection]:
+def opener(path: Path, *, patience: float) -> Callable[..., FileConnection]:
     """Return what opens a connection; it takes what SQLAlchemy would give to `aiosqlite`."""
 
     def open_file(*_: object, **__: object) -> FileConnection:

@@ -15,7 +15,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
-from sqlalchemy import delete, literal, or_, select, tuple_, update
+from sqlalchemy import delete, literal, select, update
 
 from stream_serve.conversations.base import (
     Answer,
@@ -28,10 +28,11 @@ from stream_serve.conversations.base import (
 )
 from stream_serve.conversations.sql import migrate
 from stream_serve.conversations.sql.database import Database
+from stream_serve.conversations.sql.lists import Lists
 from stream_serve.conversations.sql.pages import message_page
-from stream_serve.conversations.sql.rows import conversation_of, cursor_after, position_of
+from stream_serve.conversations.sql.rows import conversation_of, position_of
 from stream_serve.conversations.sql.schema import conversations, messages
-from stream_serve.conversations.sql.search import found_pairs, index_some, mentions
+from stream_serve.conversations.sql.search import found_pairs, index_some
 from stream_serve.conversations.sql.statements import conversations_at, owned
 from stream_serve.conversations.sql.turns import Question, Turns, not_found
 from stream_serve.errors import HistoryError, HistoryUnavailable
@@ -39,7 +40,6 @@ from stream_serve.errors import HistoryError, HistoryUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from stream_serve.events.types import MessageRef
@@ -73,6 +73,7 @@ class SQLHistory:
     ) -> None:
         self._database = Database(url, timeout=timeout)
         self._turns = Turns(self._database, capacity, lease=lease, reach=reach)
+        self._lists = Lists(self._database)
         self._timeout = timeout
         self._migration: asyncio.Task[None] | None = None
         self._indexing: asyncio.Task[None] | None = None
@@ -126,24 +127,10 @@ class SQLHistory:
         self, owner: str, *, limit: int, cursor: str | None = None, query: str | None = None
     ) -> Page:
         """Return a page; only conversations that change between two pages can be missed."""
-        statement = conversations_at(self._database.now()).where(c.owner == owner)
-        if cursor is not None:
-            updated_at, seq = position_of(cursor)
-            statement = statement.where(tuple_(c.updated_at, c.seq) < tuple_(updated_at, seq))
-        if query:
-            statement = statement.where(self._mentions(owner, query.casefold()))
-        statement = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
+        place = None if cursor is None else position_of(cursor)
 
         async def work(connection: AsyncConnection) -> Page:
-            rows = (await connection.execute(statement)).mappings().all()
-            more = len(rows) > limit
-            rows = rows[:limit]
-            return Page(
-                conversations=[conversation_of(row) for row in rows],
-                next_cursor=cursor_after(rows[-1]["updated_at"], rows[-1]["seq"])
-                if more and rows
-                else None,
-            )
+            return await self._lists.page(connection, owner, limit, place, query or "")
 
         return await self._database.run(work, write=False)
 
@@ -285,12 +272,6 @@ class SQLHistory:
             return (await connection.execute(statement)).rowcount
 
         return await self._database.run(work, write=True)
-
-    def _mentions(self, owner: str, words: str) -> ColumnElement[bool]:
-        found = self._database.found
-        sqlite = self._database.path is not None
-        inside = mentions(found(m.search, words), owner, words, sqlite=sqlite)
-        return or_(found(c.search, words), inside)
 
     async def _upgrade(self) -> None:
         """Migrate the file; after `timeout` seconds that goes on in `_migration`."""

@@ -8,8 +8,9 @@ numbers, a search costs nothing for the messages of others.
 
 PostgreSQL keeps the numbers in an array with a GIN index, in a column `grams` of the messages; SQLite
 keeps them as words in an FTS5 table `message_grams`. A message that is not `indexed` is looked at in
-every search: one that is being generated, and one that was written before there was an index, until
-`index_some` has come to it. A SQLite without FTS5 has no index, and its searches look at every message;
+every search, if it is one of the newest `WAITING` of these: one that is being generated, and one that
+was written before there was an index, until `index_some` has come to it. A SQLite without FTS5 has no
+index, and its searches look at every message;
 the table is made when the file is opened with FTS5.
 """
 
@@ -23,18 +24,19 @@ from functools import cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from msgspec import Struct
 from sqlalchemy import (
     Column,
     Integer,
     MetaData,
+    and_,
     column,
     false,
+    func,
     insert,
-    or_,
     select,
     table,
     text,
-    union_all,
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -45,7 +47,7 @@ from stream_serve.errors import HistorySchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Set, Sized
 
-    from sqlalchemy import ColumnElement, Select
+    from sqlalchemy import ColumnElement, Select, Subquery
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 T = TypeVar("T")
@@ -56,6 +58,9 @@ BATCH: Final = 50
 
 BATCH_BYTES: Final = 1_048_576
 """How large these are together, since a transaction has little time; one larger message is alone."""
+
+WAITING: Final = 5_000
+"""How many messages that are not indexed a search looks at, the newest, since it has little time."""
 
 LARGE: Final = 8_192
 """Characters of a text, or pairs, that are worked on in a thread, so that the loop goes on meanwhile."""
@@ -133,31 +138,59 @@ async def found_pairs(words: str) -> set[str]:
     return await _aside(words, pairs_of)
 
 
-def hits(owner: str, words: str, *, sqlite: bool) -> Select[int]:
-    """Select `seq` of the indexed messages of an owner that have all pairs of a text."""
-    looked_for = numbers(owner, wanted(words))
-    if sqlite and not has_fts5():
-        return select(m.seq).where(false())
-    if sqlite:
-        match = text("message_grams MATCH :match").bindparams(match=words_of(looked_for))
-        return select(table_in_sqlite.c.rowid).where(match)
-    indexed = messages_in_postgresql.alias("indexed")
-    return select(indexed.c.seq).where(indexed.c.grams.contains(looked_for))
+async def prefer_index(connection: AsyncConnection) -> None:
+    """Let PostgreSQL go by indexes until the end of the transaction.
 
-
-def mentions(
-    found: ColumnElement[bool], owner: str, words: str, *, sqlite: bool
-) -> ColumnElement[bool]:
-    """Return the condition that a conversation has a message for which `found` holds.
-
-    The conversations in question come from the index alone; only their messages are looked at.
+    It guesses how often a text is there. Where it guesses too much, it would look through the table for
+    the first ones, and not find them before its end.
     """
-    hit, waiting = messages.alias("hit"), messages.alias("waiting")
-    chosen = select(hit.c.conversation_id).where(hit.c.seq.in_(hits(owner, words, sqlite=sqlite)))
-    others = select(waiting.c.conversation_id).where(~waiting.c.indexed)
-    here = or_(m.seq.in_(hits(owner, words, sqlite=sqlite)), ~m.indexed)
-    matching = select(m.seq).where(m.conversation_id == c.id, here, found).exists()
-    return c.id.in_(union_all(chosen, others)) & matching
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.set_config("enable_seqscan", "off", True)))
+
+
+async def unsearched_until(connection: AsyncConnection) -> int:
+    """Return `seq` of the newest message that a search leaves out because too many are not indexed; 0."""
+    if connection.dialect.name == "sqlite" and not has_fts5():
+        return 0
+    newest = select(m.seq).where(~m.indexed).order_by(m.seq.desc())
+    return await connection.scalar(newest.offset(WAITING).limit(1)) or 0
+
+
+class Hits(Struct, frozen=True):
+    """The messages of an owner that may contain a text; of those not indexed the ones after `since`."""
+
+    owner: str
+    words: str
+    since: int
+
+    def some(self, most: int, *, sqlite: bool) -> Subquery:
+        """Return the indexed ones, `most` of them at most."""
+        if sqlite:
+            return self._in_sqlite().limit(most).subquery("some")
+        grams = messages_in_postgresql.c
+        return select(grams.seq).where(self._in_postgresql()).limit(most).subquery("some")
+
+    def conversations(
+        self, contains: Callable[[ColumnElement[str]], ColumnElement[bool]], *, sqlite: bool
+    ) -> tuple[Select[str], Select[str]]:
+        """Select the conversations of those that do contain it: the indexed, and the others."""
+        at = messages if sqlite else messages_in_postgresql
+        hit = at.c.seq.in_(self._in_sqlite()) if sqlite else self._in_postgresql()
+        waiting = and_(~m.indexed, m.seq > self.since, contains(m.search))
+        own = select(c.id).join(messages, m.conversation_id == c.id).where(c.owner == self.owner)
+        return select(at.c.conversation_id).where(hit, contains(at.c.search)), own.where(waiting)
+
+    def _in_postgresql(self) -> ColumnElement[bool]:
+        return messages_in_postgresql.c.grams.contains(self._numbers())
+
+    def _in_sqlite(self) -> Select[int]:
+        if not has_fts5():
+            return select(m.seq).where(false())
+        match = text("message_grams MATCH :match").bindparams(match=words_of(self._numbers()))
+        return select(table_in_sqlite.c.rowid).where(match)
+
+    def _numbers(self) -> list[int]:
+        return numbers(self.owner, wanted(self.words))
 
 
 async def numbers_of(owner: str, pairs: Set[str]) -> list[int]:

@@ -79,7 +79,7 @@ def sizes_after(conversation_id: str, seq: int, limit: int) -> Select[Any, Any]:
     return statement.order_by(m.seq).limit(limit)
 
 
-def size_now(conversation_id: str | ColumnElement[str]) -> ColumnElement[int]:
-    """Return the size of all messages of a conversation, as a part of a statement."""
-    statement = select(func.coalesce(func.sum(m.size), 0))
+def has_now(conversation_id: str | ColumnElement[str]) -> ColumnElement[Any]:
+    """Return the size and the number of a conversation's messages, as a part of a statement."""
+    statement = select(func.coalesce(func.sum(m.size), 0), func.count())
     return statement.where(m.conversation_id == conversation_id).scalar_subquery()

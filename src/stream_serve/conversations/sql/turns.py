@@ -4,7 +4,8 @@ How it works: a question is one transaction, the end of its answer another. To S
 by another thread, to PostgreSQL twice over the network, and SQLAlchemy takes longer to build one than to
 execute it. So the statements are built with the history, and what one has read is not read again. A
 conversation knows how many messages and bytes it has, so that nothing has to be counted for a question;
-the end of an answer counts the bytes anew, because the answer has grown.
+the end of an answer counts both anew: the answer has grown, and an older version of this service, which
+still runs while a new one is rolled out, does not keep the number of messages.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import secrets
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, tuple_, update
 
 from stream_serve.conversations.base import Status, Turn
 from stream_serve.conversations.sql.capacity import Used, check_room
@@ -32,7 +33,7 @@ from stream_serve.conversations.sql.search import (
     messages_in_postgresql,
     numbers_of,
 )
-from stream_serve.conversations.sql.statements import path_at, size_now
+from stream_serve.conversations.sql.statements import has_now, path_at
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Turns:
         self._capacity = capacity
         self._lease = lease
         at = c.id == bindparam("at")
+        of = bindparam("at", type_=c.id.type)
         here = m.conversation_id == bindparam("at")
         self._found = (
             select(c.id, c.title, c.messages, c.size.label("bytes"))
@@ -103,7 +105,7 @@ class Turns:
         self._ended = (
             update(conversations)
             .where(at)
-            .values(updated_at=now, size=size_now(bindparam("at", type_=c.id.type)))
+            .values({c.updated_at: now, tuple_(c.size, c.messages): has_now(of)})
         )
         self._parent = select(m.id).where(here, m.role == ASSISTANT, m.id == bindparam("wanted"))
         newest = select(m.id).where(here, m.role == ASSISTANT)

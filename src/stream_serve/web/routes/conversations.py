@@ -75,10 +75,14 @@ class ConversationView(Struct, frozen=True, rename="camel"):
 
 
 class ConversationPage(Struct, frozen=True, rename="camel"):
-    """Some conversations, last changed first; `nextCursor` is for the next page, null on the last."""
+    """Some conversations, last changed first; `nextCursor` is for the next page, null on the last.
+
+    `indexing` is true for a search that left out old messages, because they are not indexed yet.
+    """
 
     conversations: list[ConversationView]
     next_cursor: str | None
+    indexing: bool
 
 
 class MessageView(Struct, frozen=True, rename="camel"):
@@ -156,7 +160,7 @@ async def list_conversations(
     history = await conversations.history()
     page = await history.list(_owner(request), limit=limit, cursor=cursor, query=q or None)
     views = [ConversationView.of(conversation) for conversation in page.conversations]
-    return json_response(request, ConversationPage(views, page.next_cursor))
+    return json_response(request, ConversationPage(views, page.next_cursor, page.indexing))
 
 
 @router.post("/ai/conversations", response_class=Response, status_code=201)

@@ -1,0 +1,134 @@
+"""Pages of an owner's conversations: of all of them, or of those with a text in them.
+
+How it works: how a text is searched for depends on how many messages may contain it by the index. Are
+they few, only they are looked at. Are they many, most conversations have the text, and the conversations
+that changed last are looked at one after the other until the page is full. If that has not filled it,
+because the index promised too much, all the messages of the index are looked at after all.
+
+Messages that are not indexed are looked at, too, but only the newest: while a large database is being
+indexed these would be all. Then a page says so (`indexing`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
+
+from sqlalchemy import func, or_, select, tuple_, union
+
+from stream_serve.conversations.base import Page
+from stream_serve.conversations.sql.rows import conversation_of, cursor_after
+from stream_serve.conversations.sql.schema import conversations, messages
+from stream_serve.conversations.sql.search import Hits, prefer_index, unsearched_until
+from stream_serve.conversations.sql.statements import conversations_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import ColumnElement, RowMapping, Select
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from stream_serve.conversations.sql.database import Database
+
+    Place = tuple[float, int] | None
+    Condition = Callable[[ColumnElement[str]], ColumnElement[bool]]
+
+Columns = TypeVarTuple("Columns")
+
+FEW: Final = 1_000
+"""How many messages are looked at without a thought, if the index says that they may have a text."""
+
+RECENT: Final = 200
+"""How many of the conversations that changed last are looked at for a text that most have."""
+
+LOOKED: Final = 10_000
+"""How many messages these have together, at most."""
+
+c = conversations.c
+m = messages.c
+
+
+class Lists:
+    """Reads pages of the conversations of `database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self, connection: AsyncConnection, owner: str, limit: int, place: Place, query: str
+    ) -> Page:
+        """Return the page after `place`; with a `query` only of the conversations that contain it."""
+        indexing = False
+        if query:
+            words = query.casefold()
+            await prefer_index(connection)
+            hits = Hits(owner, words, await unsearched_until(connection))
+            rows = await self._found(connection, owner, limit, place, words, hits)
+            indexing = hits.since > 0
+        else:
+            rows = await self._rows(connection, self._after(owner, place), limit)
+        return _page(rows, limit, indexing=indexing)
+
+    async def _found(
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        limit: int,
+        place: Place,
+        words: str,
+        hits: Hits,
+    ) -> list[RowMapping]:
+        def contains(column: ColumnElement[str]) -> ColumnElement[bool]:
+            return self._database.found(column, words)
+
+        after = self._after(owner, place)
+        sqlite = self._database.path is not None
+        probe = select(func.count()).select_from(hits.some(FEW + 1, sqlite=sqlite))
+        if (await connection.scalar(probe) or 0) > FEW:
+            here = or_(contains(c.search), _inside(contains))
+            near = after.where(c.seq.in_(_recent(owner, place)), here)
+            rows = await self._rows(connection, near, limit)
+            if len(rows) > limit:
+                return rows
+        titled = select(c.id).where(c.owner == owner, contains(c.search))
+        found = union(titled, *hits.conversations(contains, sqlite=sqlite)).subquery("found")
+        return await self._rows(connection, after.join(found, found.c.id == c.id), limit)
+
+    def _after(self, owner: str, place: Place) -> Select[Any]:
+        return _behind(conversations_at(self._database.now()).where(c.owner == owner), place)
+
+    async def _rows(
+        self, connection: AsyncConnection, statement: Select[Any], limit: int
+    ) -> list[RowMapping]:
+        """Return the rows of a page, and one more if there is a further page."""
+        newest = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
+        return list((await connection.execute(newest)).mappings())
+
+
+def _page(rows: list[RowMapping], limit: int, *, indexing: bool) -> Page:
+    more, rows = len(rows) > limit, rows[:limit]
+    return Page(
+        conversations=[conversation_of(row) for row in rows],
+        next_cursor=cursor_after(rows[-1]["updated_at"], rows[-1]["seq"]) if more else None,
+        indexing=indexing,
+    )
+
+
+def _behind(statement: Select[*Columns], place: Place) -> Select[*Columns]:
+    if place is None:
+        return statement
+    return statement.where(tuple_(c.updated_at, c.seq) < tuple_(*place))
+
+
+def _inside(contains: Condition) -> ColumnElement[bool]:
+    """Return the condition that some message of a conversation contains the text."""
+    return select(m.seq).where(m.conversation_id == c.id, contains(m.search)).exists()
+
+
+def _recent(owner: str, place: Place) -> Select[int]:
+    """Select `seq` of the conversations that changed last, and have few enough messages together."""
+    order = (c.updated_at.desc(), c.seq.desc())
+    newest = _behind(select(c.seq, c.updated_at, c.messages).where(c.owner == owner), place)
+    some = newest.order_by(*order).limit(RECENT).subquery("newest").c
+    so_far = func.sum(some.messages).over(order_by=(some.updated_at.desc(), some.seq.desc()))
+    sums = select(some.seq, so_far.label("so_far")).subquery("sums").c
+    return select(sums.seq).where(sums.so_far <= LOOKED)
