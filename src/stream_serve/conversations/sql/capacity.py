@@ -13,7 +13,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
-from sqlalchemy import BigInteger, bindparam, cast, func, select
+from sqlalchemy import BigInteger, Integer, bindparam, cast, func, literal, select
 
 from stream_serve.conversations.sql.schema import owner_totals
 from stream_serve.errors import ConversationFull, StorageFull
@@ -85,7 +85,8 @@ async def _has(connection: AsyncConnection, may: Capacity, owner: str) -> Row[in
     """Return how many conversations and bytes an owner has; close to a quota nobody else adds any."""
     has = (await connection.execute(_totals, {"of": owner})).one()
     if connection.dialect.name == "postgresql" and _near(has, may):
-        key = zlib.crc32(owner.encode("utf-8", "surrogatepass")) - 2**31
+        number = zlib.crc32(owner.encode("utf-8", "surrogatepass")) - 2**31
+        key = literal(number, Integer)  # a number of 32 bits would be a BIGINT otherwise
         await connection.execute(select(func.pg_advisory_xact_lock(LOCK, key)))
         has = (await connection.execute(_totals, {"of": owner})).one()
     return has
