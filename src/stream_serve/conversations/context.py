@@ -85,7 +85,7 @@ class Conversations:
         whole = self._request(turn, budget, system_prompt=system_prompt, request=request)
 
         def shorten() -> Producer | None:
-            half = whole.tokens // 2
+            half = usage.count(whole.text) // 2
             less = self._request(turn, half, system_prompt=system_prompt, request=request)
             return provider.ask(less) if len(less.messages) < len(whole.messages) else None
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import Struct
 
+from stream_serve.events import usage
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.base import Finish
 from stream_serve.producers.provider import ChatRequest, Model, text_of
@@ -145,7 +146,7 @@ class DemoProducer:
     @property
     def prompt_tokens(self) -> int:
         """The estimated tokens of the prompt."""
-        return self._request.tokens
+        return usage.count(self._request.text)
 
     async def produce(self, emit: Emit) -> Finish:
         """Emit the answer, one piece each `pace`; cancelled, it stops between two pieces."""

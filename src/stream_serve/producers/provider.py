@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
-from stream_serve.events import usage
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -43,11 +41,6 @@ class ChatRequest(Struct, frozen=True):
     def text(self) -> str:
         """The text of all messages."""
         return "\n".join(text_of(message.get("content")) for message in self.messages)
-
-    @property
-    def tokens(self) -> int:
-        """About how many tokens all messages have."""
-        return sum(usage.count_of(text_of(message.get("content"))) for message in self.messages)
 
 
 class Provider(Protocol):

@@ -31,7 +31,7 @@ from stream_serve.errors import (
     UpstreamTooLarge,
     UpstreamUnreachable,
 )
-from stream_serve.events import sse
+from stream_serve.events import sse, usage
 from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import bodies, failures, models, redaction
@@ -208,7 +208,7 @@ class OpenAIProducer:
     def prompt_tokens(self) -> int:
         """The estimated tokens of the prompt."""
         if self._prompt_tokens is None:
-            self._prompt_tokens = 0 if self._request is None else self._request.tokens
+            self._prompt_tokens = 0 if self._request is None else usage.count(self._request.text)
         return self._prompt_tokens
 
     @property
