@@ -31,6 +31,7 @@ FAILURES = {
     "RunTimeout": ("run_timeout", False),
     "RunInterrupted": ("run_interrupted", True),
     "EventsLost": ("events_lost", True),
+    "StreamMoved": ("stream_moved", True),
     "InternalError": ("internal_error", False),
 }
 REQUESTS = {
@@ -45,6 +46,8 @@ REQUESTS = {
     "NotJSON": ("not_json", None),
     "ForeignHost": ("foreign_host", None),
     "InvalidFields": ("invalid_fields", None),
+    "ResponseNotFound": ("response_not_found", None),
+    "ItemNotFound": ("item_not_found", None),
     "UnknownModel": ("unknown_model", None),
     "ModelsUnavailable": ("models_unavailable", 2.0),
     "TooManyRuns": ("too_many_runs", 2.0),

@@ -14,6 +14,8 @@
     │   ├── NotJSON                the body is not declared as JSON
     │   ├── ForeignHost            a Host header that is not this service's
     │   ├── InvalidFields          the fields are named in `fields`
+    │   ├── ResponseNotFound       unknown, forgotten, deleted, or somebody else's
+    │   ├── ItemNotFound           so is an item that the input refers to
     │   ├── UnknownModel           no model of that name; or none is named, and none is the default
     │   ├── ModelsUnavailable      the provider cannot be asked which models it has
     │   ├── TooManyRuns            the key has as many runs as it may have
@@ -37,6 +39,7 @@
     │   ├── RunTimeout             the run took longer than a run may take
     │   ├── RunInterrupted         the process ended before the run did
     │   ├── EventsLost             events of the run are gone; what was read is not the whole
+    │   ├── StreamMoved            the reader is to go on at another process; the run goes on
     │   └── InternalError          a defect of ours; the log has the traceback
     ├── LogError                   the event log, and what lies between the processes
     │   ├── LogExists              a log of this name is there already
@@ -62,7 +65,7 @@ setting sets a parameter is said by `settings.explain`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +79,7 @@ class StreamServeError(Exception):
     to do; `parameters` names what may be set otherwise, by class and parameter: `Patience.idle`.
     """
 
-    code: ClassVar[str] = "internal_error"
+    code: str = "internal_error"
     retryable: bool = False
     retry_after: float | None = None
 
@@ -165,13 +168,32 @@ class ForeignHost(RequestError):
 
 
 class InvalidFields(RequestError):
-    """Fields are missing or wrong; `fields` has (field, what is wrong) for each."""
+    """Fields are missing or wrong; `fields` has (field, what is wrong) for each.
+
+    `code` is another one than usual where an API has its own word for what is wrong.
+    """
 
     code = "invalid_fields"
 
-    def __init__(self, message: str, *, fields: Sequence[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self, message: str, *, fields: Sequence[tuple[str, str]] = (), code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.fields = fields
+        if code is not None:
+            self.code = code
+
+
+class ResponseNotFound(RequestError):
+    """There is no such response for this caller."""
+
+    code = "response_not_found"
+
+
+class ItemNotFound(RequestError):
+    """There is no such item, which the input refers to, for this caller."""
+
+    code = "item_not_found"
 
 
 class UnknownModel(RequestError):
@@ -343,6 +365,13 @@ class EventsLost(RunFailure):
     """Events of the run are gone before this reader had them."""
 
     code = "events_lost"
+    retryable = True
+
+
+class StreamMoved(RunFailure):
+    """The reader is to go on at another process; the run itself goes on."""
+
+    code = "stream_moved"
     retryable = True
 
 

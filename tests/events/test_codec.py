@@ -15,7 +15,19 @@ from stream_serve.errors import InternalError, UpstreamRateLimited
 from stream_serve.events import codec
 from stream_serve.events.codec import encode
 from stream_serve.events.sse import HEARTBEAT
-from stream_serve.events.types import Chunk, End, Error, Event, Reasoning, Start, Usage
+from stream_serve.events.types import (
+    Chunk,
+    End,
+    Error,
+    Event,
+    Extra,
+    Reasoning,
+    Source,
+    Start,
+    ToolArguments,
+    ToolCall,
+    Usage,
+)
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta
@@ -89,10 +101,14 @@ SHAPES: list[tuple[Event, object]] = [
 texts = st.text(st.characters(exclude_categories=["Cs"])) | st.sampled_from(
     ["data: forged\n\nid: 9\n\n", "\r\n\r\n", "\0", "\u2028\u2029\u0085", "😀", "\ufeff"]
 )
-events = st.one_of(
+events: st.SearchStrategy[Event] = st.one_of(
     st.builds(Start, texts, texts, st.none() | texts, st.none() | texts, st.none() | texts),
     st.builds(Chunk, texts),
     st.builds(Reasoning, texts),
+    st.builds(ToolCall, st.integers(0, 9), texts, texts),
+    st.builds(ToolArguments, st.integers(0, 9), texts),
+    st.builds(Source, texts, st.none() | texts),
+    st.builds(Extra, st.sampled_from(["delta", "choice", "chunk"]), st.dictionaries(texts, texts)),
     st.builds(End, texts, st.just(USAGE), st.none() | st.booleans(), st.none() | texts),
     st.builds(
         Error,

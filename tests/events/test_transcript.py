@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from stream_serve.events import usage
 from stream_serve.events.transcript import Transcript
 from stream_serve.events.types import Chunk, Delta, End, Error, Event, Reasoning, Start, Usage
+from support.deltas import content_of
 
 STEADY = settings(derandomize=True, deadline=None)
 START = Start("r1", "m", conversation_id="c", user_message_id="u", message_id="a")
@@ -20,7 +21,7 @@ deltas = st.lists(st.builds(Chunk, st.text()) | st.builds(Reasoning, st.text()),
 
 
 def said(events: list[Delta], kind: type[Delta]) -> str:
-    return "".join(event.content for event in events if isinstance(event, kind))
+    return "".join(content_of(event) for event in events if isinstance(event, kind))
 
 
 @STEADY
@@ -73,7 +74,7 @@ def test_an_estimate_is_for_what_was_asked_and_what_was_said(
     answer, reasoning = said(events, Chunk), said(events, Reasoning)
     pieces = (
         sum(isinstance(event, Chunk) and event.content != "" for event in events),
-        sum(not isinstance(event, Chunk) and event.content != "" for event in events),
+        sum(not isinstance(event, Chunk) and content_of(event) != "" for event in events),
     )
     transcript = Transcript.of(events)
     assert transcript.pieces == pieces

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from stream_serve.errors import InternalError, UpstreamRateLimited
@@ -46,7 +48,7 @@ def test_a_start_outside_of_conversations_names_none() -> None:
 
 @pytest.mark.parametrize("missing", ["conversation_id", "user_message_id", "message_id"])
 def test_a_place_that_is_named_in_part_is_none(missing: str) -> None:
-    named = {"conversation_id": "c", "user_message_id": "u", "message_id": "a"}
+    named: dict[str, Any] = {"conversation_id": "c", "user_message_id": "u", "message_id": "a"}
     del named[missing]
     assert Start("r1", "m", **named).ref is None
 

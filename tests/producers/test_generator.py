@@ -11,6 +11,7 @@ from stream_serve.errors import UpstreamFailed
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.base import Finish, Patience
 from stream_serve.producers.generator import GeneratorProducer
+from support.deltas import content_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -77,7 +78,7 @@ async def test_each_item_is_handed_on_before_the_next_one_is_made() -> None:
         await asyncio.sleep(0)
 
     def emit(deltas: Sequence[Delta]) -> None:
-        seen.extend(f"handed {delta.content}" for delta in deltas)
+        seen.extend(f"handed {content_of(delta)}" for delta in deltas)
 
     await GeneratorProducer(generate()).produce(emit)
     assert seen == ["made a", "handed a", "made b", "handed b"]

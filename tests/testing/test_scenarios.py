@@ -22,7 +22,7 @@ ENDLESS: Final = {
 }  # fmt: skip
 CUT: Final = {
     "reset-early", "close-early", "reset-mid", "close-mid", "bad-status-line", "odd-head",
-    "finish-every-cut", "done-cut",
+    "finish-every-cut", "done-cut", "tool-call-cut",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 A frame is one Server-Sent Event: `id:` is the event's number, `data:` its JSON. The types `start`,
 `chunk`, `end` and `error` with their fields are the article's; a client that was written for it
-ignores `reasoning`. The event log keeps frames, so that all readers share one encoding.
+ignores the others. The event log keeps frames, so that all readers share one encoding.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ ERROR_TITLE: Final = "服务器内部错误"
 """The article's text for `error.error`, the same for every failure; `code` tells them apart."""
 
 _NO_BOUND: Final = 1 << 62
+_ID: Final = len(b"id: ")
+_DATA: Final = b"\ndata: "
 
 
 class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", omit_defaults=True):
@@ -75,6 +77,15 @@ def decode(data: bytes) -> Event:
 def read(data: bytes) -> list[tuple[int, Event]]:
     """Return the events in whole frames, with their numbers."""
     return [(int(event.id), _decode(event.data)) for event in sse.Parser(_NO_BOUND).feed(data)]
+
+
+def split(data: bytes) -> list[tuple[int, Event]]:
+    """Return what `read` does, at once, for frames that are known to be those of this module."""
+    events: list[tuple[int, Event]] = []
+    for one in data.split(sse.BETWEEN)[:-1]:
+        number, _, value = one.partition(_DATA)
+        events.append((int(number[_ID:]), _decode(value)))
+    return events
 
 
 class Reader:

@@ -26,6 +26,12 @@ HEARTBEAT: Final = b": heartbeat\n\n"
 FRAME: Final = b"id: %d\ndata: %b\n\n"
 """The format of one event, for its number and its data; see `frame`."""
 
+UNNUMBERED: Final = b"data: %b\n\n"
+"""The format of one event without a number, for its data."""
+
+BETWEEN: Final = b"\n\n"
+"""What ends an event, where its data is one line."""
+
 _MAX_RETRY_DIGITS: Final = 15
 _DATA: Final = b"data: "
 _CR: Final = 0x0D

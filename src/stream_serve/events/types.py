@@ -1,13 +1,15 @@
 """The events of a run: frozen values, one class for each `type`.
 
-Every run has one `start`, any number of `chunk` and `reasoning`, and one terminal event, which is the
-last: `end` or `error`. Their JSON is the service's native format; see `codec`.
+Every run has one `start`, any number of deltas (`chunk`, `reasoning`, `tool_call`, `tool_arguments`,
+`source`, `extra`), and one terminal event, which is the last: `end` or `error`. Their JSON is the
+service's native format; see `codec`. Every other dialect is a translation of them.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from stream_serve.events import plain
@@ -41,6 +43,8 @@ class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", 
     """The run has begun; nothing has been produced yet.
 
     In a conversation it names the conversation, the user message and the answer that it becomes.
+    `created_at` is in epoch seconds. `door` is what the dialect that the run was started in needs to tell
+    of it again, to any reader in any process.
     """
 
     run_id: str
@@ -48,13 +52,29 @@ class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", 
     conversation_id: str | None = None
     user_message_id: str | None = None
     message_id: str | None = None
+    created_at: int | None = None
+    door: dict[str, Any] | None = None
 
     @classmethod
-    def of(cls, run_id: str, model: str, ref: MessageRef | None) -> Start:
+    def of(
+        cls,
+        run_id: str,
+        model: str,
+        ref: MessageRef | None,
+        *,
+        created_at: int | None = None,
+        door: dict[str, Any] | None = None,
+    ) -> Start:
         """Return the event of a run, whose answer may be kept in a conversation."""
+        start = cls(run_id, model, created_at=created_at, door=door)
         if ref is None:
-            return cls(run_id, model)
-        return cls(run_id, model, ref.conversation_id, ref.user_message_id, ref.answer_id)
+            return start
+        return msgspec.structs.replace(
+            start,
+            conversation_id=ref.conversation_id,
+            user_message_id=ref.user_message_id,
+            message_id=ref.answer_id,
+        )
 
     @property
     def ref(self) -> MessageRef | None:
@@ -78,6 +98,44 @@ class Reasoning(Struct, frozen=True, tag_field="type", tag="reasoning", gc=False
     """A piece of what a thinking model thinks before it answers."""
 
     content: str
+
+
+class ToolCall(Struct, frozen=True, tag_field="type", tag="tool_call", gc=False):
+    """The model begins to call a tool. Its arguments follow, as pieces with the same `index`.
+
+    `index` counts the calls of the answer, from 0. `id` is the provider's, or ours where it sends none;
+    it is another one for each call.
+    """
+
+    index: int
+    id: str
+    name: str
+
+
+class ToolArguments(Struct, frozen=True, tag_field="type", tag="tool_arguments", gc=False):
+    """A piece of a tool call's arguments; all pieces of a call together are the text of a JSON object."""
+
+    index: int
+    content: str
+
+
+class Source(Struct, frozen=True, tag_field="type", tag="source", omit_defaults=True, gc=False):
+    """A page that the answer refers to, as the provider names it."""
+
+    url: str
+    title: str | None = None
+
+
+class Extra(Struct, frozen=True, tag_field="type", tag="extra"):
+    """What the provider sent beside the answer's parts, unchanged: logprobs, annotations, and fields that
+    are not known here.
+
+    `place` is where it stood in the provider's chunk: in its `delta`, in its `choice`, or in the `chunk`
+    itself.
+    """
+
+    place: Literal["delta", "choice", "chunk"]
+    fields: dict[str, Any]
 
 
 SAVED: Final = "in a conversation: whether the answer is stored by now; else it is absent"
@@ -116,6 +174,7 @@ class End(Struct, frozen=True, rename="camel", tag_field="type", tag="end", omit
         ]
         | None
     ) = None
+    ended_at: Annotated[int, Meta(description="epoch seconds")] | None = None
 
 
 class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", omit_defaults=True):
@@ -145,10 +204,10 @@ class Error(Struct, frozen=True, rename="camel", tag_field="type", tag="error", 
         )
 
 
-Delta = Chunk | Reasoning
+Delta = Chunk | Reasoning | ToolCall | ToolArguments | Source | Extra
 """What an answer is made of."""
 
-Event = Start | Chunk | Reasoning | End | Error
+Event = Start | Delta | End | Error
 
 
 def _word(word: str | None) -> str | None:

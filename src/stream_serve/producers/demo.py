@@ -118,6 +118,12 @@ class DemoProvider:
         del asked
         return MODEL
 
+    def context_of(self, model: str) -> int | None:
+        """Return None: it takes what it is given."""
+
+    async def look_up(self, model: str) -> None:
+        """Do nothing: there is no server."""
+
     def ask(self, request: ChatRequest) -> DemoProducer:
         """Return the producer of an answer; it does not start yet."""
         return DemoProducer(request, self)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from msgspec import Struct, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from stream_serve.producers.base import Producer
 
@@ -39,8 +40,10 @@ class ChatRequest(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The text of all messages."""
-        return "\n".join(text_of(message.get("content")) for message in self.messages)
+        """The text of all messages, with the tool calls in them, and of the tools that may be called."""
+        texts = [part for message in self.messages for part in _texts_of(message)]
+        texts += [_json(tool) for tool in _items(self.options.get("tools"))]
+        return "\n".join(texts)
 
 
 class Provider(Protocol):
@@ -55,6 +58,17 @@ class Provider(Protocol):
         """Return the model that answers when `asked` is asked for, or none.
 
         A server may have to be asked which it has. Raises `UnknownModel`, `ModelsUnavailable`.
+        """
+        ...
+
+    def context_of(self, model: str) -> int | None:
+        """Return how many tokens a model takes; None while that is not known."""
+        ...
+
+    async def look_up(self, model: str) -> None:
+        """Ask the server of a model what it says of its context, for `context_of`.
+
+        Where it cannot be asked, nothing more is known. Cancelled, it closes the connection.
         """
         ...
 
@@ -89,6 +103,23 @@ def named(names: Iterable[str]) -> str:
     every = list(names)
     more = f", and {len(every) - _MAX_SHOWN} more" if len(every) > _MAX_SHOWN else ""
     return ", ".join(every[:_MAX_SHOWN]) + more
+
+
+def _texts_of(message: dict[str, object]) -> Iterator[str]:
+    """Yield the text of a message's content, and the name and arguments of each tool call in it."""
+    yield text_of(message.get("content"))
+    for call in _items(message.get("tool_calls")):
+        function = call.get("function")
+        yield _json(cast("object", function) if isinstance(function, dict) else call)
+
+
+def _items(value: object) -> list[dict[str, object]]:
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return [cast("dict[str, object]", one) for one in items if isinstance(one, dict)]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def text_of(content: object) -> str:

@@ -89,6 +89,19 @@ class Router:
             error.parameters = [_said(one, self._fallback) for one in error.parameters]
             raise
 
+    def context_of(self, model: str) -> int | None:
+        """Return the context in the table, or else what the model's provider knows of it."""
+        route = self._routes.get(model)
+        if route is not None and route.model.context is not None:
+            return route.model.context
+        provider, name = self._place(model)
+        return self._providers[provider].context_of(name)
+
+    async def look_up(self, model: str) -> None:
+        """Ask the model's provider."""
+        provider, name = self._place(model)
+        await self._providers[provider].look_up(name)
+
     def ask(self, request: ChatRequest) -> Producer:
         """Return the producer of an answer by the provider of the request's model."""
         provider, own = self._route(request)
@@ -102,10 +115,13 @@ class Router:
 
     def _route(self, request: ChatRequest) -> tuple[str, ChatRequest]:
         """Return the provider that answers, by name, and the request with the model's name there."""
-        route = self._routes.get(request.model)
-        if route is None:
-            return self._fallback, request
-        return route.provider, msgspec.structs.replace(request, model=route.name)
+        provider, name = self._place(request.model)
+        return provider, msgspec.structs.replace(request, model=name)
+
+    def _place(self, model: str) -> tuple[str, str]:
+        """Return the provider of a model, by name, and the model's name there."""
+        route = self._routes.get(model)
+        return (self._fallback, model) if route is None else (route.provider, route.name)
 
     async def close(self) -> None:
         """Close the connections of all providers, also when the waiting for one of them is cancelled."""

@@ -49,6 +49,8 @@ class ScriptedUpstream:
         self._origin: str = ""
         self.models: list[str] = list(SCENARIOS)
         """What `GET /v1/models` lists."""
+        self.context: int | None = None
+        """The tokens that it says each of them takes, as vLLM does; None: it does not say."""
 
     @property
     def url(self) -> str:
@@ -179,7 +181,7 @@ class ScriptedUpstream:
         if raw:
             record.body, record.raw_body = _decode(raw)
         if record.path == "/v1/models" and record.method == "GET":
-            await reply.json(200, _models(self.models))
+            await reply.json(200, _models(self.models, self.context))
         elif not _CHAT.fullmatch(record.path):
             await reply.json(404, failure(f"Invalid URL ({record.path})", code="not_found"))
         elif record.method != "POST":
@@ -264,12 +266,10 @@ def _problem(body: object) -> tuple[str, str | None]:
     return "", None
 
 
-def _models(names: list[str]) -> dict[str, Any]:
-    created = int(time.time())
-    data = [
-        {"id": name, "object": "model", "created": created, "owned_by": "stream-serve"}
-        for name in names
-    ]
+def _models(names: list[str], context: int | None) -> dict[str, Any]:
+    more = {} if context is None else {"max_model_len": context}
+    common = {"object": "model", "created": int(time.time()), "owned_by": "stream-serve", **more}
+    data = [{"id": name, **common} for name in names]
     return {"object": "list", "data": data}
 
 

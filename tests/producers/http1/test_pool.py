@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+import socket
+from typing import Any
 
 import pytest
 
 from stream_serve.producers.http1 import pool as pool_module
-from stream_serve.producers.http1.connection import close_all
+from stream_serve.producers.http1.connection import Connection, close_all
 from stream_serve.producers.http1.pool import Pool
 from stream_serve.testing import unused_port
 from support.http1 import OK, Server, talking
 from support.waiting import until
-
-if TYPE_CHECKING:
-    import socket
 
 pytestmark = pytest.mark.both_loops
 
@@ -100,10 +98,11 @@ async def test_a_connect_that_is_cancelled_leaves_no_socket(turns: int) -> None:
         await pool.close()
 
 
+@pytest.mark.parametrize("found", [True, False])
 async def test_a_burst_of_connections_asks_the_resolver_once(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, *, found: bool
 ) -> None:
-    """And when the one that asks is cancelled, the next one does."""
+    """Though those that asked first are cancelled; and if it finds nothing, all are told at once."""
     loop = asyncio.get_running_loop()
     asked: list[str] = []
     known = asyncio.Event()
@@ -113,6 +112,8 @@ async def test_a_burst_of_connections_asks_the_resolver_once(
         if host == "localhost":  # uvloop asks for addresses, too
             asked.append(host)
             await known.wait()
+            if not found:
+                raise socket.gaierror(socket.EAI_AGAIN, "no answer")
         return await resolve("127.0.0.1", port, **options)
 
     async with Server() as server:
@@ -121,14 +122,43 @@ async def test_a_burst_of_connections_asks_the_resolver_once(
         first, *others = [asyncio.ensure_future(pool.acquire(lambda _: None)) for _ in range(10)]
         await until(lambda: len(asked) == 1)
         first.cancel()
-        await until(lambda: len(asked) == 2)
+        await until(first.cancelled)
+        late = asyncio.ensure_future(pool.acquire(lambda _: None))
+        await asyncio.sleep(0)
         known.set()
-        made = await asyncio.gather(*others)
-        for _ in made:
+        made = await asyncio.gather(*others, late, return_exceptions=True)
+        assert asked == ["localhost"]
+        connections = [one for one in made if isinstance(one, Connection)]
+        assert len(connections) == (len(made) if found else 0)
+        for _ in connections:
             await server.connections.get()
-        await close_all(made)
-        assert first.cancelled()
-        assert asked == ["localhost"] * 2
+        await close_all(connections)
+
+
+async def test_a_pool_that_is_closed_leaves_no_lookup_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    ended = asyncio.Event()
+
+    async def never(*_: Any, **__: Any) -> list[Any]:
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return []
+
+    monkeypatch.setattr(loop, "getaddrinfo", never)
+    pool = Pool("http://localhost:1", connect_timeout=30)
+    waiting = asyncio.ensure_future(pool.acquire(lambda _: None))
+    await asked.wait()
+    waiting.cancel()
+    await until(waiting.cancelled)
+    assert not ended.is_set()
+    await pool.close()
+    await ended.wait()
 
 
 async def test_a_refused_connection_is_an_os_error() -> None:

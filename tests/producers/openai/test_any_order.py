@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.events.types import Chunk, End, Error, Reasoning, ToolArguments, ToolCall
 from stream_serve.producers.openai.endpoint import Traits
 from stream_serve.testing.scenarios.endings import SHAPES
 from support.body import events_of, producer, text_of
@@ -41,7 +41,7 @@ CHUNKS: dict[str, Any] = {
     "u": choice({}, "stand_by"),
     "x": choice({}, "abort"),
     "0": choice({"role": "assistant", "content": ""}, ""),
-    "k": choice({"tool_calls": [{"index": 0, "function": {"arguments": "x"}}]}),
+    "k": {},
     "#": {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}},
     "p": {"type": "ping"},
     "i": choice({"content": PARTS}),
@@ -85,6 +85,10 @@ def events(steps: str) -> list[bytes]:
         elif step in "mM":
             whole = said + (piece if step == "M" else "")
             lines.append(wire({"choices": [{"index": 0, "message": {"content": whole}}]}))
+        elif step == "k":
+            function = {"name": "f", "arguments": piece}
+            call = {"index": number, "id": f"call_{number}", "function": function}
+            lines.append(wire(choice({"tool_calls": [call]})))
         elif step == "h":
             lines.append(wire(choice({"reasoning": {"text": piece}})))
         elif step in SHAPED:
@@ -112,14 +116,14 @@ def is_whole(read: str, last: Last, *, done: bool, require_finish: bool) -> bool
     if done or last == "end":
         return True
     after = re.split(f"[{ENDS}]", read)
-    settled = not set(after[-1]) & set(TEXTS + "hwiB")
+    settled = not set(after[-1]) & set(TEXTS + "hkwiB")
     if last == "cut":
-        doubtful = any(set(part) & set(TEXTS + "hi") for part in after[1:]) or "s" in re.sub(
+        doubtful = any(set(part) & set(TEXTS + "hki") for part in after[1:]) or "s" in re.sub(
             f"^[^{ENDS}]*[{ENDS}]", "", read
         )
         return settled and not doubtful
     ended = re.sub("[^flus]", "", read)
-    return settled and (bool(set(read) & set(TEXTS + "h")) or "l" in ended)
+    return settled and (bool(set(read) & set(TEXTS + "hk")) or "l" in ended)
 
 
 def check(steps: str, last: Last, way: str, places: Sequence[int], *, require_finish: bool) -> None:
@@ -144,6 +148,8 @@ def check(steps: str, last: Last, way: str, places: Sequence[int], *, require_fi
     read += done.replace("D", "")
     assert text_of(came, Chunk) == text_of_steps(read, TEXTS)
     assert text_of(came, Reasoning) == text_of_steps(read, "h")
+    assert text_of(came, ToolArguments) == text_of_steps(read, "k")
+    assert len([one for one in came if isinstance(one, ToolCall)]) == len(re.sub("[^k]", "", read))
     assert [isinstance(one, End | Error) for one in came] == [False] * (len(came) - 1) + [True]
     whole = is_whole(read, last, done=done == "D", require_finish=require_finish)
     assert isinstance(came[-1], End) is whole, came[-1]

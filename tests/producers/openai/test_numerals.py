@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from stream_serve.events.types import Chunk, Reasoning
+from stream_serve.events.types import Chunk, Extra, Reasoning
 from stream_serve.producers.openai import failures
 from support.chunks import read
+from support.deltas import content_of
 
 NUMERALS = [
     *("0", "-0", "7", "-0.0", "1E5", "1e999", "-1e999", "NaN", "Infinity", "-Infinity"),
@@ -23,7 +24,7 @@ def test_a_number_in_the_place_of_the_text_is_the_text_as_it_is_written(numeral:
     for part in (numeral, f'{{"type":"text","text":{numeral}}}'):
         more, deltas = read(f'{{"choices":[{{"delta":{{"content":[{part}]}}}}]}}'.encode())
         (delta,) = deltas
-        assert repr(abs(float(delta.content))) == repr(abs(float(numeral)))
+        assert repr(abs(float(content_of(delta)))) == repr(abs(float(numeral)))
         assert (reading.unread.lost, more.unread.lost) == (None, None)
 
 
@@ -33,7 +34,7 @@ def test_a_number_anywhere_else_costs_no_text(numeral: str) -> None:
         field = f',"{name}":{numeral}'
         for chunk in (CHUNK % (field, "", ""), CHUNK % ("", field, ""), CHUNK % ("", "", field)):
             reading, deltas = read(chunk.encode())
-            assert deltas == [Chunk("a")]
+            assert [one for one in deltas if not isinstance(one, Extra)] == [Chunk("a")]
             assert (reading.error, reading.unread.lost) == (None, None)
 
 

@@ -22,6 +22,7 @@ from stream_serve.producers.openai.endpoint import Endpoint, Traits
 from stream_serve.producers.openai.provider import OpenAIProvider
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.testing import ScriptedUpstream
+from support.deltas import content_of
 from support.http1 import Server, reset
 from support.properties import steady
 
@@ -54,7 +55,7 @@ async def play(
     text: list[str] = []
 
     def emit(deltas: Sequence[Delta]) -> None:
-        text.extend(delta.content for delta in deltas)
+        text.extend(content_of(delta) for delta in deltas)
 
     producer = provider.ask(
         ChatRequest(f"steps?steps={steps}", [{"role": "user", "content": "a"}], {})

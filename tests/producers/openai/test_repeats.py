@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.openai.repeats import missing
 from support.chunks import choice, read, said
+from support.deltas import content_of
 from support.properties import steady
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_a_message_after_deltas_brings_only_what_they_did_not(
 ) -> None:
     last: object = {"choices": [{"message": {"content": whole}, "finish_reason": "stop", **beside}]}
     reading, deltas = read(A, B, last)
-    assert "".join(one.content for one in deltas) == "Hello world" + more
+    assert "".join(content_of(one) for one in deltas) == "Hello world" + more
     assert (reading.finish_reason, reading.unread.lost) == ("stop", None)
     assert reading.unread.count == (whole == "Hello wOrld")
     text: object = {"choices": [{"text": whole, "finish_reason": "stop", **beside}]}
@@ -56,7 +57,7 @@ def test_a_message_after_deltas_brings_only_what_they_did_not(
 
 def test_a_message_that_repeats_says_nothing_new_after_a_finish_reason() -> None:
     reading, deltas = read(A, B, choice({}, "stop"), message("Hello world", None))
-    assert [one.content for one in deltas] == ["Hello ", "world"]
+    assert [content_of(one) for one in deltas] == ["Hello ", "world"]
     assert (reading.settled, reading.doubtful) == (True, False)
     reading, _ = read(A, choice({}, "stop"), message("Hello world", None))
     assert (reading.settled, reading.doubtful) == (False, True)
@@ -86,12 +87,12 @@ def test_a_message_beside_every_delta_is_what_came_so_far() -> None:
             {"delta": {"content": "d"}, "message": {"content": "abcd"}, "finish_reason": "stop"}
         ]
     }
-    assert "".join(one.content for one in said(*chunks, last)) == "abcd"
+    assert "".join(content_of(one) for one in said(*chunks, last)) == "abcd"
 
 
 def test_pieces_in_messages_are_all_read_and_a_repeat_at_the_end_is_not() -> None:
     pieces = [message(piece, None) for piece in ("ha", "ha", " and more ", "words")]
-    assert "".join(one.content for one in said(*pieces)) == "haha and more words"
+    assert "".join(content_of(one) for one in said(*pieces)) == "haha and more words"
     assert said(*pieces, message("haha and more words")) == said(*pieces)
     assert said(*pieces, message("ha")) == [*said(*pieces), Chunk("ha")]
 

@@ -239,3 +239,41 @@ async def test_what_was_built_is_what_the_server_receives(
     await producer.close()
     await provider.close()
     assert upstream.requests[0].body == build(request, server)
+
+
+CALL: Json = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
+}
+TOOL_TURN: list[Json] = [
+    {"role": "user", "content": "weather?", "name": "ada"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+]
+
+
+@pytest.mark.parametrize("traits", TRAITS)
+def test_tools_and_the_messages_of_their_calls_go_out_unchanged(traits: Traits) -> None:
+    tools: Json = {
+        "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {}}}],
+        "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+        "parallel_tool_calls": False,
+    }
+    body = build(asked(*TOOL_TURN, **tools), endpoint(**structs.asdict(traits)))
+    assert {name: body[name] for name in tools} == tools
+    assert body["messages"] == TOOL_TURN
+    prompted = arrange([PROMPT, *TOOL_TURN], traits.system_role)
+    assert prompted[-2:] == TOOL_TURN[-2:]
+    assert prompted[-3]["name"] == "ada"
+
+
+def test_tools_their_calls_and_their_results_count_as_text_of_the_question() -> None:
+    tool: Json = {"type": "function", "function": {"name": "get_weather", "description": "très"}}
+    text = asked(*TOOL_TURN, tools=[tool]).text
+    for part in ("weather?", "get_weather", "Paris", "sunny", "très"):
+        assert part in text
+    odd: list[Json] = [
+        {"role": "assistant", "content": None, "tool_calls": one} for one in (None, "x", [7])
+    ]
+    assert asked(*odd, tools="x").text.strip() == ""

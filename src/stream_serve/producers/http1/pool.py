@@ -72,7 +72,7 @@ class Pool:
         self._numeric: Final = _numeric_address(self._host, self._port)
         self._addresses: Sequence[Any] = ()
         self._addresses_until = 0.0
-        self._resolving: Final = asyncio.Lock()
+        self._lookup: asyncio.Task[Sequence[Any]] | None = None
         self._idle: dict[Connection, float] = {}
         """The kept connections, by the time since which they are idle; the newest last."""
         self._sweeper: asyncio.TimerHandle | None = None
@@ -113,6 +113,8 @@ class Pool:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
+        if self._lookup is not None:
+            self._lookup.cancel()
         idle, self._idle = list(self._idle), {}
         await close_all(idle)
 
@@ -139,21 +141,29 @@ class Pool:
     async def _resolve(self) -> Sequence[Any]:
         """Return the host's addresses, in the shape of `getaddrinfo`; they are used for some seconds.
 
-        One lookup is under way at a time: each holds one of the loop's few threads until the resolver
-        gives up, also when nobody waits for it any more, and other hosts need these threads, too.
+        One lookup is under way at a time, and all who wait share it: each holds one of the loop's few
+        threads until the resolver gives up, and other hosts need these threads, too. So a lookup goes on
+        when nobody waits for it any more.
         """
         if self._numeric:
             return self._numeric
+        if asyncio.get_running_loop().time() < self._addresses_until:
+            return self._addresses
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up(), name="look a host up")
+            self._lookup.add_done_callback(self._looked_up)
+        return await asyncio.shield(self._lookup)
+
+    async def _look_up(self) -> Sequence[Any]:
         loop = asyncio.get_running_loop()
-        if loop.time() < self._addresses_until:
-            return self._addresses
-        async with self._resolving:
-            if loop.time() >= self._addresses_until:
-                self._addresses = await loop.getaddrinfo(
-                    self._host, self._port, type=socket.SOCK_STREAM
-                )
-                self._addresses_until = loop.time() + _ADDRESS_SECONDS
-            return self._addresses
+        found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        self._addresses, self._addresses_until = found, loop.time() + _ADDRESS_SECONDS
+        return found
+
+    def _looked_up(self, lookup: asyncio.Task[Sequence[Any]]) -> None:
+        self._lookup = None
+        if not lookup.cancelled():
+            lookup.exception()  # nobody may be waiting
 
     def _sweep(self) -> None:
         """Close the connections that were kept long enough, and come back for the rest."""

@@ -10,7 +10,8 @@ be null or empty, `content` null, usage in a chunk of its own, thinking in `reas
   is ignored, because servers add chunks of their own.
 - What cannot be read is left out and counted (`odd`). If text may be lost with it, the answer is not
   whole.
-- Tool calls are ignored: this service never asks for them.
+- Tool calls come in fragments, or whole (`tool_calls`). What is none of these parts comes beside them
+  (`extras`): that of a choice or a chunk waits for the first part of the answer, which it cannot be.
 - Every request asks for one answer. So a single choice in a chunk belongs to it, even if the server
   counts its `index` up from chunk to chunk. Of several choices in one chunk those with index 0 belong to
   it, and after such a chunk only those.
@@ -22,57 +23,38 @@ be null or empty, `content` null, usage in a chunk of its own, thinking in `reas
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
 from stream_serve.producers.openai import endings, figures, odd, reports, thinking
+from stream_serve.producers.openai.extras import Extras
 from stream_serve.producers.openai.repeats import Pieces, missing
+from stream_serve.producers.openai.surrogates import SurrogateJoiner
 from stream_serve.producers.openai.thinking import ThinkSplitter
+from stream_serve.producers.openai.tool_calls import ToolCalls
 from stream_serve.producers.openai.wire import (
     DONE,
     FAILED,
+    AnyDelta,
     WireChoice,
     WireChunk,
     WireDelta,
-    decode,
+    decode_any,
+    decode_usual,
+    has_text,
 )
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _FIRST: Final = (0, "0", None)
-_REPLACEMENT: Final = "\ufffd"
 _LIKELY_REPEAT: Final = 16
 _LIKELY_GROWTH: Final = 8
 _MAX_COMPARED: Final = 67_108_864
-
-
-class SurrogateJoiner:
-    """Joins surrogate pairs that were split between two chunks.
-
-    Some servers split their text by UTF-16 code units and write an emoji as `"\\ud83d"` in one chunk and
-    `"\\ude00"` in the next. The first half is held back until the second comes. A half that stays alone
-    becomes U+FFFD, so that the text can always be encoded as UTF-8.
-    """
-
-    __slots__ = ("half",)
-
-    def __init__(self) -> None:
-        self.half = ""
-
-    def add(self, text: str) -> str:
-        """Add the text of the next chunk; return all text that is complete now."""
-        text = self.half + text
-        self.half = ""
-        if text and "\ud800" <= text[-1] <= "\udbff":
-            text, self.half = text[:-1], text[-1]
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-        return text
-
-    def rest(self) -> str:
-        """Return the replacement for a half that is still held back at the end of the text, or ""."""
-        half, self.half = self.half, ""
-        return _REPLACEMENT if half else ""
+_UNUSUAL: Final = 16
+_FIRST_CHUNKS: Final = 2
+_MANY_BRACKETS: Final = 100
 
 
 class Reading:
@@ -87,6 +69,9 @@ class Reading:
     - `settled` is true while no part of the answer has come after the newest finish_reason. `doubtful`
       is true once a part did: after that a finish_reason alone does not prove that the answer ended.
     - `endings` counts the finish_reasons.
+
+    How it works: a chunk is decoded as a usual one. After one that is not, some are not tried so, since
+    a stream with logprobs or tool calls has such a chunk at each token.
     """
 
     __slots__ = (
@@ -94,7 +79,9 @@ class Reading:
         "_before",
         "_by_field",
         "_by_message",
+        "_calls",
         "_compared",
+        "_extras",
         "_figures",
         "_plain",
         "_several",
@@ -104,6 +91,8 @@ class Reading:
         "_thought",
         "_thoughts",
         "_timings",
+        "_unusual",
+        "_waiting",
         "broken",
         "done",
         "doubtful",
@@ -139,6 +128,10 @@ class Reading:
         self.broken: str | None = None
         self.error: WireChunk | None = None
         self.unread = odd.Unread()
+        self._calls = ToolCalls(self.unread)
+        self._extras = Extras(self.unread)
+        self._waiting: list[Delta] = []
+        self._unusual = _FIRST_CHUNKS
         self._figures: object = None
         self._timings: object = None
 
@@ -149,37 +142,91 @@ class Reading:
 
     @property
     def said(self) -> bool:
-        """Whether any text or thinking has come."""
-        return bool(self._texts or self._thoughts)
+        """Whether any part of the answer has come."""
+        return self._has_parts()
+
+    @property
+    def ending(self) -> tuple[str | None, str | None]:
+        """The finish_reason, and the provider's word for it if that is another one.
+
+        An answer with tool calls ends with them, also where the provider says that it just stopped.
+        """
+        if self.finish_reason == "stop" and self._calls.begun:
+            return "tool_calls", self.word or "stop"
+        return self.finish_reason, self.word
 
     def add(self, data: bytes, deltas: list[Delta]) -> None:
         """Decode the `data` of one SSE event and append its deltas to `deltas`.
 
         An error object ends the stream and is kept in `error`; deltas of the same chunk still count.
         """
+        if self._unusual:
+            self._unusual -= 1
+            self._add_any(data, deltas)
+            return
         try:
-            chunk = decode(data)
+            chunk = decode_usual(data)
         except FAILED:
+            self._unusual = _UNUSUAL
+            self._add_any(data, deltas)
+            return
+        if chunk.usage:
+            self._figures = figures.newer_usage(chunk.usage, self._figures)
+        if chunk.timings:
+            self._timings = figures.newer_timings(chunk.timings, self._timings)
+        self.started = True
+        delta = chunk.choices[0].delta
+        if delta is not None:
+            said = delta.content
+            if (
+                self._plain
+                and type(said) is str
+                and said
+                and not (delta.reasoning_content or delta.reasoning or delta.tool_calls)
+            ):
+                self._texts.add(said)
+                deltas.append(Chunk(said))
+            else:
+                self._add_delta(delta, deltas)
+            if self.settled and has_text(delta):
+                self._unsettle()
+
+    def _add_any(self, data: bytes, deltas: list[Delta]) -> None:
+        """Add an event that is not one usual chunk."""
+        try:
+            value = decode_any(data)
+        except FAILED:
+            value = None
+        fields = cast("reports.Fields", value) if type(value) is dict else None
+        if fields is None or odd.has_numeral(fields):
             self._add_odd(data, deltas)
-        else:
-            self._add_chunk(chunk, data, deltas)
+            return
+        self._extras.careful = data.count(b"[") + data.count(b"{") > _MANY_BRACKETS
+        self._add_fields(odd.chunk_of(fields, self.unread), fields, deltas)
 
     def _add_odd(self, data: bytes, deltas: list[Delta]) -> None:
-        """Add an event that is not one usual chunk."""
+        """Add an event that is not one JSON object."""
+        self._extras.careful = True
         for value in odd.values(data, self.unread):
             if value is DONE:
                 self.done = True
                 return
             for chunk, fields in odd.chunks_of(value, self.unread):
-                self._plain = False  # its text may have halves of surrogate pairs
-                self._add_chunk(chunk, fields, deltas)
-                self._plain = self._splitter is None and not self._answer.half
+                self._add_fields(chunk, fields, deltas)
                 if self.error is not None:
                     return
 
-    def _add_chunk(
-        self, chunk: WireChunk, source: bytes | reports.Fields, deltas: list[Delta]
-    ) -> None:
+    def _add_fields(self, chunk: WireChunk, fields: reports.Fields, deltas: list[Delta]) -> None:
+        self._add_chunk(chunk, fields, deltas)
+        self._set_aside(self._extras.of_chunk(fields), deltas)
+        if self._waiting:
+            if deltas or self._has_parts():
+                deltas += self._waiting
+                self._waiting.clear()
+            else:
+                self._unusual = max(self._unusual, 1)  # until the first part comes
+
+    def _add_chunk(self, chunk: WireChunk, fields: reports.Fields, deltas: list[Delta]) -> None:
         if chunk.usage:
             self._figures = figures.newer_usage(chunk.usage, self._figures)
         if chunk.timings:
@@ -187,36 +234,50 @@ class Reading:
         choices = chunk.choices
         if not choices:
             if self.unread.may_read():
-                self._find_error(chunk, source)
+                self._find_error(chunk, fields)
             return
         if len(choices) > 1 or self._several:
             choices = self._ours(choices)
         self.started = True
         for choice in choices:
-            delta = choice.delta
-            if delta is not None:
-                said = delta.content
-                if (
-                    self._plain
-                    and type(said) is str
-                    and said
-                    and not (
-                        delta.reasoning_content
-                        or delta.reasoning
-                        or delta.reasoning_details
-                        or delta.refusal
-                    )
-                ):
-                    self._texts.add(said)
-                    deltas.append(Chunk(said))
-                else:
-                    self._add_delta(delta, deltas)
-            if choice.message is not None or choice.text or choice.content:
-                self._add_whole(choice, deltas)
+            if choice.delta is not None:
+                self._add_delta(choice.delta, deltas)
+            self._add_beside(choice, deltas)
             if choice.finish_reason or self.settled or choice.error:
                 self._finish(choice, chunk.x_groq)
         if chunk.error or chunk.base_resp or chunk.x_groq:
-            self._find_error(chunk, source)
+            self._find_error(chunk, fields)
+
+    def _add_beside(self, choice: WireChoice, deltas: list[Delta]) -> None:
+        """Append what a choice has beside text and thoughts in its delta."""
+        fields: dict[str, Any] = choice.fields or {}
+        if choice.delta is not None and type(inner := fields["delta"]) is dict:
+            deltas += self._extras.of_delta(cast("reports.Fields", inner))
+        text = choice.text or choice.content
+        if (choice.message is not None or text) and not _is_beside(choice):
+            self._add_whole(choice.message or WireDelta(content=text), choice, deltas)
+            if type(inner := fields.get("message")) is dict:
+                deltas += self._extras.of_message(cast("reports.Fields", inner))
+        if extras := self._extras.of_choice(fields):
+            self._set_aside(extras, deltas)
+
+    def _add_calls(
+        self, add: Callable[[object, list[Delta]], bool], value: object, deltas: list[Delta]
+    ) -> None:
+        """Append what tool calls bring; text that could still become a tag is none, and comes before."""
+        if self._splitter is not None and (text := self._splitter.interrupt()):
+            self._texts.add(text)
+            deltas.append(Chunk(text))
+        if add(value, deltas):
+            self._unsettle()
+
+    def _set_aside(self, extras: list[Delta], deltas: list[Delta]) -> None:
+        """Append what came beside the answer, or keep it until the answer has a part."""
+        if extras:
+            (deltas if deltas or self._has_parts() else self._waiting).extend(extras)
+
+    def _has_parts(self) -> bool:
+        return bool(self._texts or self._thoughts or self._calls.begun)
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
         """Return the choices that belong to the one answer that was asked for."""
@@ -230,6 +291,8 @@ class Reading:
         if len(choices) == 1:
             return first
         self._several = self._several or 0 < len(first) < len(choices)
+        if self._several:
+            self._unusual = sys.maxsize
         return first or choices[:1]
 
     def _finish(self, choice: WireChoice, x_groq: object) -> None:
@@ -238,7 +301,7 @@ class Reading:
             self._figures = figures.newer_usage(inner, self._figures)
         if choice.error:
             self.error = self.error or WireChunk(error=choice.error)
-        if choice.delta is not None and _has_text(choice.delta):
+        if choice.delta is not None and has_text(choice.delta):
             self._unsettle()
         reason = odd.word_of(choice.finish_reason, "finish_reason", self.unread)
         ending = endings.read(reason) if reason else None
@@ -257,23 +320,29 @@ class Reading:
             self.settled = False
             self.doubtful = True
 
-    def _find_error(self, chunk: WireChunk, source: bytes | reports.Fields) -> None:
+    def _find_error(self, chunk: WireChunk, fields: reports.Fields) -> None:
         """Record the error of a chunk, if it has one."""
-        fields = odd.fields_of(source) if isinstance(source, bytes) else source
-        found = reports.find({**(fields or {"error": chunk.error}), "choices": chunk.choices})
+        found = reports.find({**fields, "choices": chunk.choices})
         if found is not None:
             self.error = WireChunk(error=found, request_id=chunk.request_id)
 
-    def _add_delta(self, delta: WireDelta, deltas: list[Delta]) -> None:
+    def _add_delta(self, delta: AnyDelta, deltas: list[Delta]) -> None:
         if delta.error and reports.find({"error": delta.error}) is not None:
             self.error = self.error or WireChunk(error=delta.error)
+        self._add_words(delta, deltas)
+        if delta.tool_calls:
+            self._add_calls(self._calls.add, delta.tool_calls, deltas)
+        if delta.function_call:
+            self._add_calls(self._calls.add_function, delta.function_call, deltas)
+
+    def _add_words(self, delta: AnyDelta, deltas: list[Delta]) -> None:
         thought, said = self._read(delta)
         if thought:
             self._think(self._thought.add(thought), deltas)
         if said:
             self._say(said, deltas)
 
-    def _read(self, delta: WireDelta) -> tuple[str, str]:
+    def _read(self, delta: AnyDelta) -> tuple[str, str]:
         """Return the thoughts and the text of a delta."""
         thought = delta.reasoning_content or delta.reasoning
         if thought:
@@ -309,24 +378,27 @@ class Reading:
             self._texts.add(text)
             deltas.append(Chunk(text))
 
-    def _add_whole(self, choice: WireChoice, deltas: list[Delta]) -> None:
+    def _add_whole(self, whole: WireDelta, choice: WireChoice, deltas: list[Delta]) -> None:
         """Append what the `message` or `text` of a choice brings.
 
         Without any delta before, it is a piece of the answer, or all of it. After deltas it repeats
         them; one beside a delta with text does so in each chunk, and only the last one counts.
         """
-        if choice.delta is not None and _has_text(choice.delta) and not choice.finish_reason:
-            return
-        whole = choice.message or WireDelta(content=choice.text or choice.content)
-        if not _has_text(whole):
-            return
+        if has_text(whole):
+            self._add_whole_text(whole, choice, deltas)
+        if whole.tool_calls:
+            self._add_calls(self._calls.add_whole, whole.tool_calls, deltas)
+        elif whole.function_call and not self._calls.begun:
+            self._add_calls(self._calls.add_function, whole.function_call, deltas)
+
+    def _add_whole_text(self, whole: WireDelta, choice: WireChoice, deltas: list[Delta]) -> None:
         if self._by_message or not (self._texts or self._thoughts):
             self._by_message = True
             self._look_for_growth(whole)
             if not self._is_grown(whole):
                 if not (choice.finish_reason and self._is_repeat(whole)):
                     self._unsettle()
-                    self._add_delta(whole, deltas)
+                    self._add_words(whole, deltas)
                 return
             self._by_message = False  # each is what came so far
         self._flush(deltas)
@@ -403,22 +475,21 @@ class Reading:
             deltas.append(Chunk(text))
 
     def rest(self) -> list[Delta]:
-        """Return the deltas for text that is still held back at the end of the stream."""
+        """Return the deltas for what is still held back at the end of the stream."""
         deltas: list[Delta] = []
         self._think(self._thought.rest(), deltas)
         if rest := self._answer.rest():
             self._say(rest, deltas)
         self._flush(deltas)
+        self._calls.rest(deltas)
+        deltas += self._waiting
+        self._waiting.clear()
         return deltas
 
 
-def _has_text(delta: WireDelta) -> bool:
-    """Return whether a delta contains a part of the answer."""
-    return bool(
-        delta.content
-        or delta.text
-        or delta.refusal
-        or delta.reasoning_content
-        or delta.reasoning
-        or delta.reasoning_details
-    )
+def _is_beside(choice: WireChoice) -> bool:
+    """Return whether a choice has a message beside its delta, and is not the last one."""
+    delta = choice.delta
+    if delta is None or choice.finish_reason:
+        return False
+    return has_text(delta) or bool(delta.tool_calls)

@@ -176,6 +176,17 @@ class SoleModel:
             parameters=["Endpoint.model"],
         )
 
+    async def look_up(self) -> None:
+        """Ask the server for its models, unless they are known; what fails is left."""
+        if not self.found:
+            with suppress(UpstreamError):
+                self.found = await self._ask()
+
+    def context_of(self, model: str) -> int | None:
+        """Return the context of a model; a server with one answers by it, whatever it is called."""
+        known = {one.name: one.context for one in self.found}
+        return known.get(model, self.found[0].context if len(self.found) == 1 else None)
+
     async def _refresh(self) -> None:
         """Ask the server; only the answer that settles it is kept for a while."""
         try:

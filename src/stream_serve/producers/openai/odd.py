@@ -14,10 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Self, TypeGuard, cast
-
-import msgspec
 
 from stream_serve.producers.openai.wire import (
     DONE,
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from stream_serve.producers.openai.reports import Fields
 
 _DATA: Final = "data:"
-_OTHERS: Final = tuple(name for name in WireDelta.__struct_fields__ if name != "content")
 _TEXTS: Final = ("text", "content", "value", "output_text")
 _THOUGHTS: Final = ("thinking", "reasoning", "summary", "reasoning_content")
 _THINKING: Final = re.compile("think|thought|reason", re.IGNORECASE)
@@ -41,10 +37,12 @@ _BROKEN: Final = re.compile(r'[{\[}\]]\s*\Z|"\s?:')
 _WORDS: Final = re.compile(r"\S")
 _MARK: Final = re.compile(r"\[[ \t]*[A-Za-z][\w \t-]{0,40}\](?=\s|\Z)")
 _SECRET: Final = re.compile("encrypted|redacted|signature", re.IGNORECASE)
+_SAID: Final = ("content", "text", "reasoning_content", "reasoning", "refusal")
 _MAX_DEPTH: Final = 8
 _MAX_DIGITS: Final = 4000
 _MAX_SPENT: Final = 10_000
 _VALUE: Final = 10
+_DELTA_FIELDS: Final = WireDelta.__struct_fields__
 
 
 class Unread:
@@ -123,7 +121,7 @@ def _said(
         elif part:
             _leave_out_part(part, where, unread, thought=thought)
     elif value:
-        unread.add(where, lost=not thought and _has_words(cast("object", value)))
+        unread.add(where, lost=not thought and has_words(cast("object", value)))
 
 
 def _leave_out_part(part: Fields, where: str, unread: Unread, *, thought: bool) -> None:
@@ -135,7 +133,7 @@ def _leave_out_part(part: Fields, where: str, unread: Unread, *, thought: bool) 
     if (textual or thought) and any(name in part for name in (*_TEXTS, *_THOUGHTS)):
         return
     rest = {name: value for name, value in part.items() if name not in {"type", "id"}}
-    unread.add(where, lost=textual and not thought and _has_words(rest))
+    unread.add(where, lost=textual and not thought and has_words(rest))
 
 
 def word_of(value: object, where: str, unread: Unread) -> str:
@@ -204,23 +202,24 @@ def chunks_of(value: object, unread: Unread) -> Iterator[tuple[WireChunk, Fields
                 yield from chunks_of(cast("object", one), unread)
     elif isinstance(value, dict):
         fields = cast("Fields", value)
-        chunk = WireChunk(error=fields.get("error"), base_resp=fields.get("base_resp"))
-        chunk.choices = list(_choices(fields.get("choices"), unread))
-        chunk.usage, chunk.timings, chunk.x_groq = map(fields.get, ("usage", "timings", "x_groq"))
-        with suppress(msgspec.ValidationError):
-            chunk.request_id = msgspec.convert(fields.get("request_id"), str | None)
-        yield chunk, fields
+        yield chunk_of(fields, unread), fields
     elif value is not None:
         unread.add("an event that is not an object")
 
 
-def fields_of(data: bytes) -> Fields:
-    """Return the fields of a chunk that the usual decoder takes; {} for what `json` does not take."""
-    try:
-        value: object = _decoder.decode(data.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        return {}
-    return cast("Fields", value) if isinstance(value, dict) else {}
+def chunk_of(fields: Fields, unread: Unread) -> WireChunk:
+    """Return the chunk that has some fields."""
+    get = fields.get
+    request_id = get("request_id")
+    return WireChunk(
+        choices=list(_choices(get("choices"), unread)),
+        usage=get("usage"),
+        error=get("error"),
+        base_resp=get("base_resp"),
+        request_id=request_id if isinstance(request_id, str) else None,
+        timings=get("timings"),
+        x_groq=get("x_groq"),
+    )
 
 
 def _choices(value: object, unread: Unread) -> Iterator[WireChoice]:
@@ -229,47 +228,58 @@ def _choices(value: object, unread: Unread) -> Iterator[WireChoice]:
         known = any(name in fields for name in WireChoice.__struct_fields__)
         value = [fields] if known else [*fields.values()]  # by their index: {"0": {…}}
     if isinstance(value, list):
-        for one in cast("list[object]", value):
-            if not unread.may_read():
+        for number, one in enumerate(cast("list[object]", value)):
+            if number and not unread.may_read():
                 return
             if isinstance(one, dict):
                 yield _choice(cast("Fields", one), unread)
             elif one is not None:
-                unread.add("choices[0]", lost=_has_words(one))
+                unread.add("choices[0]", lost=has_words(one))
     elif value is not None:
-        unread.add("choices", lost=_has_words(value))
+        unread.add("choices", lost=has_words(value))
 
 
 def _choice(fields: Fields, unread: Unread) -> WireChoice:
+    get = fields.get
+    delta, message = get("delta"), get("message")
     return WireChoice(
-        delta=_delta(fields.get("delta"), "delta", unread),
-        error=fields.get("error"),
-        finish_reason=fields.get("finish_reason"),
-        index=fields.get("index", 0),
-        message=_delta(fields.get("message"), "message", unread),
-        text=_text(fields.get("text")),
-        content=_text(fields.get("content")),
-        usage=fields.get("usage"),
+        delta=None if delta is None else _delta(delta, "delta", unread),
+        error=get("error"),
+        finish_reason=get("finish_reason"),
+        index=get("index", 0),
+        message=None if message is None else _delta(message, "message", unread),
+        text=_text(get("text")),
+        content=_text(get("content")),
+        usage=get("usage"),
+        fields=fields,
     )
 
 
 def _delta(value: object, where: str, unread: Unread) -> WireDelta | None:
-    if value is None:
-        return None
+    if isinstance(value, dict):
+        delta = WireDelta(*map(cast("Fields", value).get, _DELTA_FIELDS))
+        delta.content = _text(delta.content)  # a server may make the token "0" a number
+        return delta
     if isinstance(value, str):
         return WireDelta(content=value)
-    if isinstance(value, dict):
-        fields = cast("Fields", value)
-        delta = WireDelta(**{name: cast("Any", fields.get(name)) for name in _OTHERS})
-        delta.content = _text(
-            fields.get("content")
-        )  # the token "0" of a server that makes it a number
-        return delta
-    unread.add(where, lost=_has_words(value))
+    unread.add(where, lost=has_words(value))
     return None
 
 
-def _has_words(value: object) -> bool:
+def has_numeral(fields: Fields) -> bool:
+    """Return whether a chunk has a number in the place of a text, which counts as it is written."""
+    choices = fields.get("choices")
+    for choice in cast("list[object]", choices) if isinstance(choices, list) else ():
+        inner = cast("Fields", choice) if isinstance(choice, dict) else {}
+        for one in (inner, inner.get("delta"), inner.get("message")):
+            if isinstance(one, dict):
+                part = cast("Fields", one)
+                if any(_is_number(part.get(name)) for name in _SAID):
+                    return True
+    return False
+
+
+def has_words(value: object) -> bool:
     """Return whether any string in a value is not empty."""
     left: list[object] = [value]
     while left:

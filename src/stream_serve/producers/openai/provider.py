@@ -9,11 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
 import random
-import socket
-import ssl
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -36,6 +32,7 @@ from stream_serve.producers import http1
 from stream_serve.producers.base import Finish
 from stream_serve.producers.openai import bodies, failures, models, redaction
 from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.connecting import connection_error
 from stream_serve.producers.openai.models import SoleModel
 from stream_serve.producers.openai.odd import Unread
 from stream_serve.producers.openai.receiver import Receiver
@@ -43,6 +40,7 @@ from stream_serve.producers.openai.request import build, unsupported
 from stream_serve.producers.provider import Model
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
     from stream_serve.events.types import Usage
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
 
 _USER_AGENT: Final = f"stream-serve/{__version__}"
 _STREAM: Final = "text/event-stream"
-_DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 _MAX_REFUSAL: Final = 65_536
 _DRAIN_TIMEOUT: Final = 0.25
 _MAX_RETRY_AFTER: Final = 1.0
@@ -114,9 +111,15 @@ class OpenAIProvider:
     @property
     def models(self) -> Sequence[Model]:
         """The configured model, or else those that the server had when it was asked."""
-        if self.endpoint.model:
-            return [Model(name=self.endpoint.model, default=True)]
         found = self._sole.found
+        if self.endpoint.model:
+            return [
+                Model(
+                    name=self.endpoint.model,
+                    default=True,
+                    context=self.context_of(self.endpoint.model),
+                )
+            ]
         return [msgspec.structs.replace(one, default=len(found) == 1) for one in found]
 
     @property
@@ -130,6 +133,15 @@ class OpenAIProvider:
         Raises `UnknownModel`, `ModelsUnavailable`.
         """
         return asked or self.endpoint.model or await self._sole.name()
+
+    async def look_up(self, model: str) -> None:
+        """Ask the server which models it has, unless it is known by now."""
+        del model
+        await self._sole.look_up()
+
+    def context_of(self, model: str) -> int | None:
+        """Return the context that the server says a model has; None if it is not known."""
+        return self._sole.context_of(model)
 
     async def list_models(self) -> list[Model]:
         """Ask the server which models it has. Raises `UpstreamError`; cancelled, it closes the socket.
@@ -161,11 +173,11 @@ class OpenAIProvider:
             async with asyncio.timeout(self._connect_timeout):
                 listing = await models.fetch(self._lister)
         except (http1.ProtocolError, http1.IncompleteResponse, OSError) as error:
-            raise _connection_error(error, self.host) from error
+            raise connection_error(error, self.host) from error
         if listing.status == 200:
             return models.parse(listing.body)
         if listing.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            raise _connection_error(http1.ProxyError.unauthorized(), self.host)
+            raise connection_error(http1.ProxyError.unauthorized(), self.host)
         raise failures.from_status(
             listing.status,
             failures.read_body(listing.body[:_MAX_REFUSAL], key=endpoint.key),
@@ -270,7 +282,7 @@ class OpenAIProducer:
             if receiver.body or ("content-type" in exchange.headers and receiver.body is not None):
                 raise self._not_a_stream(receiver.body, exchange)
             raise UpstreamIncomplete("the provider's stream ended without any answer")
-        reason = reading.finish_reason
+        reason, word = reading.ending
         if reason is None and reading.done and not endpoint.traits.require_finish:
             reason = "unknown"
         if reason is None:
@@ -279,7 +291,7 @@ class OpenAIProducer:
                 "provider that never sends one this can be set",
                 parameters=["Traits.require_finish"],
             )
-        word = failures.shown(reading.word, endpoint.key)
+        word = failures.shown(word, endpoint.key)
         return Finish(reason, self._provider.without_secrets(word))
 
     async def close(self) -> None:
@@ -349,7 +361,7 @@ class OpenAIProducer:
         except (http1.ProtocolError, http1.IncompleteResponse, OSError) as error:
             if self._exchange is not None:
                 await self._exchange.close()
-            raise _connection_error(error, provider.host) from error
+            raise connection_error(error, provider.host) from error
         if exchange.status == 200:  # what comes says whether it is a stream, and not only its type
             return exchange
         raise await self._read_refusal(exchange)
@@ -384,7 +396,7 @@ class OpenAIProducer:
                 await exchange.read_body(receive)
         await exchange.close()
         if exchange.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-            return _connection_error(http1.ProxyError.unauthorized(), self._provider.host)
+            return connection_error(http1.ProxyError.unauthorized(), self._provider.host)
         endpoint, refusal = self._provider.endpoint, bytes(body[:_MAX_REFUSAL])
         request_id = failures.request_id_of(exchange.headers)
         error = failures.from_status(
@@ -445,47 +457,6 @@ def _may_retry(error: UpstreamError) -> bool:
         and error.retryable
         and (error.retry_after or 0.0) <= _MAX_RETRY_AFTER
     )
-
-
-def _connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
-    """Map an error that came before the head of the response."""
-    match error:
-        case http1.ProxyError():
-            return UpstreamUnreachable(
-                f"no connection to {host}: {error}", retryable=error.retryable
-            )
-        case ssl.SSLCertVerificationError():
-            return UpstreamUnreachable(
-                f"no secure connection to {host}: its TLS certificate is not trusted "
-                f"({error.verify_message}); a company's own authority has to be named as a file",
-                retryable=False,
-            )
-        case ssl.SSLError():
-            reason = (error.reason or "").replace("_", " ").lower() or "no reason was given"
-            return UpstreamUnreachable(
-                f"no secure connection to {host}: the TLS handshake was not accepted ({reason})",
-                retryable=False,
-            )
-        case socket.gaierror():
-            return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
-        case TimeoutError():
-            return UpstreamUnreachable(
-                f"no connection to {host} in time", parameters=["OpenAIProvider.connect_timeout"]
-            )
-        case OSError() if error.errno in _DESCRIPTOR_ERRNOS:
-            return UpstreamUnreachable(
-                "this process has no file descriptor left for a connection to the provider: raise "
-                "its limit (ulimit -n)"
-            )
-        case OSError():
-            reason = os.strerror(error.errno) if error.errno else type(error).__name__
-            return UpstreamUnreachable(f"no connection to {host}: {reason}")
-        case http1.ProtocolError():
-            return UpstreamProtocol(
-                f"the provider at {host} does not answer with HTTP", parameters=["Endpoint.url"]
-            )
-        case _:
-            return UpstreamDisconnected(f"{host} closed the connection before it answered")
 
 
 def _media_type(content_type: str | None) -> str:

@@ -49,6 +49,13 @@ class ThinkSplitter:
             return self._thinking(held), ""
         return ("", held) if split == self._begin else ("", "")
 
+    def interrupt(self) -> str:
+        """Return text that is held back at the beginning: something else came, so it becomes no tag."""
+        held, self._held = (self._held, "") if self._split == self._begin else ("", self._held)
+        if held:
+            self._end("")
+        return held
+
     def _begin(self, text: str) -> tuple[str, str]:
         start = text.lstrip()
         for opening, closing in TAGS:

@@ -1,45 +1,57 @@
-"""The JSON of a chat completion's chunks, and its decoder.
+"""The JSON of a chat completion's chunks, and the decoders for it.
 
-Fields whose type differs between servers are `object`: decoding them costs nothing more, and an odd one
-does not cost the others. `odd` decodes what does not fit all the same, such as a number in the place of a
-text, which counts as it is written.
+How it works: nearly every chunk of a stream has one choice with a piece of text, of thinking or of a tool
+call, and nothing else. `decode_usual` takes those, at the speed of C: all other fields must be null or
+empty in them, and there may be no field in the choice or its delta that is not listed. `decode_any` takes
+any JSON; `odd` makes the same values of it. Fields whose type differs between servers are `object`: an
+odd one does not cost the others. A number in the place of a text counts as it is written.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 DONE: Final = b"[DONE]"
 Said = str | list[Any] | dict[str, Any] | None
 """What a model says: a text, or parts of one."""
 
+_Empty = Literal[""] | None
+_NoItems = Annotated[list[Any], Meta(max_length=0)] | None
+_NoFields = Annotated[dict[str, Any], Meta(max_length=0)] | None
+
 
 class WireDelta(Struct, gc=False):
     """`choices[0].delta`."""
 
-    content: Said = None
-    reasoning_content: Said = None
-    reasoning: Said = None
+    content: object = None
+    reasoning_content: object = None
+    reasoning: object = None
     reasoning_details: object = None
-    refusal: Said = None
-    text: Said = None
+    refusal: object = None
+    text: object = None
     error: Any = None
+    tool_calls: object = None
+    function_call: object = None
 
 
 class WireChoice(Struct, gc=False):
-    """One of the `choices`. OpenRouter sends `error` with the finish_reason "error"."""
+    """One of the `choices`. OpenRouter sends `error` with the finish_reason "error".
+
+    `fields` has all of its fields as they came, where they are not the usual ones.
+    """
 
     delta: WireDelta | None = None
     error: Any = None
     finish_reason: object = None
     index: object = 0
     message: WireDelta | None = None
-    text: Said = None
-    content: Said = None
+    text: object = None
+    content: object = None
     usage: object = None
+    fields: dict[str, Any] | None = None
 
 
 class WireChunk(Struct, gc=False):
@@ -57,7 +69,81 @@ class WireChunk(Struct, gc=False):
     x_groq: object = None
 
 
-decode: Final = msgspec.json.Decoder(WireChunk).decode
+class UsualDelta(Struct, gc=False, forbid_unknown_fields=True):
+    """The delta of a usual chunk: it has every field of a `WireDelta` that is read."""
+
+    content: Said = None
+    reasoning_content: Said = None
+    reasoning: Said = None
+    text: _Empty = None
+    role: object = None
+    name: object = None
+    obfuscation: object = None
+    reasoning_details: _NoItems = None
+    refusal: _Empty = None
+    error: None = None
+    tool_calls: object = None
+    function_call: None = None
+    tool_call_id: _Empty = None
+    annotations: _NoItems = None
+    audio: None = None
+    audio_content: _Empty = None
+    images: _NoItems = None
+    provider_specific_fields: None = None
+
+
+class UsualChoice(Struct, gc=False, forbid_unknown_fields=True):
+    """The one choice of a usual chunk, which neither ends the answer nor brings anything else."""
+
+    delta: UsualDelta | None = None
+    error: None = None
+    finish_reason: _Empty = None
+    index: object = 0
+    message: None = None
+    text: _Empty = None
+    content: _Empty = None
+    usage: None = None
+    logprobs: None = None
+    stop_reason: None = None
+    matched_stop: None = None
+    token_ids: _NoItems = None
+    native_finish_reason: None = None
+    content_filter_results: object = None
+
+
+class UsualChunk(Struct, gc=False):
+    """A usual chunk. `usage` and `timings` may count as they go."""
+
+    choices: Annotated[list[UsualChoice], Meta(min_length=1, max_length=1)]
+    usage: object = None
+    error: None = None
+    base_resp: None = None
+    timings: object = None
+    x_groq: None = None
+    citations: _NoItems = None
+    search_results: _NoItems = None
+    search_info: _NoFields = None
+
+
+AnyDelta = WireDelta | UsualDelta
+
+
+def has_text(delta: AnyDelta) -> bool:
+    """Return whether a delta contains a part of the answer."""
+    return bool(
+        delta.content
+        or delta.text
+        or delta.refusal
+        or delta.reasoning_content
+        or delta.reasoning
+        or delta.reasoning_details
+    )
+
+
+decode_usual: Final = msgspec.json.Decoder(UsualChunk).decode
 """Decode a usual chunk. Raises what `FAILED` has for all others."""
+
+decode_any: Final = msgspec.json.Decoder().decode
+"""Decode any JSON. Raises what `FAILED` has for what is none."""
 
 FAILED: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

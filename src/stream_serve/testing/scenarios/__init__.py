@@ -12,6 +12,7 @@ from stream_serve.testing.scenarios import (
     refusals,
     shapes,
     strict,
+    tools,
     transport,
 )
 from stream_serve.testing.scenarios.refusals import REDIRECTED
@@ -30,5 +31,6 @@ __all__ = [
     "refusals",
     "shapes",
     "strict",
+    "tools",
     "transport",
 ]

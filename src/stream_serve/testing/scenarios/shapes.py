@@ -209,7 +209,7 @@ async def think_tags(reply: Reply, ask: Ask) -> None:
 async def life(reply: Reply, ask: Ask) -> None:
     """A gateway that says that it still works."""
     speech = Speech(reply, ask)
-    call = {"index": 0, "function": {"arguments": "x"}}
+    call = {"index": 0, "function": {"arguments": ""}}
     sign = {
         "comment": b": PROCESSING\n\n",
         "empty": speech.chunks.delta(content=""),

@@ -34,6 +34,29 @@ async def strict(reply: Reply, ask: Ask) -> None:
 
 
 @scenario(
+    "picky",
+    "400 for `stream_options`, a system prompt, or `max_tokens` (it wants `max_completion_tokens`)",
+    **TEXT,
+)
+async def picky(reply: Reply, ask: Ask) -> None:
+    """A server that refuses what others want, each with the words of a real one."""
+    messages: list[Any] = ask.body.get("messages") or []
+    for wrong, param, words in (
+        ("stream_options" in ask.body, "stream_options", "Unrecognized request argument supplied"),
+        ("max_tokens" in ask.body, "max_tokens", "Use 'max_completion_tokens' instead"),
+        (
+            any(one.get("role") in {"system", "developer"} for one in messages),
+            "messages",
+            "System role not supported",
+        ),
+    ):
+        if wrong:
+            await reply.json(400, failure(words, code="unsupported_parameter", param=param))
+            return
+    await speak(reply, ask)
+
+
+@scenario(
     "context",
     "400 with context_length_exceeded when more than `messages` messages are sent; how=numeric: the "
     "code is 400, and the type says why; how=stream: an error in a stream",
