@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 from support.conversations import NASTY, everything, message, refusals
-from support.history import all_messages, ask, ended, talk
+from support.history import all_messages, ask, ended, new_answer, talk
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import History
@@ -127,9 +127,7 @@ async def test_every_change_of_its_messages_moves_a_conversation_to_the_front(
     assert await everything(history, "") == [first.conversation_id, other.id]
     await ask(history, other.id)
     assert await everything(history, "") == [other.id, first.conversation_id]
-    await history.ask_again(
-        "", first.conversation_id, first.answer_id, run_id="r", model="some-model"
-    )
+    await history.ask_again("", first.conversation_id, first.answer_id, new_answer("r"))
     assert await everything(history, "") == [first.conversation_id, other.id]
 
 
@@ -165,15 +163,16 @@ async def test_a_parent_of_another_owner_does_not_exist(history: History) -> Non
     with pytest.raises(MessageNotFound):
         await ask(history, mine.conversation_id, owner="bob", parent_id=theirs.answer_id)
     with pytest.raises(MessageNotFound):
-        await history.ask_again(
-            "bob", mine.conversation_id, theirs.answer_id, run_id="r", model="m"
-        )
+        await history.ask_again("bob", mine.conversation_id, theirs.answer_id, new_answer("r"))
 
 
 @pytest.mark.parametrize("text", NASTY)
 async def test_any_text_comes_back_exactly(history: History, text: str) -> None:
     turn = await history.ask(
-        text, None, text, parent_id=None, at_root=False, run_id=text, model=text
+        text,
+        None,
+        [NewMessage(role="user", content=text)],
+        NewAnswer(run_id=text, model=text, door={text: text}),
     )
     parts: list[dict[str, object]] = [{"type": "text", "text": text, text: [text]}]
     second = await ask(history, turn.conversation_id, parts, owner=text)

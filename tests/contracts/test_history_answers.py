@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from stream_serve.conversations.base import Answer, Status
+from stream_serve.events.types import End, Error
 from support.conversations import ENDS, USAGE, everything, message
 from support.history import ask, ended, talk
 
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("status", ENDS)
-async def test_an_answer_is_kept_as_it_ended(history: History, status: Status) -> None:
+@pytest.mark.parametrize(
+    "ending",
+    [None, End("length", USAGE, ended_at=7), Error("no \0", "run_timeout", retryable=False)],
+)
+async def test_an_answer_is_kept_as_it_ended(
+    history: History, status: Status, ending: End | Error | None
+) -> None:
     turn = await ask(history, run_id="run-1")
     answer = Answer(
         status=status,
@@ -26,12 +33,13 @@ async def test_an_answer_is_kept_as_it_ended(history: History, status: Status) -
         usage=USAGE,
         first_token_ms=123.4,
         error="upstream_timeout",
+        ending=ending,
     )
     await history.finish(turn, answer)
     kept = await message(history, turn)
-    assert {name: getattr(kept, name) for name in Answer.__struct_fields__} == (
-        msgspec.structs.asdict(answer)
-    )
+    fields = msgspec.structs.asdict(answer)
+    assert (await history.answer("", "run-1")).ending == fields.pop("ending")
+    assert {name: getattr(kept, name) for name in fields} == fields
     assert (kept.model, kept.run_id) == ("some-model", "run-1")
     assert (await history.get("", turn.conversation_id)).live_run_id is None
 

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from stream_serve.conversations.base import Capacity, Status
 from stream_serve.conversations.sql.statements import path_at, sizes_after
 from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFound, StorageFull
-from support.history import all_messages, ask, ended, talk
+from support.history import all_messages, ask, ended, new_answer, talk
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -134,10 +134,10 @@ async def test_a_conversation_has_a_limit_of_messages(place: Place) -> None:
     with pytest.raises(ConversationFull, match="4 messages") as refused:
         await ask(history, turn.conversation_id)
     assert refused.value.parameters == ["Capacity.messages", "Capacity.bytes"]
-    again = await history.ask_again("", turn.conversation_id, turn.answer_id, run_id="r", model="m")
+    again = await history.ask_again("", turn.conversation_id, turn.answer_id, new_answer("r"))
     await history.finish(again, ended())
     with pytest.raises(ConversationFull):
-        await history.ask_again("", turn.conversation_id, turn.answer_id, run_id="r", model="m")
+        await history.ask_again("", turn.conversation_id, turn.answer_id, new_answer("r"))
     assert len(await all_messages(history, "", turn.conversation_id)) == 5
     await talk(history)
 
@@ -230,7 +230,7 @@ async def test_the_sums_of_an_owner_are_those_of_his_conversations_whatever_happ
         await history.touch(turn, ended("y" * 7, Status.GENERATING))
         await history.finish(turn, ended("y" * 50))
     again = turns[0].conversation_id
-    await history.ask_again("anna", again, turns[0].answer_id, run_id="r", model="m")
+    await history.ask_again("anna", again, turns[0].answer_id, new_answer("r"))
     await history.rename("anna", again, "another")
     await history.create("bert")
     for turn in turns[5:15]:

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stream_serve.conversations import prompt
-from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.base import Answer, NewAnswer, Status
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 from support.conversations import ENDS, everything
-from support.history import all_messages, ask, ended, talk
+from support.history import all_messages, ask, ended, new_answer, talk
 from support.strict import check_strictly
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ async def test_the_newest_answer_is_the_one_that_began_last_in_any_branch(
 ) -> None:
     first = await talk(history, content="one")
     await talk(history, first.conversation_id, "two")
-    again = await history.ask_again(
-        "", first.conversation_id, first.answer_id, run_id="again", model="other"
-    )
+    again = await history.ask_again("", first.conversation_id, first.answer_id, new_answer("again"))
     await history.finish(again, ended("another"))
     third = await ask(history, first.conversation_id, "three")
     assert [at.content for at in third.path] == ["one", "another", "three"]
@@ -79,7 +77,7 @@ async def test_another_answer_is_a_sibling_whether_the_answer_or_the_question_is
     turn = await talk(history)
     for number, named in enumerate((turn.answer_id, turn.user_message_id)):
         again = await history.ask_again(
-            "", turn.conversation_id, named, run_id=f"run-{number}", model="other"
+            "", turn.conversation_id, named, NewAnswer(run_id=f"run-{number}", model="other")
         )
         assert again.user_message_id == turn.user_message_id
         assert again.conversation_id == turn.conversation_id
@@ -126,9 +124,7 @@ async def test_another_answer_to_a_message_that_is_not_there_is_refused(history:
     here, elsewhere = await talk(history), await talk(history)
     for wrong in ("nowhere", elsewhere.answer_id, "\ud800"):
         with pytest.raises(MessageNotFound):
-            await history.ask_again(
-                "", here.conversation_id, wrong, run_id="run", model="some-model"
-            )
+            await history.ask_again("", here.conversation_id, wrong, new_answer("run"))
 
 
 async def test_questions_to_one_conversation_at_once_are_all_kept_in_one_line(
@@ -159,7 +155,7 @@ async def test_changes_of_all_kinds_at_once_do_not_get_in_each_others_way(place:
             await history.sweep()
             await history.rename("", conversation, str(number))
             await history.finish(mine, ended())
-            await history.ask_again("", conversation, mine.answer_id, run_id="r", model="m")
+            await history.ask_again("", conversation, mine.answer_id, new_answer("r"))
             if number in {7, 8}:
                 await history.delete("", conversation)
         except (ConversationNotFound, MessageNotFound):
@@ -240,7 +236,7 @@ async def step(
     node = model.nodes[turn.answer_id]
     if what == "again":
         again = model.named()[number % len(model.nodes)]
-        made = await history.ask_again("", conversation, again, run_id="r", model="m")
+        made = await history.ask_again("", conversation, again, new_answer("r"))
         turns.append(made)
         model.add(made, None, None)
     elif what == "touch":

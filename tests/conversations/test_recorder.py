@@ -10,7 +10,16 @@ import pytest
 from stream_serve.conversations.context import Conversations
 from stream_serve.conversations.recorder import Persistence, Recorder
 from stream_serve.errors import HistoryUnavailable
-from stream_serve.events.types import End, MessageRef
+from stream_serve.events.transcript import CalledTool, Transcript
+from stream_serve.events.types import (
+    End,
+    Error,
+    MessageRef,
+    Source,
+    Start,
+    ToolArguments,
+    ToolCall,
+)
 from stream_serve.runs.spec import Plan, RunSpec
 from support.runs import Harness, read
 from support.upstream import ToldProvider
@@ -153,4 +162,20 @@ async def test_what_is_beyond_the_bytes_that_may_wait_is_not_tried_again() -> No
     desk.history.there.set()
     await asyncio.sleep(20)
     assert len(desk.history.stored) == 1, "the first one has room, the others have none"
+    await desk.close()
+
+
+async def test_calls_and_sources_are_stored_when_a_run_is_recovered() -> None:
+    desk = Desk()
+    desk.history.there.set()
+    call, source = ToolCall(0, "a", "weather"), Source("https://a.example")
+    start = Start.of("run", "m", REF)
+    said = Transcript.of([start, call, ToolArguments(0, '{"ci'), source])
+    error = Error(message="gone", code="run_interrupted", retryable=True)
+    storing = desk.recorder.recovered("run", said, error)
+    assert storing is not None
+    assert await storing
+    (answer,) = desk.history.stored
+    assert answer.tool_calls == [CalledTool("a", "weather", '{"ci')]
+    assert answer.sources == [source]
     await desk.close()

@@ -9,7 +9,7 @@ import pytest
 from stream_serve.conversations.base import Status
 from stream_serve.errors import ConversationNotFound
 from stream_serve.events.types import Usage
-from support.history import all_messages, ask
+from support.history import all_messages, ask, new_answer
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import History, Message, Turn
@@ -61,7 +61,7 @@ async def refusals(history: History, owner: str, conversation_id: str, turn: Tur
         ask(history, conversation_id, owner=owner),
         ask(history, conversation_id, owner=owner, parent_id=turn.answer_id),
         ask(history, conversation_id, owner=owner, at_root=True),
-        history.ask_again(owner, conversation_id, turn.answer_id, run_id="r", model="m"),
+        history.ask_again(owner, conversation_id, turn.answer_id, new_answer("r")),
     ):
         with pytest.raises(ConversationNotFound) as refused:
             await attempt

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.schema import messages
@@ -59,10 +59,12 @@ class Place:
             await connection.execute(insert(messages), rows)
         await engine.dispose()
 
-    async def execute(self, statement: str) -> list[Any]:
-        """Run a statement as somebody else; return its rows."""
+    async def execute(self, statement: str, *, before: str | None = None) -> list[Any]:
+        """Run a statement as somebody else, another one before it; return its rows."""
         engine = create_async_engine(database_url(self.url))
         async with engine.begin() as connection:
+            if before is not None:
+                await connection.exec_driver_sql(before)
             result = await connection.exec_driver_sql(statement)
             rows = list(result.all()) if result.returns_rows else []
         await engine.dispose()
@@ -106,12 +108,16 @@ async def ask(
     return await history.ask(
         owner,
         conversation_id,
-        content,
+        [NewMessage(role="user", content=content)],
+        new_answer(run_id),
         parent_id=parent_id,
         at_root=at_root,
-        run_id=run_id or secrets.token_urlsafe(16),
-        model="some-model",
     )
+
+
+def new_answer(run_id: str | None = None, **more: Any) -> NewAnswer:
+    """What begins an answer."""
+    return NewAnswer(run_id=run_id or secrets.token_urlsafe(16), model="some-model", **more)
 
 
 async def all_messages(history: History, owner: str, conversation_id: str) -> list[Message]:

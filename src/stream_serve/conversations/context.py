@@ -11,7 +11,6 @@ from msgspec import structs
 from stream_serve.conversations import prompt
 from stream_serve.conversations.shortening import ShorteningProducer
 from stream_serve.events import usage
-from stream_serve.producers.provider import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,34 +77,42 @@ class Conversations:
         """Return the producer of the answer to a turn.
 
         The model gets the system prompt, and as much of the path as fits into the budget and into its
-        context, where that is known. If the provider refuses that for its length, half of it is sent.
+        context, where that is known. If the provider refuses that for its length, it is asked for the
+        context, and half is sent, or less if the context says so.
         Everything but the messages is that of `request`.
         """
         budget = self._budget(provider, request, system_prompt)
         whole = self._request(turn, budget, system_prompt=system_prompt, request=request)
 
-        def shorten() -> Producer | None:
-            half = usage.count(whole.text) // 2
-            less = self._request(turn, half, system_prompt=system_prompt, request=request)
+        async def shorten() -> Producer | None:
+            if len(turn.path) == 1:
+                return None
+            await provider.look_up(request.model)
+            half = usage.count(structs.replace(whole, options={}).text) // 2
+            budget = min(half, self._budget(provider, request, system_prompt))
+            less = self._request(turn, budget, system_prompt=system_prompt, request=request)
             return provider.ask(less) if len(less.messages) < len(whole.messages) else None
 
         return ShorteningProducer(provider.ask(whole), shorten)
 
     def _budget(self, provider: Provider, request: ChatRequest, system_prompt: str | None) -> int:
-        """Return how many tokens of the path may be sent: a part of the context is the answer's."""
-        known = (one.context for one in provider.models if one.name == request.model)
-        context = next(known, None)
+        """Return how many tokens of the path may be sent.
+
+        A part of the context is the answer's, and the system prompt and the tools need theirs.
+        """
+        context = provider.context_of(request.model)
         if context is None:
             return self._tokens
         limit = request.options.get("max_tokens")
         answer = limit if isinstance(limit, int) else context // _ANSWER_SHARE
-        return max(0, min(self._tokens, context - answer - usage.count_of(system_prompt or "")))
+        beside = structs.replace(request, messages=[{"content": system_prompt or ""}])
+        return max(0, min(self._tokens, context - answer - usage.count_of(beside.text)))
 
     def _request(
         self, turn: Turn, budget: int, *, system_prompt: str | None, request: ChatRequest
     ) -> ChatRequest:
         messages = prompt.messages(turn.path, budget)
-        asked = usage.count_of(text_of(messages[-1]["content"]))
+        asked = prompt.asked(turn.path)
         if asked > budget:
             _log.warning(
                 "a question alone is beyond the budget of the history; it is sent whole, and without "

@@ -3,18 +3,27 @@
 How it works: many providers and chat templates refuse a history whose roles do not alternate, that does
 not begin with a question, or that has an empty message. But a conversation has questions without an
 answer (it failed, or was stopped before its first token), and a budget may cut it anywhere. So the path
-is read as exchanges: a question, and its answer if there is one. Only whole exchanges are kept, the
-newest that fit into the budget. A question without an answer is then joined with the next one,
-so that the model still reads what the user said. A question in which there is nothing is left out, with
-its answer. The last question is always sent whole.
+is read as exchanges: a question, and what followed it. Only whole exchanges are kept, the newest that
+fit into the budget. A question that nothing followed is then joined with the next one, so that the model
+still reads what the user said. A question in which there is nothing is left out, with what followed. The
+last exchange is always sent whole.
+
+What follows a question is an answer, or steps: an answer that calls tools, the results, and the next
+answer. A call is sent only with its result, and a result only with its call, right after the answer that
+called, in the order of the calls. A call whose arguments were cut, since the answer was stopped or became
+too long, is no JSON object and is not sent; neither is its result. Answers that follow one another, since
+what was between them is left out, are joined.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+import json
+from typing import TYPE_CHECKING, Final, cast
 
-from msgspec import Struct
+from msgspec import Struct, field
+from msgspec.structs import replace
 
+from stream_serve.conversations.base import ASSISTANT, TOOL, USER, Status
 from stream_serve.events import usage
 from stream_serve.producers.provider import text_of
 
@@ -22,54 +31,160 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from stream_serve.conversations.base import Message
+    from stream_serve.events.transcript import CalledTool
 
 Content = str | list[dict[str, object]]
 
-_BETWEEN = "\n\n"
+_BETWEEN: Final = "\n\n"
+_NO_ARGUMENTS: Final = "{}"
 
 
-class Exchange(Struct, frozen=True):
-    """A question, and its answer; an empty text where it has none."""
+class Step(Struct):
+    """An answer, with its calls that have a result, and these results in the same order."""
 
-    question: Content
-    answer: str = ""
+    text: str
+    calls: list[CalledTool] = field(default_factory=list)
+    results: list[Message] = field(default_factory=list)
 
     @property
     def tokens(self) -> int:
-        """About how many tokens both have."""
-        return usage.count_of(text_of(self.question)) + usage.count_of(self.answer)
+        """About how many tokens it has."""
+        called = sum(usage.count_of(f"{one.name}{one.arguments}") for one in self.calls)
+        told = sum(usage.count_of(text_of(one.content)) for one in self.results)
+        return usage.count_of(self.text) + called + told
+
+    def sent(self) -> list[dict[str, object]]:
+        """Return it as messages."""
+        answer: dict[str, object] = {"role": ASSISTANT, "content": self.text or None}
+        if self.calls:
+            answer["tool_calls"] = [_call(one) for one in self.calls]
+        return [answer, *map(_result, self.results)]
+
+
+class Exchange(Struct):
+    """A question, and the steps that followed it."""
+
+    question: Content
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> int:
+        """About how many tokens all of it has."""
+        return usage.count_of(text_of(self.question)) + sum(one.tokens for one in self.steps)
 
 
 def messages(path: Sequence[Message], tokens: int) -> list[dict[str, object]]:
     """Return what of a path goes to the provider, in OpenAI's format and within `tokens`.
 
-    The path ends with a question. Its messages alternate, begin with a question, and are not empty; the
-    last one is that question, whole, also when it alone has more than `tokens`.
+    The path is `answerable`. Its messages alternate but for tools' results, begin with a question, and
+    are not empty; the last exchange is there whole, also when it alone has more than `tokens`.
     """
     *earlier, last = exchanges(path)
     return _alternating([*_newest(earlier, tokens - last.tokens), last])
 
 
-def exchanges(path: Iterable[Message]) -> list[Exchange]:
-    """Return the questions of a path with their answers, without those in which there is nothing.
+def answerable(path: Sequence[Message]) -> bool:
+    """Return whether a path ends with a question, or with a result whose call is sent, too."""
+    if not path or path[-1].role == ASSISTANT:
+        return False
+    if path[-1].role == USER:
+        return True
+    found = exchanges(path)
+    return bool(found and found[-1].steps and found[-1].steps[-1].results)
 
-    The last message stays, whatever is in it: it is what is asked now.
+
+def asked(path: Sequence[Message]) -> int:
+    """Return about how many tokens the last exchange of a path has."""
+    return exchanges(path)[-1].tokens
+
+
+def exchanges(path: Iterable[Message]) -> list[Exchange]:
+    """Return the questions of a path with what followed them, without those in which there is nothing.
+
+    The last exchange stays, whatever is in its question: it is what is asked now.
     """
-    found: list[Exchange] = []
-    question: Content | None = None
+    divided: list[tuple[Content, list[Message]]] = []
     for message in path:
-        if message.role == "user":
-            if question is not None and not _blank(question):
-                found.append(Exchange(question))
-            question = _filled(message.content)
-        elif question is not None:
-            answer = text_of(message.content)
-            if not _blank(question):
-                found.append(Exchange(question, answer if answer.strip() else ""))
-            question = None
-    if question is not None:
-        found.append(Exchange(question))
+        if message.role == USER:
+            divided.append((_filled(message.content), []))
+        elif divided:
+            divided[-1][1].append(message)
+    last = len(divided) - 1
+    return [
+        Exchange(question, steps(after))
+        for n, (question, after) in enumerate(divided)
+        if n == last or not _blank(question)
+    ]
+
+
+def steps(after: Iterable[Message]) -> list[Step]:
+    """Return answers, and the results of their calls, as steps in which there is something."""
+    found: list[Step] = []
+    answer: Message | None = None
+    results: dict[str, Message] = {}
+    for message in after:
+        if message.role == TOOL:
+            results.setdefault(message.tool_call_id or "", message)
+            continue
+        if answer is not None:
+            _add(found, answer, results)
+        answer, results = message, {}
+    if answer is not None:
+        _add(found, answer, results)
     return found
+
+
+def open_calls(answer: Message) -> list[CalledTool]:
+    """Return the calls of an answer that can have a result: those that are whole, each id once."""
+    if answer.status is Status.GENERATING:
+        return []
+    found: dict[str, CalledTool] = {}
+    for call in answer.tool_calls or ():
+        whole = _whole(call, answer.status)
+        if whole is not None:
+            found.setdefault(call.id, whole)
+    return [*found.values()]
+
+
+def _add(found: list[Step], answer: Message, results: dict[str, Message]) -> None:
+    """Add an answer with its results; joined with the one before it, if nothing is between them."""
+    text = text_of(answer.content)
+    calls = [call for call in open_calls(answer) if call.id in results] if results else []
+    step = Step(text if text.strip() else "", calls, [results[call.id] for call in calls])
+    if not step.text and not step.calls:
+        return
+    if found and not found[-1].calls:
+        before = found.pop().text
+        step.text = _BETWEEN.join(filter(None, (before, step.text)))
+    found.append(step)
+
+
+def _whole(call: CalledTool, status: Status) -> CalledTool | None:
+    """Return a call whose arguments are an object; without any, that is an empty one.
+
+    None for a call that was cut.
+    """
+    if not call.arguments.strip():
+        return replace(call, arguments=_NO_ARGUMENTS) if status is Status.COMPLETE else None
+    try:
+        return call if isinstance(json.loads(call.arguments), dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _call(call: CalledTool) -> dict[str, object]:
+    function = {"name": call.name, "arguments": call.arguments}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _result(message: Message) -> dict[str, object]:
+    named: dict[str, object] = {} if message.name is None else {"name": message.name}
+    return {
+        "role": TOOL,
+        "tool_call_id": message.tool_call_id,
+        **named,
+        "content": message.content,
+    }
 
 
 def _newest(earlier: Sequence[Exchange], tokens: int) -> list[Exchange]:
@@ -84,16 +199,16 @@ def _newest(earlier: Sequence[Exchange], tokens: int) -> list[Exchange]:
 
 
 def _alternating(kept: Sequence[Exchange]) -> list[dict[str, object]]:
-    """Return exchanges as messages; questions without an answer are joined with the next one."""
+    """Return exchanges as messages; questions that nothing followed are joined with the next one."""
     result: list[dict[str, object]] = []
-    asked: list[Content] = []
+    waiting: list[Content] = []
     for exchange in kept:
-        asked.append(exchange.question)
-        if exchange.answer or exchange is kept[-1]:
-            result.append({"role": "user", "content": joined(asked)})
-            asked = []
-        if exchange.answer:
-            result.append({"role": "assistant", "content": exchange.answer})
+        waiting.append(exchange.question)
+        if exchange.steps or exchange is kept[-1]:
+            result.append({"role": USER, "content": joined(waiting)})
+            waiting = []
+        for step in exchange.steps:
+            result += step.sent()
     return result
 
 

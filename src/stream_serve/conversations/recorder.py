@@ -102,6 +102,9 @@ class Recorder(Observer):
             content=transcript.text,
             reasoning=transcript.reasoning or None,
             error=error.code,
+            tool_calls=transcript.tool_calls or None,
+            sources=transcript.sources or None,
+            ending=error,
         )
         return self._store(run_id, start.ref, answer)
 
@@ -112,7 +115,7 @@ class Recorder(Observer):
         """
         first: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._save(run_id, ref, answer, first), name=f"save {run_id}")
-        self._unsaved[task] = 2 * (len(answer.content) + len(answer.reasoning or ""))
+        self._unsaved[task] = 2 * _characters(answer)
         task.add_done_callback(self._saved)
         await asyncio.wait([first], timeout=self._persistence.saving)
         if not first.done():
@@ -212,4 +215,13 @@ def answer_of(run: Run) -> Answer:
         usage=run.usage,
         first_token_ms=milliseconds(run.first_token_seconds),
         error=error.code if error is not None else None,
+        tool_calls=transcript.tool_calls or None,
+        sources=transcript.sources or None,
+        ending=run.ending,
     )
+
+
+def _characters(answer: Answer) -> int:
+    """Return about how many characters an answer has."""
+    called = sum(len(one.arguments) for one in answer.tool_calls or ())
+    return len(answer.content) + len(answer.reasoning or "") + called

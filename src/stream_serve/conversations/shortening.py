@@ -1,4 +1,4 @@
-"""A question whose history is too long for the model is asked once more, with half of it."""
+"""A question whose history is too long for the model is asked once more, with less of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stream_serve.errors import UpstreamContextExceeded
 from stream_serve.producers.delegating import DelegatingProducer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from stream_serve.producers.base import Emit, Finish, Producer
 
@@ -23,7 +23,7 @@ class ShorteningProducer(DelegatingProducer):
     `shorten` returns None where nothing is left to be cut.
     """
 
-    def __init__(self, first: Producer, shorten: Callable[[], Producer | None]) -> None:
+    def __init__(self, first: Producer, shorten: Callable[[], Awaitable[Producer | None]]) -> None:
         super().__init__(first, model=first.model)
         self._first = first
         self._shorten = shorten
@@ -39,10 +39,10 @@ class ShorteningProducer(DelegatingProducer):
         try:
             return await self.producer.produce(emit)
         except UpstreamContextExceeded as error:
-            shorter = self._shorten()
+            shorter = await self._shorten()
             if shorter is None:
                 raise _named(error) from error
-            _log.info("the history is too long for the model: it is asked again with half of it")
+            _log.info("the history is too long for the model: it is asked again with less of it")
             self.producer = shorter
         try:
             return await shorter.produce(emit)
@@ -59,7 +59,7 @@ class ShorteningProducer(DelegatingProducer):
                 await self.producer.close()
 
 
-def _nothing() -> None:
+async def _nothing() -> None:
     """Return that there is nothing to be cut."""
 
 

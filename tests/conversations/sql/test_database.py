@@ -454,13 +454,14 @@ async def test_after_closing_a_locked_file_nothing_waits_for_its_thread(sqlite: 
 
 LEAVING: Final = """
 import asyncio, os, sys
+from stream_serve.conversations.base import NewAnswer, NewMessage
 from stream_serve.conversations.sql.history import SQLHistory
 
 async def main():
     history = SQLHistory(sys.argv[1])
     await history.open()
     asks = [
-        history.ask("", None, "x", parent_id=None, at_root=False, run_id="r", model="m")
+        history.ask("", None, [NewMessage(role="user", content="x")], NewAnswer(run_id="r", model="m"))
         for _ in range(20)
     ]
     if sys.argv[2] == "closed":

@@ -32,7 +32,7 @@ from support.postgres import shared_server
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 
 OPENING: Final = """
 import asyncio, sys
@@ -339,5 +339,6 @@ def test_every_step_is_in_the_package() -> None:
         "v0002_sizes.py",
         "v0003_search.py",
         "v0004_totals.py",
+        "v0005_tools.py",
     }
     assert (MIGRATIONS / "env.py").is_file()

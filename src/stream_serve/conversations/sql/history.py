@@ -18,9 +18,12 @@ import structlog
 from sqlalchemy import delete, literal, select, update
 
 from stream_serve.conversations.base import (
+    ASSISTANT,
     Answer,
     Capacity,
     Conversation,
+    Kept,
+    Message,
     MessagePage,
     Page,
     Status,
@@ -28,20 +31,36 @@ from stream_serve.conversations.base import (
 )
 from stream_serve.conversations.sql import migrate
 from stream_serve.conversations.sql.database import Database
+from stream_serve.conversations.sql.incoming import check_id, incoming
 from stream_serve.conversations.sql.lists import Lists
 from stream_serve.conversations.sql.pages import message_page
-from stream_serve.conversations.sql.rows import conversation_of, position_of
+from stream_serve.conversations.sql.rows import (
+    conversation_of,
+    kept_of,
+    message_of,
+    position_of,
+    searchable,
+)
 from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.conversations.sql.search import found_pairs, index_some
-from stream_serve.conversations.sql.statements import conversations_at, owned
-from stream_serve.conversations.sql.turns import Question, Turns, not_found
-from stream_serve.errors import HistoryError, HistoryUnavailable
+from stream_serve.conversations.sql.statements import (
+    answers_at,
+    conversations_at,
+    has_id,
+    kept_at,
+    owned,
+    path_at,
+)
+from stream_serve.conversations.sql.turns import Place, Turns, not_found
+from stream_serve.errors import HistoryError, HistoryUnavailable, MessageNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from stream_serve.conversations.base import NewAnswer, NewMessage
     from stream_serve.events.types import MessageRef
 
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
@@ -136,15 +155,7 @@ class SQLHistory:
 
     async def get(self, owner: str, conversation_id: str) -> Conversation:
         """Return one conversation."""
-
-        async def work(connection: AsyncConnection) -> Conversation:
-            statement = conversations_at(self._database.now()).where(owned(owner, conversation_id))
-            row = (await connection.execute(statement)).mappings().one_or_none()
-            if row is None:
-                raise not_found()
-            return conversation_of(row)
-
-        return await self._database.run(work, write=False)
+        return await self._shown(owned(owner, conversation_id))
 
     async def messages(
         self,
@@ -189,49 +200,96 @@ class SQLHistory:
 
         await self._database.run(work, write=True)
 
+    async def named(self, owner: str, caller_id: str) -> Conversation:
+        """Return the conversation with that id of the caller's."""
+        return await self._shown(c.owner == owner, c.caller_id == caller_id)
+
+    async def message(
+        self, owner: str, message_id: str, *, conversation_id: str | None = None
+    ) -> Kept:
+        """Return one message."""
+        if conversation_id is None:
+            return await self._kept(owner, m.id == message_id)
+        return await self._kept(owner, m.conversation_id == conversation_id, has_id(message_id))
+
+    async def answer(self, owner: str, run_id: str) -> Kept:
+        """Return the answer of a run."""
+        return await self._kept(owner, m.run_id == run_id)
+
+    async def newest(self, owner: str, conversation_id: str) -> Kept:
+        """Return the newest answer of a conversation."""
+        await self.get(owner, conversation_id)
+        return await self._kept(owner, m.conversation_id == conversation_id, m.role == ASSISTANT)
+
+    async def answers(self, owner: str, message_id: str) -> Sequence[Kept]:
+        """Return the answers of runs on the path to one message."""
+        await self.message(owner, message_id)
+        statement = answers_at(self._database.now(), message_id)
+
+        async def work(connection: AsyncConnection) -> Sequence[Kept]:
+            return [kept_of(row) for row in (await connection.execute(statement)).mappings()]
+
+        return await self._database.run(work, write=False)
+
+    async def path(self, owner: str, message_id: str) -> Sequence[Message]:
+        """Return the messages from the root to one message."""
+        await self.message(owner, message_id)
+        statement = path_at(self._database.now(), message_id, None)
+
+        async def work(connection: AsyncConnection) -> Sequence[Message]:
+            rows = (await connection.execute(statement)).mappings()
+            return [message_of(row) for row in rows]
+
+        return await self._database.run(work, write=False)
+
     async def ask(  # noqa: PLR0913 - the contract's
         self,
         owner: str,
         conversation_id: str | None,
-        content: str | Sequence[dict[str, object]],
+        new: Sequence[NewMessage],
+        answer: NewAnswer,
         *,
-        parent_id: str | None,
-        at_root: bool,
-        run_id: str,
-        model: str,
+        parent_id: str | None = None,
+        at_root: bool = False,
+        caller_id: str | None = None,
     ) -> Turn:
-        """Store a user message and its new, empty answer; return both.
+        """Store messages and their new, empty answer; return the turn.
 
         The parent has to be an answer. The first message of a conversation without a title becomes
         its title.
         """
-        question = await Question.of(content)
+        check_id(caller_id)
+        brought = incoming(new)
+        place = Place(parent_id=parent_id, at_root=at_root, caller_id=caller_id)
 
         async def work(connection: AsyncConnection) -> Turn:
-            return await self._turns.ask(
-                connection,
-                owner,
-                conversation_id,
-                question,
-                parent_id=parent_id,
-                at_root=at_root,
-                run_id=run_id,
-                model=model,
-            )
+            return await self._turns.ask(connection, owner, conversation_id, brought, answer, place)
 
         return await self._database.run(work, write=True)
 
     async def ask_again(
-        self, owner: str, conversation_id: str, message_id: str, *, run_id: str, model: str
+        self, owner: str, conversation_id: str, message_id: str, answer: NewAnswer
     ) -> Turn:
         """Store another new answer to the same user message; return both."""
 
         async def work(connection: AsyncConnection) -> Turn:
             return await self._turns.ask_again(
-                connection, owner, conversation_id, message_id, run_id=run_id, model=model
+                connection, owner, conversation_id, message_id, answer
             )
 
         return await self._database.run(work, write=True)
+
+    async def erase(self, owner: str, message_id: str) -> None:
+        """Erase what is in a message."""
+
+        async def work(connection: AsyncConnection) -> None:
+            statement = kept_at(self._database.now(), owner, m.id == message_id)
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is None:
+                raise MessageNotFound("there is no such message")
+            await self._turns.erase(connection, owner, row["conversation_id"], message_id)
+
+        await self._database.run(work, write=True)
 
     async def touch(self, ref: MessageRef, answer: Answer) -> None:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
@@ -248,7 +306,7 @@ class SQLHistory:
         """
         if answer.status is Status.GENERATING:
             raise ValueError("an answer cannot end as one that is being generated")
-        pairs = await found_pairs(answer.content.casefold())
+        pairs = await found_pairs(searchable(answer).casefold())
 
         async def work(connection: AsyncConnection) -> bool:
             return await self._turns.finish(connection, ref, answer, pairs)
@@ -272,6 +330,26 @@ class SQLHistory:
             return (await connection.execute(statement)).rowcount
 
         return await self._database.run(work, write=True)
+
+    async def _shown(self, *where: ColumnElement[bool]) -> Conversation:
+        async def work(connection: AsyncConnection) -> Conversation:
+            statement = conversations_at(self._database.now()).where(*where)
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is None:
+                raise not_found()
+            return conversation_of(row)
+
+        return await self._database.run(work, write=False)
+
+    async def _kept(self, owner: str, *where: ColumnElement[bool]) -> Kept:
+        async def work(connection: AsyncConnection) -> Kept:
+            statement = kept_at(self._database.now(), owner, *where)
+            row = (await connection.execute(statement)).mappings().one_or_none()
+            if row is None:
+                raise MessageNotFound("there is no such message")
+            return kept_of(row)
+
+        return await self._database.run(work, write=False)
 
     async def _upgrade(self) -> None:
         """Migrate the file; after `timeout` seconds that goes on in `_migration`."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from stream_serve.conversations.base import Answer, Conversation, Message, Status
+from stream_serve.conversations.base import Answer, Conversation, Kept, Message, Status
 from stream_serve.errors import BadCursor
-from stream_serve.events.types import Usage
+from stream_serve.events.transcript import CalledTool
+from stream_serve.events.types import End, Error, Source, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,22 +40,55 @@ def title_of(words: str) -> str:
 
 
 def columns_of(answer: Answer) -> dict[str, object]:
-    """Return the columns of an answer, except its status and lease."""
+    """Return the columns of an answer, except its status, its lease, and `size`, of which only a part."""
     return {
         "content": answer.content,
-        "search": answer.content.casefold(),
+        "search": searchable(answer).casefold(),
         "reasoning": answer.reasoning,
         "usage": msgspec.to_builtins(answer.usage),
         "first_token_ms": answer.first_token_ms,
         "error": answer.error,
-        "size": size_of(answer.content, answer.reasoning),
+        "tool_calls": msgspec.to_builtins(answer.tool_calls or None),
+        "sources": msgspec.to_builtins(answer.sources or None),
+        "ending": msgspec.to_builtins(answer.ending),
+        "own_size": size_of(
+            answer.content, answer.reasoning, answer.tool_calls or None, answer.sources or None
+        ),
     }
 
 
-def size_of(content: str | Sequence[dict[str, object]], reasoning: str | None = None) -> int:
-    """Return the bytes of a message's text, or of its parts as JSON, and of its reasoning."""
-    text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-    return len((text + (reasoning or "")).encode("utf-8", "surrogatepass"))
+def searchable(answer: Answer) -> str:
+    """Return what searches find in an answer: its text, its tool calls, and its sources."""
+    sources = [text for one in answer.sources or () for text in (one.title, one.url) if text]
+    return "\n".join([answer.content, *called_words(answer.tool_calls), *sources])
+
+
+def called_words(calls: Sequence[CalledTool] | None) -> list[str]:
+    """Return what searches find in tool calls: names, and arguments without the escapes of JSON."""
+    return [text for call in calls or () for text in (call.name, _unescaped(call.arguments))]
+
+
+def size_of(*parts: object) -> int:
+    """Return the bytes of the parts of a message together: of texts, and of anything else as JSON."""
+    return sum(_size(part) for part in parts if part is not None)
+
+
+def _size(part: object) -> int:
+    text = part if isinstance(part, str) else json.dumps(_plain(part), ensure_ascii=False)
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _plain(part: object) -> object:
+    return msgspec.to_builtins(part)
+
+
+def _unescaped(arguments: str) -> str:
+    if "\\" not in arguments:
+        return arguments
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return arguments
 
 
 def conversation_of(row: RowMapping) -> Conversation:
@@ -65,6 +99,7 @@ def conversation_of(row: RowMapping) -> Conversation:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         live_run_id=row["live_run_id"],
+        caller_id=row["caller_id"],
     )
 
 
@@ -84,6 +119,22 @@ def message_of(row: RowMapping) -> Message:
         first_token_ms=row["first_token_ms"],
         run_id=row["run_id"],
         error=row["error"],
+        tool_calls=msgspec.convert(row["tool_calls"], list[CalledTool] | None),
+        sources=msgspec.convert(row["sources"], list[Source] | None),
+        tool_call_id=row["tool_call_id"],
+        name=row["name"],
+        caller_id=row["caller_id"],
+        erased=row["erased"],
+    )
+
+
+def kept_of(row: RowMapping) -> Kept:
+    """Return the message in a row, which also has `conversation_id`, `door` and `ending`."""
+    return Kept(
+        conversation_id=row["conversation_id"],
+        message=message_of(row),
+        door=row["door"],
+        ending=msgspec.convert(row["ending"], End | Error | None),
     )
 
 

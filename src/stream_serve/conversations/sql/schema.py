@@ -11,12 +11,13 @@ that texts are readable with `psql` or `sqlite3`. Reading restores the text exac
 
 `seq` numbers rows in the order in which they were written. It orders messages, and conversations that
 changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
-folding and without the images of a message. `size` is the bytes of a message's content and reasoning,
-and of all messages of a conversation, which also has their number. `owner_totals` has the number of an
-owner's conversations and their size; triggers keep it (`v0004_totals.py`). It has 16 rows for each owner
-(`part`, from the conversation's `seq`), so that those who write at the same time seldom wait for one
-another. `lease_until` is set exactly while an answer is being generated. `indexed` messages are in the
-index for searches (`search.py`), whose table is each database's own.
+folding and without the images of a message. `size` is the bytes of a message, with the `door_size` of
+what is kept for a door, and of all messages of a conversation, which also has their number.
+`owner_totals` has the number of an owner's conversations and their size; triggers keep it
+(`v0004_totals.py`). It has 16 rows for each owner (`part`, from the conversation's `seq`), so that those
+who write at the same time seldom wait for one another. `lease_until` is set exactly while an answer is
+being generated. `indexed` messages are in the index for searches (`search.py`), whose table is each
+database's own. `caller_id` is the caller's own id.
 """
 
 from __future__ import annotations
@@ -129,7 +130,16 @@ conversations = Table(
     Column("updated_at", Double, nullable=False),
     Column("size", Count, nullable=False, server_default="0"),
     Column("messages", Count, nullable=False, server_default="0"),
+    Column("caller_id", Words),
     Index(None, "owner", "updated_at", "seq"),
+    Index(
+        "uq_conversations_owner_caller_id",
+        "owner",
+        "caller_id",
+        unique=True,
+        sqlite_where=text("caller_id IS NOT NULL"),
+        postgresql_where=text("caller_id IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -165,8 +175,17 @@ messages = Table(
     Column("model", Words),
     Column("usage", Json),
     Column("first_token_ms", Double),
-    Column("run_id", Words),
+    Column("run_id", Words, index=True),
     Column("error", Words),
+    Column("tool_calls", Json),
+    Column("sources", Json),
+    Column("tool_call_id", Words),
+    Column("name", Words),
+    Column("caller_id", Words),
+    Column("door", Json),
+    Column("ending", Json),
+    Column("door_size", Count, nullable=False, server_default="0"),
+    Column("erased", Boolean, nullable=False, server_default=false()),
     Column("size", Count, nullable=False, server_default="0"),
     Column("indexed", Boolean, nullable=False, server_default=false()),
     Index(None, "conversation_id", "seq", "size"),
@@ -177,5 +196,12 @@ messages = Table(
         postgresql_where=text("NOT indexed"),
     ),
     Index(None, "conversation_id", "lease_until"),
+    Index(
+        "ix_messages_conversation_id_caller_id",
+        "conversation_id",
+        "caller_id",
+        sqlite_where=text("caller_id IS NOT NULL"),
+        postgresql_where=text("caller_id IS NOT NULL"),
+    ),
     sqlite_autoincrement=True,
 )

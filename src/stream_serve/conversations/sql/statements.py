@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, literal, select
+from sqlalchemy import and_, case, func, literal, or_, select
 
-from stream_serve.conversations.base import Message, Status
+from stream_serve.conversations.base import USER, Message, Status
 from stream_serve.conversations.sql.schema import Words, conversations, messages
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Select
+    from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 MESSAGE: Final = 32
 """What a message counts beside its characters where a path is cut: even an empty one costs time."""
@@ -54,23 +55,57 @@ def messages_at(now: ColumnElement[float]) -> Select[Any]:
 def path_at(
     now: ColumnElement[float], question: str | ColumnElement[str], reach: int | None
 ) -> Select[Any]:
-    """Select the messages from the root to a question, oldest first.
+    """Select the messages from the root to a question, oldest first, without those that are erased.
 
-    With `reach` only the newest of them: those after that many characters are left out.
+    With `reach` only the newest of them: those after that many characters are left out, but a user
+    message, and what came after it, is always there.
     """
     older = messages.alias("older")
     path = (
-        select(m.seq, m.parent_id, (func.length(m.content) + MESSAGE).label("length"))
+        select(m.seq, m.parent_id, _length(m).label("length"), _asked(m).label("asked"))
         .where(m.id == question)
         .cte("path", recursive=True)
     )
-    length = path.c.length + func.length(older.c.content) + MESSAGE
-    step = select(older.c.seq, older.c.parent_id, length)
+    step = select(
+        older.c.seq,
+        older.c.parent_id,
+        path.c.length + _length(older.c),
+        path.c.asked + _asked(older.c),
+    )
     step = step.where(older.c.id == path.c.parent_id)
     if reach is not None:
-        step = step.where(path.c.length < reach)
+        step = step.where(or_(path.c.length < reach, path.c.asked == 0))
     path = path.union_all(step)
-    return messages_at(now).where(m.seq.in_(select(path.c.seq))).order_by(m.seq)
+    wanted = messages_at(now).where(m.seq.in_(select(path.c.seq)), ~m.erased)
+    return wanted.order_by(m.seq)
+
+
+def answers_at(now: ColumnElement[float], message_id: str) -> Select[Any]:
+    """Select the answers of runs from the root to a message, with `door` and `ending`."""
+    statement = path_at(now, message_id, None).where(m.run_id.is_not(None))
+    return statement.add_columns(m.conversation_id, m.door, m.ending)
+
+
+def kept_at(now: ColumnElement[float], owner: str, *where: ColumnElement[bool]) -> Select[Any]:
+    """Select the newest message of an owner for which all of that holds, with `door` and `ending`."""
+    statement = messages_at(now).add_columns(m.conversation_id, m.door, m.ending)
+    statement = statement.join(conversations, c.id == m.conversation_id)
+    statement = statement.where(c.owner == owner, ~m.erased, *where)
+    return statement.order_by(m.seq.desc()).limit(1)
+
+
+def has_id(message_id: str | ColumnElement[str]) -> ColumnElement[bool]:
+    """Return the condition that a message has that id, ours or the caller's."""
+    return or_(m.id == message_id, m.caller_id == message_id)
+
+
+def _length(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
+    """Return the characters of a message that a provider may be told, and its place."""
+    return func.length(of.content) + func.coalesce(func.length(of.tool_calls), 0) + MESSAGE
+
+
+def _asked(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
+    return case((of.role == USER, 1), else_=0)
 
 
 def sizes_after(conversation_id: str, seq: int, limit: int) -> Select[Any, Any]:

@@ -11,20 +11,17 @@ still runs while a new one is rolled out, does not keep the number of messages.
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+import zlib
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
-from sqlalchemy import bindparam, insert, select, tuple_, update
+from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
-from stream_serve.conversations.base import Status, Turn
+from stream_serve.conversations import prompt
+from stream_serve.conversations.base import ASSISTANT, USER, Status, Turn
 from stream_serve.conversations.sql.capacity import Used, check_room
-from stream_serve.conversations.sql.rows import (
-    columns_of,
-    message_of,
-    size_of,
-    title_of,
-    visible_text,
-)
+from stream_serve.conversations.sql.incoming import door_size, unanswerable
+from stream_serve.conversations.sql.rows import columns_of, message_of, title_of
 from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.conversations.sql.search import (
     as_indexed,
@@ -33,7 +30,7 @@ from stream_serve.conversations.sql.search import (
     messages_in_postgresql,
     numbers_of,
 )
-from stream_serve.conversations.sql.statements import has_now, path_at
+from stream_serve.conversations.sql.statements import has_id, has_now, path_at
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 
 if TYPE_CHECKING:
@@ -42,32 +39,42 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from stream_serve.conversations.base import Answer, Capacity
+    from stream_serve.conversations.base import Answer, Capacity, NewAnswer
     from stream_serve.conversations.sql.database import Database
+    from stream_serve.conversations.sql.incoming import Incoming
     from stream_serve.events.types import MessageRef
 
-USER: Final = "user"
-ASSISTANT: Final = "assistant"
+NAMES: Final = 0x73747266
+"""The first part of the keys of PostgreSQL's advisory locks for the callers' own ids."""
+
 UNENDED: Final = (Status.GENERATING.value, Status.INTERRUPTED.value)
+
+SOME: Final = 500
+"""How many ids are looked for in one statement: a database takes only so many parameters."""
+
+ERASED: Final[dict[str, object]] = {
+    **dict.fromkeys(("reasoning", "model", "usage", "first_token_ms", "run_id", "error")),
+    **dict.fromkeys(("tool_calls", "sources", "tool_call_id", "name", "door", "lease_until")),
+    "ending": None,
+    "content": "",
+    "search": "",
+    "size": 0,
+    "door_size": 0,
+    "erased": True,
+    "status": Status.STOPPED.value,
+}
+"""What is left of a message that is erased."""
 
 c = conversations.c
 m = messages.c
 
 
-class Question(Struct, frozen=True):
-    """A question that is to be stored, and what can be known of it before the transaction."""
+class Place(Struct, frozen=True, kw_only=True):
+    """Where new messages belong, as `History.ask` is told."""
 
-    content: str | list[dict[str, object]]
-    words: str
-    size: int
-    pairs: set[str]
-
-    @classmethod
-    async def of(cls, content: str | Sequence[dict[str, object]]) -> Question:
-        """Return the question with that content."""
-        words = visible_text(content)
-        kept = content if isinstance(content, str) else list(content)
-        return cls(kept, words, size_of(content), await found_pairs(words.casefold()))
+    parent_id: str | None = None
+    at_root: bool = False
+    caller_id: str | None = None
 
 
 class Turns:
@@ -85,6 +92,9 @@ class Turns:
         at = c.id == bindparam("at")
         of = bindparam("at", type_=c.id.type)
         here = m.conversation_id == bindparam("at")
+        self._named = select(c.id).where(
+            c.owner == bindparam("of"), c.caller_id == bindparam("called")
+        )
         self._found = (
             select(c.id, c.title, c.messages, c.size.label("bytes"))
             .where(c.owner == bindparam("of"), at)
@@ -107,26 +117,34 @@ class Turns:
             .where(at)
             .values({c.updated_at: now, tuple_(c.size, c.messages): has_now(of)})
         )
-        self._parent = select(m.id).where(here, m.role == ASSISTANT, m.id == bindparam("wanted"))
-        newest = select(m.id).where(here, m.role == ASSISTANT)
-        self._newest = newest.order_by(m.seq.desc()).limit(1)
-        self._asked = select(m.id, m.role, m.parent_id).where(here, m.id == bindparam("wanted"))
+        wanted = has_id(bindparam("wanted", type_=m.id.type))
+        answers = select(m.id).where(here, m.role == ASSISTANT, ~m.erased)
+        self._newest = answers.order_by(m.seq.desc()).limit(1)
+        self._parent = self._newest.where(wanted)
+        asked = select(m.id, m.role, m.parent_id).where(here, ~m.erased, wanted)
+        self._asked = asked.order_by(m.seq.desc()).limit(1)
+        self._there = select(m.id, m.caller_id).where(here).order_by(m.seq)
         self._question = insert(table).values(created_at=now).returning(m.seq)
         self._answer = insert(messages).values(
             created_at=now, lease_until=now + bindparam("lease", type_=m.lease_until.type)
         )
+        own_size = bindparam("own_size", type_=m.size.type)
         self._touched = (
             update(messages)
             .where(m.id == bindparam("answer"), m.status == Status.GENERATING.value)
-            .values(lease_until=now + bindparam("lease", type_=m.lease_until.type))
+            .values(
+                lease_until=now + bindparam("lease", type_=m.lease_until.type),
+                size=own_size + m.door_size,
+            )
         )
         self._end = (
             update(table)
-            .where(table.c.id == bindparam("answer"), table.c.status.in_(UNENDED))
-            .values(lease_until=None)
+            .where(table.c.id == bindparam("answer"), table.c.status.in_(UNENDED), ~table.c.erased)
+            .values(lease_until=None, size=own_size + table.c.door_size)
             .returning(table.c.seq)
         )
-        self._seq = select(m.seq).where(m.id == bindparam("answer"))
+        self._erased = update(table).where(table.c.id == bindparam("wanted")).returning(table.c.seq)
+        self._seq = select(m.seq).where(m.id == bindparam("answer"), ~m.erased)
         self._path = path_at(now, bindparam("asked", type_=m.id.type), reach)
 
     async def lock(
@@ -143,40 +161,51 @@ class Turns:
         return found
 
     async def make(
-        self, connection: AsyncConnection, owner: str, title: str, *, count: int = 0, size: int = 0
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        title: str,
+        *,
+        caller_id: str | None = None,
+        count: int = 0,
+        size: int = 0,
     ) -> str:
         """Make a conversation for that many messages and bytes; return its id. Raises `StorageFull`."""
         await check_room(connection, self._capacity, owner, None, count=count, size=size)
         made = secrets.token_urlsafe(16)
         values = {"id": made, "owner": owner, "title": title, "search": title.casefold()}
-        await connection.execute(self._conversation, {**values, "messages": count, "size": size})
+        values |= {"caller_id": caller_id, "messages": count, "size": size}
+        await connection.execute(self._conversation, values)
         return made
 
-    async def ask(  # noqa: PLR0913 - each of them is stored
+    async def ask(
         self,
         connection: AsyncConnection,
         owner: str,
         conversation_id: str | None,
-        question: Question,
-        *,
-        parent_id: str | None,
-        at_root: bool,
-        run_id: str,
-        model: str,
+        new: Sequence[Incoming],
+        answer: NewAnswer,
+        place: Place,
     ) -> Turn:
-        """Store a question and its new, empty answer; raises as `History.ask`."""
-        title = title_of(question.words)
-        if conversation_id is None:
-            if parent_id is not None:
-                raise MessageNotFound("there is no such answer in this conversation")
-            at = await self.make(connection, owner, title, count=2, size=question.size)
-            parent = None
+        """Store messages and their new, empty answer; raises as `History.ask`."""
+        at = conversation_id
+        if at is None and place.caller_id is not None:
+            at = await self._called(connection, owner, place.caller_id)
+        has = None if at is None else await self.lock(connection, owner, at)
+        parent = await self._parent_of(connection, at, place)
+        there = {} if at is None else await self._present(connection, at, new)
+        fresh = [one for one in new if one.message.id not in there]
+        count, size = len(fresh) + 1, sum(one.size for one in fresh) + door_size(answer)
+        title = title_of(next((one.words for one in new if one.message.role == USER), ""))
+        if has is None:
+            named = place.caller_id
+            at = await self.make(connection, owner, title, caller_id=named, count=count, size=size)
         else:
-            at = conversation_id
-            await self._grow(connection, owner, at, count=2, size=question.size, title=title)
-            parent = await self._parent_of(connection, at, parent_id, at_root=at_root)
-        asked = await self._store(connection, owner, at, parent, question)
-        return await self._begin(connection, at, asked, run_id, model)
+            at = await self._grow(connection, owner, has, count=count, size=size, title=title)
+        for one in new:
+            known = None if one.message.id is None else there.get(one.message.id)
+            parent = known or await self._store(connection, owner, at, parent, one)
+        return await self._begin(connection, at, cast("str", parent), answer)
 
     async def ask_again(
         self,
@@ -184,9 +213,7 @@ class Turns:
         owner: str,
         conversation_id: str,
         message_id: str,
-        *,
-        run_id: str,
-        model: str,
+        answer: NewAnswer,
     ) -> Turn:
         """Store another new answer to a question; raises as `History.ask_again`."""
         has = await self.lock(connection, owner, conversation_id)
@@ -194,11 +221,21 @@ class Turns:
             self._asked, {"at": conversation_id, "wanted": message_id}
         )
         found = result.one_or_none()
-        if found is None:
+        asked = None if found is None else found.parent_id if found.role == ASSISTANT else found.id
+        if asked is None:
             raise MessageNotFound("there is no such message in this conversation")
-        await self._more(connection, owner, has, count=1)
-        asked = found.id if found.role == USER else found.parent_id
-        return await self._begin(connection, conversation_id, asked, run_id, model)
+        await self._more(connection, owner, has, count=1, size=door_size(answer))
+        return await self._begin(connection, conversation_id, asked, answer)
+
+    async def erase(
+        self, connection: AsyncConnection, owner: str, conversation_id: str, message_id: str
+    ) -> None:
+        """Erase what is in a message of a conversation."""
+        await self.lock(connection, owner, conversation_id)
+        values = {**ERASED, **as_indexed([], sqlite=self._sqlite), "wanted": message_id}
+        seq = await connection.scalar(self._erased, values)
+        await keep_in_sqlite(connection, seq, [])
+        await connection.execute(self._ended, {"at": conversation_id})
 
     async def touch(self, connection: AsyncConnection, ref: MessageRef, answer: Answer) -> None:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
@@ -227,22 +264,53 @@ class Turns:
         await connection.execute(self._ended, at)
         return True
 
+    async def _called(self, connection: AsyncConnection, owner: str, caller_id: str) -> str | None:
+        """Return the id of the conversation with the caller's own id.
+
+        Where there is none, nobody else makes it before the end of this transaction.
+        """
+        at = {"of": owner, "called": caller_id}
+        found = await connection.scalar(self._named, at)
+        if found is None and not self._sqlite:
+            key = zlib.crc32(f"{owner}\0{caller_id}".encode("utf-8", "surrogatepass")) - 2**31
+            await connection.execute(select(func.pg_advisory_xact_lock(NAMES, key)))
+            found = await connection.scalar(self._named, at)
+        return found
+
+    async def _present(
+        self, connection: AsyncConnection, conversation_id: str, new: Sequence[Incoming]
+    ) -> dict[str, str]:
+        """Return the ids of the messages that are there already, by the ids that the caller gave."""
+        given = [one.message.id for one in new if one.message.id is not None]
+        found: dict[str, str] = {}
+        for at in range(0, len(given), SOME):
+            ids = given[at : at + SOME]
+            for column in (m.caller_id, m.id):
+                rows = await connection.execute(
+                    self._there.where(column.in_(ids)), {"at": conversation_id}
+                )
+                found |= {row.id if column is m.id else row.caller_id: row.id for row in rows}
+        return found
+
     async def _grow(
         self,
         connection: AsyncConnection,
         owner: str,
-        conversation_id: str,
+        has: Row[Any, Any, Any, Any],
         *,
         count: int,
         size: int,
         title: str,
-    ) -> None:
-        """Lock a conversation, and make it larger; the first question of one without a title names it."""
-        has = await self.lock(connection, owner, conversation_id)
+    ) -> str:
+        """Make a locked conversation larger, and return its id.
+
+        The first question of one without a title names it.
+        """
         await self._more(connection, owner, has, count=count, size=size)
         if has.title == "" and has.messages == 0:
             values = {"at": has.id, "title": title, "search": title.casefold()}
             await connection.execute(self._titled, values)
+        return cast("str", has.id)
 
     async def _more(
         self,
@@ -260,21 +328,18 @@ class Turns:
         await connection.execute(self._grown, grown)
 
     async def _parent_of(
-        self,
-        connection: AsyncConnection,
-        conversation_id: str,
-        parent_id: str | None,
-        *,
-        at_root: bool,
+        self, connection: AsyncConnection, conversation_id: str | None, place: Place
     ) -> str | None:
-        """Return the id of the answer that is the parent of a new question; None for the root."""
+        """Return the id of the answer that is the parent of a new message; None for the root."""
+        if conversation_id is None and place.parent_id is None:
+            return None
         at = {"at": conversation_id}
-        if parent_id is not None:
-            found = await connection.scalar(self._parent, {**at, "wanted": parent_id})
+        if place.parent_id is not None:
+            found = await connection.scalar(self._parent, {**at, "wanted": place.parent_id})
             if found is None:
                 raise MessageNotFound("there is no such answer in this conversation")
             return found
-        return None if at_root else await connection.scalar(self._newest, at)
+        return None if place.at_root else await connection.scalar(self._newest, at)
 
     async def _store(
         self,
@@ -282,19 +347,16 @@ class Turns:
         owner: str,
         conversation_id: str,
         parent: str | None,
-        question: Question,
+        one: Incoming,
     ) -> str:
-        kept = await numbers_of(owner, question.pairs)
+        kept = await numbers_of(owner, await found_pairs(one.words.casefold()))
         made = secrets.token_urlsafe(16)
         values = {
+            **one.columns,
             "id": made,
             "conversation_id": conversation_id,
             "parent_id": parent,
-            "role": USER,
             "status": Status.COMPLETE.value,
-            "content": question.content,
-            "search": question.words.casefold(),
-            "size": question.size,
         }
         seq = await connection.scalar(
             self._question, {**values, **as_indexed(kept, sqlite=self._sqlite)}
@@ -303,15 +365,14 @@ class Turns:
         return made
 
     async def _begin(
-        self,
-        connection: AsyncConnection,
-        conversation_id: str,
-        question: str,
-        run_id: str,
-        model: str,
+        self, connection: AsyncConnection, conversation_id: str, question: str, new: NewAnswer
     ) -> Turn:
-        """Store a new, empty answer, and return it with the path to its question."""
+        """Store a new, empty answer, and return it with the path to its question.
+
+        Raises `InvalidFields` if there is nothing on the path that can be answered.
+        """
         answer = secrets.token_urlsafe(16)
+        size = door_size(new)
         values = {
             "id": answer,
             "conversation_id": conversation_id,
@@ -321,16 +382,23 @@ class Turns:
             "content": "",
             "search": "",
             "lease": self._lease,
-            "model": model,
-            "run_id": run_id,
+            "model": new.model,
+            "run_id": new.run_id,
+            "caller_id": new.caller_id,
+            "door": new.door,
+            "door_size": size,
+            "size": size,
         }
         await connection.execute(self._answer, values)
-        path = await connection.execute(self._path, {"asked": question})
+        rows = await connection.execute(self._path, {"asked": question})
+        path = [message_of(row) for row in rows.mappings()]
+        if not path or path[-1].id != question or not prompt.answerable(path):
+            raise unanswerable()
         return Turn(
             conversation_id=conversation_id,
             user_message_id=question,
             answer_id=answer,
-            path=[message_of(row) for row in path.mappings()],
+            path=path,
         )
 
 
