@@ -30,7 +30,7 @@ ROOMS: Final = (
 READS_ENVIRONMENT: Final = "settings.environment"
 
 BACKENDS: Final = {
-    *("cluster.local", "cluster.redis.peers"),
+    *("cluster.local", "cluster.redis.index", "cluster.redis.peers"),
     *("eventlog.memory", "eventlog.redis.log", "quotas.local", "quotas.redis"),
     *("producers.demo", "producers.openai.provider", "conversations.sql.history"),
 }
@@ -135,7 +135,7 @@ def test_the_imports_are_really_seen() -> None:
         Link("app", "web.routes.chat"),
         Link("app", ""),
         Link("producers.openai.provider", "events.sse"),
-        Link("web.problems", "web.security"),
+        Link("web.refusals", "web.security"),
         Link("__main__", "commands.cli"),
     } <= set(links())
 

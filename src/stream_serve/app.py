@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from stream_serve.cluster.local import LocalPeers
+from stream_serve.cluster.local import LocalIndex, LocalPeers
 from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
 from stream_serve.eventlog.memory import MemoryEventLog
 from stream_serve.producers import http1
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from stream_serve.cluster.base import Peers
+    from stream_serve.cluster.index import Index
     from stream_serve.conversations.base import History
     from stream_serve.conversations.context import Conversations
     from stream_serve.conversations.recorder import Persistence
@@ -87,8 +88,18 @@ def create_app(
     from starlette.requests import ClientDisconnect
 
     from stream_serve import __version__
-    from stream_serve.web import problems
-    from stream_serve.web.routes import chat, conversations, models, pages, runs
+    from stream_serve.web import refusals
+    from stream_serve.web.routes import (
+        ag_ui,
+        chat,
+        conversations,
+        models,
+        openai,
+        pages,
+        responses,
+        runs,
+        ui_chat,
+    )
     from stream_serve.web.security import PAGE, Guard, guarded
 
     settings = settings or Settings.load()
@@ -104,15 +115,14 @@ def create_app(
         openapi_url=None,
     )
     app.state.settings = settings
-    app.add_middleware(
-        Guard, settings=settings, routes=app.router.routes, refuse=problems.from_error
-    )
-    app.add_exception_handler(StreamServeError, problems.on_error)
-    app.add_exception_handler(HTTPException, problems.on_http_error)
-    app.add_exception_handler(RequestValidationError, problems.on_wrong_parameters)
-    app.add_exception_handler(ClientDisconnect, problems.on_gone)
-    app.add_exception_handler(Exception, problems.on_defect)
-    for router in (r.router for r in (chat, models, runs, conversations, pages)):
+    app.add_middleware(Guard, settings=settings, routes=app.router.routes, refuse=refusals.refuse)
+    app.add_exception_handler(StreamServeError, refusals.on_error)
+    app.add_exception_handler(HTTPException, refusals.on_error)
+    app.add_exception_handler(RequestValidationError, refusals.on_wrong_parameters)
+    app.add_exception_handler(ClientDisconnect, refusals.on_gone)
+    app.add_exception_handler(Exception, refusals.on_defect)
+    doors = (openai, responses, ui_chat, ag_ui)
+    for router in (r.router for r in (chat, *doors, models, runs, conversations, pages)):
         # As they are: the guard asks each route itself.
         app.router.routes.extend(router.routes)
     show_description = guarded(PAGE)(partial(_show_description, app))
@@ -130,6 +140,7 @@ def _lifespan(
     from stream_serve.conversations.context import Conversations
     from stream_serve.conversations.recorder import Recorder
     from stream_serve.conversations.sql.files import plain_file
+    from stream_serve.web.chats import Chats
 
     file = plain_file(settings.database_url)
     new = file is not None and not file.exists()
@@ -147,7 +158,7 @@ def _lifespan(
         interval = min(settings.save_interval, settings.lease / 3)
         recorder = Recorder(conversations, interval=interval, persistence=persistence)
         provider = create_provider(settings)
-        log, peers, quotas = create_log(settings)
+        log, peers, quotas, index = create_log(settings)
         runs = Runs(
             log,
             peers,
@@ -166,7 +177,12 @@ def _lifespan(
                 await _look(conversations)
             if on_start is not None:
                 on_start(runs)
-            yield {"runs": runs, "provider": provider, "conversations": conversations}
+            yield {
+                "runs": runs,
+                "provider": provider,
+                "conversations": conversations,
+                "chats": Chats(index, runs),
+            }
 
     return lifespan
 
@@ -293,14 +309,17 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas]:
-    """Return the event log, the peers and the quotas: in Redis if the settings name one.
+def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas, Index]:
+    """Return the event log, the peers, the quotas and the index: in Redis if the settings name one.
 
     Raises `SettingsError` for a URL that is none.
     """
+    longest = settings.run_timeout + _MARGIN
+    known = longest + settings.run_retention
     if settings.redis_url is None:
-        return MemoryEventLog(), LocalPeers(), LocalQuotas()
+        return MemoryEventLog(), LocalPeers(), LocalQuotas(), LocalIndex(ttl=known)
     from stream_serve.cluster.redis.client import RedisClient
+    from stream_serve.cluster.redis.index import RedisIndex
     from stream_serve.cluster.redis.lease import Lease
     from stream_serve.cluster.redis.listener import Listener
     from stream_serve.cluster.redis.peers import RedisPeers
@@ -310,16 +329,16 @@ def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas]:
     client = RedisClient(settings.redis_url.get_secret_value(), settings.redis_timeout)
     listener = Listener(client)
     lease = Lease(client, settings.lease)
-    longest = settings.run_timeout + _MARGIN
     log = RedisEventLog(
         client,
         listener,
         lease,
         flush_interval=settings.flush_interval,
-        live_ttl=longest + settings.run_retention,
+        live_ttl=known,
         retention=settings.run_retention,
     )
-    return log, RedisPeers(client, listener, lease), RedisQuotas(client, lease, ttl=longest)
+    peers = RedisPeers(client, listener, lease)
+    return log, peers, RedisQuotas(client, lease, ttl=longest), RedisIndex(client, ttl=known)
 
 
 def create_history(settings: Settings) -> History:

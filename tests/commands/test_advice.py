@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_serve.commands.advice import ADVICE, advice
-from stream_serve.errors import EventsLost, InternalError, RunFailure, RunInterrupted, UpstreamError
+from stream_serve.errors import (
+    EventsLost,
+    InternalError,
+    RunFailure,
+    RunInterrupted,
+    StreamMoved,
+    UpstreamError,
+)
 from stream_serve.events.types import Error
 from stream_serve.settings import Catalog, ProviderSettings
 
@@ -25,7 +32,7 @@ def kinds(kind: type[RunFailure]) -> Iterator[type[RunFailure]]:
 
 
 def test_there_is_advice_for_every_error_that_has_to_do_with_a_provider() -> None:
-    ours = {EventsLost, InternalError, RunInterrupted, RunFailure}
+    ours = {EventsLost, InternalError, RunInterrupted, RunFailure, StreamMoved}
     for kind in set(kinds(RunFailure)) - ours:
         for begun in (True, False):
             error = Error("it is so", kind.code, retryable=False)

@@ -19,7 +19,7 @@ from stream_serve.errors import (
     StreamServeError,
 )
 from stream_serve.settings import Settings
-from stream_serve.web import problems
+from stream_serve.web import problems, refusals
 from stream_serve.web.openapi import describe
 from support.pages import pair, read, rows
 
@@ -48,13 +48,13 @@ async def before_the_stream() -> set[tuple[str, int]]:
     """Return the code and status of everything that can be answered instead of a stream."""
     request = Request({"type": "http", "state": {}})
     kinds = [*leaves(RequestError), HistoryError, *leaves(HistoryError), LogUnavailable]
-    found = {code(await problems.on_error(request, kind("no"))) for kind in kinds}
+    found = {code(await refusals.on_error(request, kind("no"))) for kind in kinds}
     known: dict[type[StreamServeError], tuple[int, str]] = vars(problems)["_KINDS"]
     assert set(known) == set(kinds), "each of them has a status, and nothing else has"
     statuses: dict[int, str] = vars(problems)["_DETAILS"]
     for status in statuses:
-        found.add(code(await problems.on_http_error(request, HTTPException(status))))
-    found.add(code(await problems.on_defect(request, ValueError("no"))))
+        found.add(code(await refusals.on_error(request, HTTPException(status))))
+    found.add(code(await refusals.on_defect(request, ValueError("no"))))
     return found
 
 

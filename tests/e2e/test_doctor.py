@@ -144,7 +144,7 @@ async def test_doctor_takes_a_model_that_has_only_thought_for_one_that_answers(
 @pytest.mark.parametrize(
     ("model", "code", "verdict"),
     [
-        ("tools", 0, "The model answers: it has only called a tool."),
+        ("tools", 0, "The model answers: it calls a tool, though it was given none."),
         ("forever?interval=0", 0, "The model answers: it went on and on, so it was stopped."),
         ("role-only", 1, "The model does not answer: it ends without a word."),
     ],
@@ -155,6 +155,15 @@ async def test_doctor_says_what_is_true_of_an_answer_without_words_or_without_an
     found, out = await doctor(**provider(upstream, model))
     assert (found, verdict in out) == (code, True)
     assert "The model answers." not in out
+
+
+async def test_doctor_names_the_tool_where_a_model_calls_one_instead_of_answering(
+    upstream: ScriptedUpstream,
+) -> None:
+    code, out = await doctor(**provider(upstream, "tool-call"))
+    assert code == 0
+    assert "The model answers: it calls a tool, though it was given none." in out
+    assert "'get_weather' (tool_calls)" in out
 
 
 async def test_doctor_names_the_models_where_none_is_configured(upstream: ScriptedUpstream) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stream_serve.conversations.base import Answer, Status
+from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
 from stream_serve.conversations.sql.history import SQLHistory
 from support.client import ask
 from support.service import Service
@@ -47,12 +47,13 @@ async def grown(database: str, size: int, answers: int) -> str:
     """A conversation with one question and many answers of a size."""
     history = SQLHistory(database)
     await history.open()
-    turn = await history.ask("", None, "why?", parent_id=None, at_root=True, run_id="r", model="m")
+    answer = NewAnswer(run_id="r", model="m")
+    turn = await history.ask("", None, [NewMessage(role="user", content="why?")], answer)
     ids = (turn.conversation_id, turn.user_message_id)
     for number in range(answers):
         await history.finish(turn, Answer(status=Status.COMPLETE, content=f"{number} " * size))
         if number < answers - 1:
-            turn = await history.ask_again("", *ids, run_id="r", model="m")
+            turn = await history.ask_again("", *ids, answer)
     await history.close()
     return turn.conversation_id
 

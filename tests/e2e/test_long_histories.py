@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from stream_serve.testing import Record
+
 
 @pytest.fixture
 async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
@@ -33,6 +35,11 @@ async def say(
         return await stream.rest()
 
 
+def asked(upstream: ScriptedUpstream) -> list[Record]:
+    """Return the questions that the provider got, and not that for its models."""
+    return [one for one in upstream.requests if one.method == "POST"]
+
+
 async def converse(client: aiohttp.ClientSession, service: Service, turns: int) -> str:
     conversation = "new"
     for _ in range(turns):
@@ -48,7 +55,7 @@ async def test_a_history_that_is_too_long_is_sent_once_more_by_half(
     conversation = await converse(client, service, 4)
     events = await say(client, service, conversation, f"context?messages=6&how={how}")
     assert (events[-1]["type"], text(events)) == ("end", ANSWER)
-    first, second = upstream.requests[-2:]
+    first, second = asked(upstream)[-2:]
     assert len(first.body["messages"]) == 10
     assert len(second.body["messages"]) <= 6
     assert second.body["messages"][0]["role"] == "system"
@@ -56,18 +63,39 @@ async def test_a_history_that_is_too_long_is_sent_once_more_by_half(
     assert first.closed_by is not None
 
 
+@pytest.mark.parametrize("by_file", [False, True])
+async def test_the_servers_own_figure_is_the_budget_from_the_first_refusal_on(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, tmp_path: Path, by_file: bool
+) -> None:
+    upstream.context = 200
+    upstream.models = ["context?messages=4", "answer"]
+    if by_file:
+        file = f'[[providers]]\nname = "here"\nkind = "generic"\nurl = "{upstream.url}"\n'
+        (tmp_path / "stream-serve.toml").write_text(file, encoding="utf-8")
+    settings = {} if by_file else {"upstream_url": upstream.url}
+    async with Service(database_url=str(tmp_path / "chat.db"), **settings) as service:
+        conversation = await converse(client, service, 8)
+        for refusals in (1, 0):
+            before = len(asked(upstream))
+            events = await say(client, service, conversation, "context?messages=4")
+            assert (events[-1]["type"], text(events)) == ("end", ANSWER)
+            questions = asked(upstream)[before:]
+            assert len(questions) == refusals + 1
+            assert len(questions[-1].body["messages"]) <= 4
+
+
 async def test_one_that_is_too_long_all_the_same_is_an_error_that_names_the_setting(
     service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
     conversation = await converse(client, service, 4)
-    before = len(upstream.requests)
+    before = len(asked(upstream))
     error = (await say(client, service, conversation, "context?messages=1"))[-1]
     assert (error["code"], error["providerCode"]) == (
         "upstream_context_exceeded",
         "context_length_exceeded",
     )
     assert "STREAM_SERVE_HISTORY_TOKENS" in error["message"]
-    assert len(upstream.requests) == before + 2
+    assert len(asked(upstream)) == before + 2
     assert error["saved"] is True
 
 
@@ -76,7 +104,7 @@ async def test_a_question_alone_that_is_too_long_is_asked_once(
 ) -> None:
     error = (await say(client, service, "new", "context?messages=1"))[-1]
     assert error["code"] == "upstream_context_exceeded"
-    assert len(upstream.requests) == 1
+    assert len(asked(upstream)) == 1
 
 
 async def test_the_budget_of_a_history_follows_the_context_of_the_model(
@@ -99,5 +127,5 @@ targets = [{{ provider = "here", model = "answer" }}]
     )
     async with Service(database_url=str(tmp_path / "chat.db")) as service:
         await converse(client, service, 6)
-    assert len(upstream.requests) == 6
-    assert len(upstream.requests[-1].body["messages"]) < 12
+    assert len(asked(upstream)) == 6
+    assert len(asked(upstream)[-1].body["messages"]) < 12

@@ -46,6 +46,22 @@ async def test_the_answer_appears_while_it_is_written(
     await expect(debugger.stop).to_be_disabled()
 
 
+async def test_tool_calls_sources_and_extras_are_rows_of_the_inspector(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, locale="en-US")
+    for model, kinds in (
+        ("tool-call?calls=2", ("tool_call", "tool_arguments")),
+        ("citations", ("source", "extra")),
+    ):
+        await debugger.send(model)
+        await debugger.reaches("finished")
+        for kind in kinds:
+            row = debugger.page.locator(f'#events [data-type="{kind}"]')
+            await expect(row.first).to_be_attached()
+        await expect(debugger.page.locator('#events [data-type="other"]')).to_have_count(0)
+
+
 async def test_the_end_shows_the_finish_reason_and_whose_usage_it_is(
     service: Service, page_context: PageFactory
 ) -> None:

@@ -270,6 +270,20 @@ async def test_chat_reads_standard_input_and_shows_the_thinking_apart(
     assert upstream.requests[-1].body["enable_thinking"] is True
 
 
+async def test_chat_shows_the_tools_that_the_model_calls_and_its_sources_in_words(
+    upstream: ScriptedUpstream,
+) -> None:
+    code, out, err = await command("chat", "hi", **provider(upstream, "tool-call?calls=2"))
+    assert (code, out.strip()) == (0, "")
+    shown = err.replace("\n", "")
+    assert '[tool call] get_weather({"city": "杭州", "unit": "celsius"})' in shown
+    assert '[tool call] get_time({"city": "Zürich", "unit": "celsius"})' in shown
+    assert "[tool_calls]" in err
+    code, out, err = await command("chat", "hi", **provider(upstream, "citations"))
+    assert (code, out) == (0, ANSWER + "\n")
+    assert "[source] Weather https://example.com/weather" in err
+
+
 async def test_chat_refuses_a_prompt_that_is_no_text() -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -275,3 +275,26 @@ async def test_where_the_server_cannot_be_asked_the_start_is_refused_and_can_be_
         last.push_async_callback(upstream.stop)
         async with ask(client, service.url) as stream:
             assert (await stream.rest())[0]["model"] == "answer"
+
+
+REFUSES = {
+    "stream_options = false": "Unrecognized request argument supplied",
+    'max_tokens = "max_completion_tokens"': "Use 'max_completion_tokens' instead",
+    'system_role = "user"': "System role not supported",
+}
+
+
+@pytest.mark.parametrize("missing", [None, *REFUSES])
+async def test_a_server_that_refuses_what_others_want_answers_with_its_switches(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, missing: str | None
+) -> None:
+    switches = "\n".join(one for one in REFUSES if one != missing)
+    configure(f'[[providers]]\nname = "picky"\nurl = "{upstream.url}"\n{switches}\n')
+    body: dict[str, Any] = {"model": "picky", "systemPrompt": "be brief", "maxTokens": 50}
+    async with Service() as service, ask(client, service.url, **body) as stream:
+        last = (await stream.rest())[-1]
+    if missing is None:
+        assert (last["type"], last["finishReason"]) == ("end", "stop")
+    else:
+        assert (last["type"], last["code"]) == ("error", "upstream_rejected")
+        assert REFUSES[missing] in last["message"]

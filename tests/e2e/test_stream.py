@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import aiohttp
 
@@ -17,7 +18,9 @@ async def test_an_answer_is_start_then_chunks_then_end(
     async with ask(client, service.url) as stream:
         events = await stream.rest()
     assert [event["id"] for event in events] == list(range(1, len(events) + 1))
+    created_at = events[0].pop("createdAt")
     assert events[0] == {"id": 1, "type": "start", "runId": stream.run_id, "model": "answer"}
+    assert abs(time.time() - created_at) < 60
     assert {event["type"] for event in events[1:-1]} == {"chunk"}
     assert text(events) == ANSWER
     assert events[-1]["type"] == "end"

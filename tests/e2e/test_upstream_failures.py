@@ -230,6 +230,15 @@ async def test_a_refused_key_names_the_setting_and_never_the_key(
     assert UPSTREAM_KEY[:10] not in str(error)
 
 
+@pytest.mark.parametrize("dummy", ["x", "e", "EMPTY", "context"])
+async def test_a_dummy_key_is_not_cut_out_of_the_providers_words(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, dummy: str
+) -> None:
+    async with Service(upstream_url=upstream.url, upstream_api_key=dummy) as service:
+        error = (await run(client, service, "refused"))[-1]
+    assert REFUSED in error["message"]
+
+
 async def test_a_rate_limit_is_not_answered_with_a_storm_of_retries(
     service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:

@@ -267,7 +267,7 @@ class SharedRunsMachine(RunsMachine):
             lease=10 * PATIENCE,
             run_retention=LIMITS.retention,
         )
-        log, peers, quotas = create_log(settings)
+        log, peers, quotas, _ = create_log(settings)
         self.logs.append(log)
         runs = Runs(log, PatientPeers(peers), quotas, LIMITS)
         await runs.open()

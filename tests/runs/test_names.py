@@ -18,8 +18,8 @@ from stream_serve.runs import names
 from stream_serve.runs.names import name_of, parts_of
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import Plan, RunSpec
+from stream_serve.web.dialects.native import ChatBody
 from stream_serve.web.fields import RunId
-from stream_serve.web.question import ChatBody
 from support.limits import limits
 from support.upstream import StepProvider
 

@@ -124,7 +124,10 @@ def test_a_mistake_of_the_form_is_named_with_its_line(text: str | bytes, said: s
         ('kind = "Azure"', "kind: it should be 'dashscope', 'openai', 'azure', "),
         ("thinking = false", "thinking: it should be 'enable_thinking', 'chat_template_kwargs' or"),
         ("max_tokens = 4096", "max_tokens: it should be 'max_tokens' or 'max_completion_tokens'"),
-        ('proxy = "proxy:3128"', "proxy: it must be the http:// address of a proxy, such as"),
+        (
+            'proxy = "proxy:3128"',
+            "proxy: it must be the http:// or https:// address of a proxy, such as",
+        ),
     ],
 )
 def test_a_mistake_in_a_provider_says_what_to_write(

@@ -18,7 +18,10 @@ Json = dict[str, Any]
 
 
 class Stream:
-    """One open event stream: `next` and `rest` give its events as JSON with their `id`."""
+    """One open event stream: `next` and `rest` give its events as JSON with their number as `id`.
+
+    The `id` of a tool call is its `callId`.
+    """
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self.response = response
@@ -42,7 +45,9 @@ class Stream:
                     self.comments.append(line)
                     return await self.next()
                 elif data is not None:
-                    return {"id": int(number), **json.loads(data)}
+                    event: Json = json.loads(data)
+                    call_id = {"callId": event.pop("id")} if "id" in event else {}
+                    return {"id": int(number), **event, **call_id}
         return None
 
     async def until(self, kind: str) -> Json:
@@ -68,7 +73,7 @@ async def ask(
     client: aiohttp.ClientSession, url: str, *, key: str | None = None, **body: Any
 ) -> AsyncGenerator[Stream]:
     """Post to the article's endpoint and give the stream; `message` has a default."""
-    if "messages" not in body:
+    if not {"messages", "toolResults"} & body.keys():
         body.setdefault("message", "你好")
     headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
     async with client.post(f"{url}/ai/chat/stream-sse", json=body, headers=headers) as response:

@@ -73,6 +73,13 @@ class StepProvider:
     async def model_for(self, asked: str | None) -> str:
         return asked or "m"
 
+    def context_of(self, model: str) -> int | None:
+        del model
+        return None
+
+    async def look_up(self, model: str) -> None:
+        del model
+
     def unsupported(self, request: ChatRequest) -> dict[str, str]:
         del request
         return {}
@@ -127,6 +134,13 @@ class ToldProvider:
 
     async def model_for(self, asked: str | None) -> str:
         return asked or "m"
+
+    def context_of(self, model: str) -> int | None:
+        del model
+        return None
+
+    async def look_up(self, model: str) -> None:
+        del model
 
     def unsupported(self, request: ChatRequest) -> dict[str, str]:
         del request

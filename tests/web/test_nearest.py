@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.web.body import names_of
+from stream_serve.web.dialects.native import ChatBody
 from stream_serve.web.nearest import nearest, plain
-from stream_serve.web.question import ChatBody
 from support.properties import steady
 
 KNOWN = names_of(ChatBody)
@@ -61,7 +61,7 @@ def test_what_other_services_call_a_field_is_near_it(name: str, meant: str) -> N
 @pytest.mark.parametrize(
     "name",
     [
-        *("user", "metadata", "stream", "n", "id", "trigger", "messageId", "tools", "tool_choice"),
+        *("user", "metadata", "stream", "n", "id", "trigger", "messageId"),
         *("stream_options", "logprobs", "top_logprobs", "top_k", "store", "service_tier", "chatId"),
         *("sessionId", "userId", "agentId", "clientId", "language", "locale", "history", "context"),
         *("files", "images", "attachments", "options", "config", "mode", "type", "role", "content"),

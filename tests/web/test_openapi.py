@@ -68,7 +68,17 @@ def test_a_probe_is_told_what_not_ready_looks_like() -> None:
 def test_the_events_are_described_with_the_names_that_are_sent() -> None:
     schemas = document()["components"]["schemas"]
     mapping = schemas["StreamEvent"]["discriminator"]["mapping"]
-    assert set(mapping) == {"start", "chunk", "reasoning", "end", "error"}
+    assert set(mapping) == {
+        "start",
+        "chunk",
+        "reasoning",
+        "tool_call",
+        "tool_arguments",
+        "source",
+        "extra",
+        "end",
+        "error",
+    }
     assert set(schemas["Usage"]["properties"]) == {
         "promptTokens",
         "completionTokens",
@@ -77,6 +87,9 @@ def test_the_events_are_described_with_the_names_that_are_sent() -> None:
         "source",
     }
     assert set(schemas["ChatBody"]["properties"]) == {
+        "tools",
+        "toolChoice",
+        "parallelToolCalls",
         "message",
         "systemPrompt",
         "messages",
@@ -99,6 +112,7 @@ def test_the_events_are_described_with_the_names_that_are_sent() -> None:
         "conversationId",
         "parentId",
         "regenerate",
+        "toolResults",
     }
 
 

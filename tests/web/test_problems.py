@@ -17,14 +17,13 @@ from stream_serve.errors import (
     Draining,
     HistoryError,
     InvalidFields,
-    LogUnavailable,
     RequestError,
     RunNotFound,
     StreamServeError,
     TooManyRuns,
     Unauthorized,
 )
-from stream_serve.web import problems
+from stream_serve.web import problems, refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +44,8 @@ STATUSES = {
     "ForeignHost": (421, "This service does not answer for that host"),
     "InvalidFields": (422, "Some fields are missing or wrong"),
     "UnknownModel": (422, "No such model"),
+    "ResponseNotFound": (404, "No such response"),
+    "ItemNotFound": (404, "No such item"),
     "ModelsUnavailable": (503, "The provider cannot be asked for its models"),
     "TooManyRuns": (429, "Too many runs at once"),
     "HeadTooLarge": (431, "The request head is too large"),
@@ -106,7 +107,7 @@ async def test_every_refusal_becomes_a_problem_with_its_own_status_code_and_titl
 ) -> None:
     for response in (
         problems.from_error(kind(name)("because")),
-        await problems.on_error(REQUEST, kind(name)("because")),
+        await refusals.on_error(REQUEST, kind(name)("because")),
     ):
         status, title = STATUSES[name]
         assert problem(response) == {
@@ -196,7 +197,7 @@ def test_an_error_below_a_known_one_has_its_status() -> None:
 )
 async def test_what_the_framework_refuses_is_a_problem_too(status: int, code: str) -> None:
     error = HTTPException(status, headers={"Allow": "GET"})
-    for response in (problems.from_error(error), await problems.on_http_error(REQUEST, error)):
+    for response in (problems.from_error(error), await refusals.on_error(REQUEST, error)):
         body = problem(response)
         assert (body["status"], body["code"]) == (status, code)
         assert body["title"] == HTTPStatus(status).phrase
@@ -204,28 +205,26 @@ async def test_what_the_framework_refuses_is_a_problem_too(status: int, code: st
 
 
 async def test_a_defect_says_nothing_of_itself() -> None:
-    response = await problems.on_defect(REQUEST, ValueError("a secret"))
+    response = await refusals.on_defect(REQUEST, ValueError("a secret"))
     assert problem(response)["code"] == "internal_error"
     assert response.status_code == 500
     assert b"secret" not in response.body
 
 
 async def test_a_client_that_is_gone_gets_nothing() -> None:
-    assert (await problems.on_gone(REQUEST, ClientDisconnect())).body == b""
+    assert (await refusals.on_gone(REQUEST, ClientDisconnect())).body == b""
 
 
 async def test_what_is_somebody_elses_error_is_raised_on() -> None:
     with pytest.raises(ZeroDivisionError):
-        await problems.on_error(REQUEST, ZeroDivisionError())
-    with pytest.raises(LogUnavailable):
-        await problems.on_http_error(REQUEST, LogUnavailable("no"))
+        await refusals.on_error(REQUEST, ZeroDivisionError())
 
 
 @pytest.mark.parametrize("name", ["LogLost", "PeerUnreachable", "InternalError", "SettingsError"])
 async def test_an_error_that_no_caller_should_see_is_a_defect(name: str) -> None:
     error = kind(name)("inner words")
     with pytest.raises(kind(name)):
-        await problems.on_error(REQUEST, error)
+        await refusals.on_error(REQUEST, error)
 
 
 async def test_a_query_parameter_that_the_framework_cannot_read_is_a_field_that_is_wrong() -> None:
@@ -241,7 +240,7 @@ async def test_a_query_parameter_that_the_framework_cannot_read_is_a_field_that_
             },
         ]
     )
-    response = await problems.on_wrong_parameters(REQUEST, error)
+    response = await refusals.on_wrong_parameters(REQUEST, error)
     assert response.status_code == 422
     problem = json.loads(bytes(response.body))
     assert problem["code"] == "invalid_fields"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,10 @@ def mounted(app: ASGIApp) -> ASGIApp:
     return Starlette(routes=[Mount("/below", app)])
 
 
+DOORS = ("/ai/chat/", "/v1/", "/api/chat", "/ag-ui")
+"""Where a question may be asked from pages that a key lets in."""
+
+
 def twice_mounted(app: ASGIApp) -> ASGIApp:
     return mounted(mounted(app))
 
@@ -74,8 +79,7 @@ def endpoints(app: FastAPI) -> list[tuple[str, str]]:
 
 
 def filled(path: str) -> str:
-    for name in ("run_id", "conversation_id", "name"):
-        path = path.replace(f"{{{name}}}", "abcdefghijklmnop")
+    path = re.sub(r"\{\w+(:\w+)?\}", "abcdefghijklmnop", path)
     assert "{" not in path
     return path
 
@@ -109,7 +113,7 @@ async def status(
         "headers": [(name.encode(), value.encode()) for name, value in named.items()],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 3000),
-        "state": {"runs": object(), "conversations": object()},
+        "state": {"runs": object(), "conversations": object(), "chats": object()},
     }
     with suppress(AttributeError):  # an endpoint that was reached uses them
         await app(scope, receive, send)
@@ -156,9 +160,9 @@ async def test_a_page_of_another_origin_calls_no_route_but_the_one_that_a_key_pr
             origin=FOREIGN,
             authorization=f"Bearer {KEY}",
         )
-        if path.startswith("/ai/chat/") and keys:
+        if path.startswith(DOORS) and keys:
             assert code != 403
-        elif path.startswith("/ai/"):
+        elif path.startswith(("/ai/", *DOORS)):
             assert code == 403, (method, path)
         else:
             assert "access-control-allow-origin" not in headers

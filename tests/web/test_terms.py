@@ -16,7 +16,9 @@ from stream_serve.producers.openai.request import build
 from stream_serve.settings import Settings
 from stream_serve.web import terms
 from stream_serve.web.body import ValueBudget
-from stream_serve.web.question import LIMITS, ChatBody
+from stream_serve.web.dialects import chat_request
+from stream_serve.web.dialects.native import ChatBody
+from stream_serve.web.question import LIMITS
 from support.properties import steady
 
 if TYPE_CHECKING:
@@ -41,8 +43,9 @@ def body(fields: Json) -> ChatBody:
 
 def sent(fields: Json, settings: Settings, traits: Traits | None = None) -> Json:
     """Return what goes to the provider for a body. Raises `InvalidFields`, `ValidationError`."""
-    asked = body(fields)
-    asked.check()
+    read = body(fields)
+    read.check()
+    asked = read.question()
     terms.check(asked, settings, defaults=[DEFAULT])
     prompt = terms.system_prompt(asked, settings)
     whole = asked.request(model=asked.model or DEFAULT, system_prompt=prompt)
@@ -213,6 +216,47 @@ def test_a_part_that_makes_the_provider_fetch_is_refused_unless_the_operator_all
         assert "STREAM_SERVE_ALLOW_CONTENT_URLS" in said
         allowed = sent({"messages": messages}, operator(allow_content_urls=True))
         assert allowed["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"messages": [{"role": "user", "content": "see", "images": ["https://x.example/a"]}]},
+        {"messages": [{"role": "user", "content": "see", "image": "https://x.example/a"}]},
+        {"messages": [{"role": "tool", "content": "see", "audio": {"url": "file:///a"}}]},
+        {
+            "messages": [{"role": "user", "content": "see"}],
+            "prediction": {"content": [{"type": "image_url", "image_url": {"url": "http://x"}}]},
+        },
+    ],
+)
+def test_no_address_goes_out_beside_a_messages_content(fields: Json) -> None:
+    asked, _ = chat_request.question(fields, operator())
+    with pytest.raises(InvalidFields, match="may not name an address"):
+        terms.check(asked, operator(), defaults=[])
+    terms.check(asked, operator(allow_content_urls=True), defaults=[])
+
+
+def test_an_answer_that_is_sent_back_may_say_what_it_has_cited() -> None:
+    cited = [{"type": "url_citation", "url_citation": {"url": "https://x.example"}}]
+    messages: list[Json] = [
+        {"role": "user", "content": "see"},
+        {"role": "assistant", "content": "seen", "annotations": cited},
+        {"role": "user", "content": "more"},
+    ]
+    prediction = {"type": "content", "content": "std::vector"}
+    fields = {"messages": messages, "prediction": prediction}
+    asked, _ = chat_request.question(fields, operator())
+    terms.check(asked, operator(), defaults=[])
+
+
+@pytest.mark.parametrize("budget", [99_999.0, 1.5, "99999", True, [1], {}])
+def test_a_budget_that_is_no_whole_number_does_not_pass_by_the_cap(budget: object) -> None:
+    fields = {"messages": [{"role": "user", "content": "a"}], "thinking_budget": budget}
+    asked, _ = chat_request.question(fields, operator())
+    with pytest.raises(InvalidFields, match="thinking_budget: should be a whole number"):
+        terms.check(asked, operator(max_thinking_budget=10), defaults=[])
+    terms.check(asked, operator(), defaults=[])
 
 
 @pytest.mark.parametrize("data", DATA)

@@ -14,7 +14,7 @@ from stream_serve.errors import BadRequest, InvalidFields, SettingsError
 from stream_serve.settings import Settings, tables
 from stream_serve.settings.words import OTHERWISE, words
 from stream_serve.web.body import Body, read_json
-from stream_serve.web.question import ChatBody, ChatMessage
+from stream_serve.web.dialects.native import ChatBody, ChatMessage
 from stream_serve.web.routes.conversations import NewBody, TitleBody
 from support.bodies import request
 

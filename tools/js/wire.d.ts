@@ -30,6 +30,32 @@ declare namespace Wire {
     content: string;
   }
 
+  interface ToolCall {
+    type: "tool_call";
+    index: number;
+    id: string;
+    name: string;
+  }
+
+  interface ToolArguments {
+    type: "tool_arguments";
+    index: number;
+    content: string;
+  }
+
+  interface Source {
+    type: "source";
+    url: string;
+    title?: string;
+  }
+
+  /** What the provider sent beside the answer's parts, unchanged. */
+  interface Extra {
+    type: "extra";
+    place: "delta" | "choice" | "chunk";
+    fields: Record<string, unknown>;
+  }
+
   interface End {
     type: "end";
     /** stop, length, content_filter, tool_calls, stopped, or unknown. */
@@ -51,7 +77,7 @@ declare namespace Wire {
     saved?: boolean;
   }
 
-  type Event = Start | Chunk | Reasoning | End | Error;
+  type Event = Start | Chunk | Reasoning | ToolCall | ToolArguments | Source | Extra | End | Error;
 
   /** What a stop did. */
   interface Receipt {

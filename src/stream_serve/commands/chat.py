@@ -1,8 +1,9 @@
 """`stream-serve chat`: asks one question in this process and streams the answer to the terminal.
 
-The answer goes to standard output, everything else (thinking, usage, errors) to standard error. Ctrl+C
-stops the generation, not only the display. Control characters in the model's text never reach a terminal,
-where they could move the cursor, change the title, or worse.
+The answer goes to standard output, everything else (thinking, tool calls, sources, usage, errors) to
+standard error. A tool call is only shown. Ctrl+C stops the generation, not only the display. Control
+characters in the model's text never reach a terminal, where they could move the cursor, change the title,
+or worse.
 """
 
 from __future__ import annotations
@@ -16,7 +17,16 @@ from typing import TYPE_CHECKING, Final, TextIO
 from rich.console import Console
 
 from stream_serve.events import plain
-from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.events.transcript import Transcript
+from stream_serve.events.types import (
+    Chunk,
+    End,
+    Error,
+    Reasoning,
+    Source,
+    ToolArguments,
+    ToolCall,
+)
 from stream_serve.runs.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -55,8 +65,13 @@ async def chat(runs: Runs, producer: Producer) -> int:
 
 async def _show(subscription: Subscription, notes: Console) -> int:
     thinking = False
+    called = Transcript()
     async for event in subscription.events():
         match event:
+            case ToolCall() | ToolArguments():
+                called.add((event,))
+            case Source(url, title):
+                notes.print(f"[source] {plain.line(title or '')} {plain.line(url)}", style="dim")
             case Reasoning(content):
                 thinking = True
                 notes.print(_plain(content, sys.stderr), style="dim italic", end="")
@@ -71,6 +86,7 @@ async def _show(subscription: Subscription, notes: Console) -> int:
                 return EXIT_STOPPED
             case End(finish_reason, usage):
                 sys.stdout.write("\n")
+                _show_calls(called, notes)
                 notes.print(
                     f"[{finish_reason}] {usage.prompt_tokens} + {usage.completion_tokens} tokens "
                     f"({usage.source})",
@@ -79,10 +95,17 @@ async def _show(subscription: Subscription, notes: Console) -> int:
                 return EXIT_STOPPED if finish_reason == "stopped" else 0
             case Error():
                 sys.stdout.write("\n")
+                _show_calls(called, notes)
                 notes.print(f"{event.code}: {event.message}", style="red")
             case _:
                 pass
     return EXIT_FAILED
+
+
+def _show_calls(called: Transcript, notes: Console) -> None:
+    """Say which tools the model calls, each on a line of its own."""
+    for call in called.tool_calls:
+        notes.print(f"[tool call] {call.name}({plain.line(call.arguments)})", style="cyan")
 
 
 def _plain(text: str, stream: TextIO) -> str:

@@ -17,7 +17,7 @@ from stream_serve import __version__
 from stream_serve.app import access_of
 from stream_serve.commands.advice import EMPTY, advice, said
 from stream_serve.errors import RequestError, StreamServeError, UnknownModel
-from stream_serve.events.types import Chunk, End, Error, Reasoning
+from stream_serve.events.types import Chunk, End, Error, Reasoning, ToolCall
 from stream_serve.producers import http1
 from stream_serve.producers.provider import ChatRequest, named
 from stream_serve.runs.spec import RunSpec
@@ -67,6 +67,7 @@ class Reply(Struct):
 
     text: str = ""
     thought: str = ""
+    called: str = ""
     end: End | None = None
     error: Error | None = None
 
@@ -178,6 +179,8 @@ class Doctor:
                     reply.text += content
                 case Reasoning(content):
                     reply.thought += content
+                case ToolCall():
+                    reply.called = reply.called or event.name
                 case End():
                     reply.end = event
                 case Error():
@@ -190,12 +193,15 @@ class Doctor:
         return reply
 
     def _show_answer(self, model: str, reply: Reply, end: End, run: Run) -> None:
-        only_thought = not reply.text and bool(reply.thought)
+        only_called = not reply.text and bool(reply.called)
+        only_thought = not reply.text and bool(reply.thought) and not only_called
         usage, first = end.usage, run.first_token_seconds
         rows = {
             "model": model,
-            "thought" if only_thought else "answer": f"{_short(reply.text or reply.thought)!r} "
-            f"({end.finish_reason})",
+            "tool called" if only_called else "thought" if only_thought else "answer": (
+                f"{_short(reply.called if only_called else reply.text or reply.thought)!r} "
+                f"({end.finish_reason})"
+            ),
             "first token": None if first is None else f"{first * 1000:.0f} ms",
             "total": f"{run.seconds * 1000:.0f} ms",
             "usage": f"{usage.prompt_tokens} + {usage.completion_tokens} tokens ({usage.source})",
@@ -245,10 +251,10 @@ def _verdict(reply: Reply, end: End) -> str:
         return "The model answers: it went on and on, so it was stopped."
     if reply.text:
         return "The model answers."
+    if end.finish_reason == "tool_calls":
+        return "The model answers: it calls a tool, though it was given none."
     if reply.thought:
         return "The model answers: it has only thought so far."
-    if end.finish_reason == "tool_calls":
-        return "The model answers: it has only called a tool."
     if end.finish_reason == "content_filter":
         return "The model answers: a filter of the provider's has kept its words back."
     return ""

@@ -11,6 +11,7 @@ cancel the task, wait until the run is done, look at the connections.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -82,9 +83,13 @@ class Execution:
     )
 
     def __init__(self, run: Run, on_disconnect: OnDisconnect, context: Context) -> None:
-        stops = on_disconnect is OnDisconnect.STOP
+        patience = {
+            OnDisconnect.STOP: None,
+            OnDisconnect.CONTINUE: context.limits.detached,
+            OnDisconnect.FINISH: math.inf,
+        }
         self.run = run
-        self.presence = Presence(self.stop, patience=None if stops else context.limits.detached)
+        self.presence = Presence(self.stop, patience=patience[on_disconnect])
         self._context = context
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Has its result when the run is done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ class Presence:
     """The readers of one run: those of this process, and those of each other one.
 
     When nobody reads any more, `abandoned` is called: at once, or when nobody has come back within
-    `patience` seconds. After `settle` it is never called.
+    `patience` seconds, which may be infinite. After `settle` it is never called.
     """
 
     __slots__ = ("_abandoned", "_here", "_patience", "_remote", "_settled", "_timer")
@@ -66,7 +67,7 @@ class Presence:
             return
         if self._patience is None:
             self._abandoned()
-        elif self._timer is None:
+        elif self._timer is None and self._patience < math.inf:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._patience, self._abandoned)
 

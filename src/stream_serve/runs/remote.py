@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -39,6 +40,8 @@ _log = structlog.stdlib.get_logger("stream_serve.runs")
 STOP: Final = "stop"
 STATE: Final = "state"
 READERS: Final = "readers"
+FORGET: Final = "forget"
+FORGOTTEN: Final = b"forgotten"
 
 _REPLY_SECONDS: Final = 6.0
 _ATTEMPTS: Final = 3
@@ -104,13 +107,24 @@ class RemoteRuns:
         process = None if info.finished else info.process
         _owner, run_id = parts_of(name)
         subscription = Subscription(
-            run_id, reader, on_close=lambda: self._left(subscription, name, process)
+            run_id,
+            reader,
+            on_close=lambda: self._left(subscription, name, process),
+            newest=info.last,
         )
         self._subscriptions.add(subscription)
         self._count(name, process, 1)
         if self._redirecting:
             subscription.redirect()
         return subscription
+
+    async def live(self, name: str) -> bool:
+        """Return whether another process has a run of this name that has not ended."""
+        try:
+            info = await self._log.look(name)
+        except LogNotFound:
+            return False
+        return info.process is not None and not info.finished
 
     async def stop(self, name: str) -> Receipt:
         """Have the run's process stop it. Raises `RunNotFound`; then a start under this name is
@@ -130,10 +144,21 @@ class RemoteRuns:
         """Return how a run stands. Raises `RunNotFound`, `RunUnreachable`."""
         reply = await self._ask(name, STATE)
         if reply is None:
-            raise RunUnreachable(
-                "another process has this run and does not answer: try again in some seconds"
-            )
+            raise _unreachable()
         return reply if isinstance(reply, RunState) else view.decode_state(reply)
+
+    async def forget(self, name: str) -> None:
+        """Have the run's process stop it and forget it. Raises `RunNotFound`, `RunUnreachable`."""
+        for _ in range(_ATTEMPTS):
+            info = await self._look(name)
+            if info.process is None:
+                raise not_found()
+            with suppress(PeerUnreachable):
+                if await self._peers.ask(
+                    info.process, FORGET, name.encode(), timeout=_REPLY_SECONDS
+                ):
+                    return
+        raise _unreachable()
 
     def redirect(self) -> None:
         """End all readers here, and those that come: their clients go on at another process."""
@@ -256,6 +281,12 @@ def beyond(after: int, events: int) -> CursorBeyondLog:
     """Return the error for a cursor that a run does not have."""
     return CursorBeyondLog(
         f"the cursor says {after}, but this run has {events} events: read it from the beginning"
+    )
+
+
+def _unreachable() -> RunUnreachable:
+    return RunUnreachable(
+        "another process has this run and does not answer: try again in some seconds"
     )
 
 

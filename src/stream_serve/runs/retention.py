@@ -37,6 +37,12 @@ class Retention:
             self._kept[oldest].cancel()
             self._drop(oldest)
 
+    def drop(self, run: Run) -> None:
+        """Forget a run that is kept now. No effect on any other."""
+        if run in self._kept:
+            self._kept[run].cancel()
+            self._drop(run)
+
     def close(self) -> None:
         """Keep what is kept without an end: the process ends."""
         for timer in self._kept.values():

@@ -45,6 +45,7 @@ class Run:
         "_began",
         "_bounds",
         "_bytes",
+        "_door",
         "_ended",
         "_first_token",
         "_last",
@@ -84,6 +85,7 @@ class Run:
         self.producer = plan.producer
         self.model = whole(plan.producer.model)
         self.ref = plan.ref
+        self._door = plan.door
         self._transcript = Transcript()
         self._unfolded: list[Delta] = []
         self.created_at = time.time()
@@ -138,9 +140,20 @@ class Run:
         """The time from the start to the end, or until now."""
         return (time.monotonic() if self._ended is None else self._ended) - self._began
 
+    @property
+    def ending(self) -> End | Error | None:
+        """How a settled run ended, before it is known whether that is stored; None until then."""
+        if self._ended is None:
+            return None
+        return self.error or self._end()
+
     def start(self) -> None:
         """Write the `start` event."""
-        self._write(Start.of(self.id, self.model, self.ref))
+        start = Start.of(self.id, self.model, self.ref, created_at=int(self.created_at))
+        door, self._door = self._door, None
+        self._write(msgspec.structs.replace(start, door=door))
+        # What a door leaves can be large; it is only read from the log.
+        self._transcript.start = start
 
     def wait(self) -> None:
         """Record that the producer is being asked."""
@@ -196,12 +209,8 @@ class Run:
         if self.lost:
             self._writer.skip(self._bounds.events)
             self._last = self._writer.last
-        if self.error is not None:
-            self._write(msgspec.structs.replace(self.error, saved=saved))
-        else:
-            usage = self.usage or self.transcript.estimate(0)
-            reason, word = self.finish_reason or STOPPED, self.provider_finish_reason
-            self._write(End(reason, usage, saved, word))
+        ending = self.ending or self._end()
+        self._write(msgspec.structs.replace(ending, saved=saved))
         self._finish()
 
     def break_off(self, error: Error) -> None:
@@ -236,6 +245,12 @@ class Run:
             error=self.error,
             upstream_closed=self.producer.closed,
         )
+
+    def _end(self) -> End:
+        usage = self.usage or self.transcript.estimate(0)
+        ended_at = int(self.created_at + self.seconds)
+        reason, word = self.finish_reason or STOPPED, self.provider_finish_reason
+        return End(reason, usage, provider_finish_reason=word, ended_at=ended_at)
 
     def _settle(self, state: State) -> None:
         self._lifecycle.enter(state)

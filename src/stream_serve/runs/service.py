@@ -30,7 +30,7 @@ from stream_serve.errors import (
 from stream_serve.quotas.admission import Admission
 from stream_serve.runs import recovery, remote, view
 from stream_serve.runs.execution import Context, Execution
-from stream_serve.runs.names import name_for, name_of, not_found, parts_of
+from stream_serve.runs.names import fits, name_for, name_of, not_found, parts_of
 from stream_serve.runs.observers import Observers
 from stream_serve.runs.remote import RemoteRuns, beyond, check_same
 from stream_serve.runs.retention import Retention
@@ -153,6 +153,7 @@ class Runs:
         if run.closed and after == run.events:
             return None
         presence.enter()
+        newest = run.events
         try:
             reader = await self._event_log.read(name, after)
         except BaseException as error:
@@ -160,7 +161,7 @@ class Runs:
             if isinstance(error, LogNotFound):
                 raise not_found() from error
             raise
-        return Subscription(run_id, reader, on_close=presence.leave)
+        return Subscription(run_id, reader, on_close=presence.leave, newest=newest)
 
     def get(self, run_id: str, *, owner: str | None) -> Run:
         """Return a run that this process has. Raises `RunNotFound`, also for somebody else's run."""
@@ -176,6 +177,19 @@ class Runs:
         execution = self._executions.get(name)
         return await self._remote.state(name) if execution is None else execution.describe()
 
+    async def live(self, run_id: str, *, owner: str | None) -> bool:
+        """Return whether a run goes on, here or elsewhere; False for one that is unknown.
+
+        Waits for a start that is going on here. Raises `LogUnavailable`.
+        """
+        if not fits(run_id):
+            return False
+        name = name_of(owner, run_id)
+        while name in self._starting:
+            await asyncio.wait([self._starting[name]])
+        execution = self._executions.get(name)
+        return await self._remote.live(name) if execution is None else not execution.run.closed
+
     async def stop(self, run_id: str, *, owner: str | None) -> Receipt:
         """Stop a run, wherever it is, and return what that did; for a run that has ended, what is
         true of it.
@@ -189,6 +203,16 @@ class Runs:
         name = name_for(owner, run_id)
         receipt = await self._stop_here(name)
         return receipt or await self._remote.stop(name)
+
+    async def forget(self, run_id: str, *, owner: str | None) -> None:
+        """Stop a run, wherever it is, and forget it: nobody finds it any more.
+
+        Raises `RunNotFound`, `LogUnavailable`, and `RunUnreachable` when its process does not answer: if
+        that is gone, the run is forgotten some time after its end.
+        """
+        name = name_for(owner, run_id)
+        if not await self._forget_here(name):
+            await self._remote.forget(name)
 
     def drain(self) -> None:
         """Take no new runs; readers of other processes' runs are told to go on there. Twice is
@@ -319,6 +343,15 @@ class Runs:
         execution = self._executions.get(name)
         return None if execution is None else await execution.receipt(since)
 
+    async def _forget_here(self, name: str) -> bool:
+        """Stop a run of this process and forget it; False when it has no such run."""
+        if await self._stop_here(name) is None:
+            return False
+        execution = self._executions.get(name)
+        if execution is not None:
+            self._retention.drop(execution.run)
+        return True
+
     async def _respond(self, process: str, question: str, data: bytes) -> bytes:
         """Do what another process asks for; b"" when this one has no such run."""
         if question == remote.READERS:
@@ -330,6 +363,8 @@ class Runs:
         if question == remote.STOP:
             receipt = await self._stop_here(name)
             return b"" if receipt is None else view.encode(receipt)
+        if question == remote.FORGET:
+            return remote.FORGOTTEN if await self._forget_here(name) else b""
         execution = self._executions.get(name)
         return b"" if execution is None else view.encode(execution.describe())
 

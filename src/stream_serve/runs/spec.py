@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
@@ -17,17 +17,25 @@ if TYPE_CHECKING:
 
 
 class OnDisconnect(Enum):
-    """What becomes of a run that nobody reads any more."""
+    """What becomes of a run that nobody reads any more.
+
+    It is stopped, it goes on for some time, or it goes on to its end, as one that nobody has to read.
+    """
 
     STOP = "stop"
     CONTINUE = "continue"
+    FINISH = "finish"
 
 
 class Plan(Struct, frozen=True):
-    """What a run consists of: its producer, and in a conversation the message that it becomes."""
+    """What a run consists of: its producer, and in a conversation the message that it becomes.
+
+    `door` goes out with the start (`Start.door`).
+    """
 
     producer: Producer
     ref: MessageRef | None = None
+    door: dict[str, Any] | None = None
 
 
 class RunSpec(Struct, frozen=True, kw_only=True):

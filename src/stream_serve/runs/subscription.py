@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 class Subscription:
     """One reader of a run. `redirected` says that the reader was ended here, before the run's end: its
-    client is to go on at another process."""
+    client is to go on at another process.
 
-    __slots__ = ("_on_close", "reader", "redirected", "run_id")
+    `newest` is the number of the run's newest event when the reader came; 0 for a run that it began.
+    """
 
-    def __init__(self, run_id: str, reader: LogReader, *, on_close: Callable[[], None]) -> None:
+    __slots__ = ("_on_close", "newest", "reader", "redirected", "run_id")
+
+    def __init__(
+        self, run_id: str, reader: LogReader, *, on_close: Callable[[], None], newest: int = 0
+    ) -> None:
         self.run_id = run_id
         self.reader = reader
+        self.newest = newest
         self.redirected = False
         self._on_close: Callable[[], None] | None = on_close
 

@@ -244,9 +244,13 @@ class Settings(BaseSettings):
     max_kept_runs: int = Field(10_000, gt=0, description="runs that are known after their end")
     max_kept_bytes: int = Field(268_435_456, gt=0, description="the events of those, together")
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
+    continue_doors: Names = Field(
+        (), description="doors whose runs go on when their client has gone, such as ai-sdk"
+    )
 
     @field_validator(
         *("api_keys", "allowed_hosts", "cors_origins", "allowed_models", "allowed_extra_body"),
+        "continue_doors",
         mode="before",
     )
     @classmethod

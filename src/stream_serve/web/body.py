@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
@@ -35,6 +35,8 @@ _MAX_UNKNOWN: Final = 10
 _MAX_IGNORED: Final = 50
 _MAX_VALUES: Final = 50_000
 _MAX_BITS: Final = 64
+_MAX_LEVELS: Final = 200
+"""What is nested deeper in a body of a foreign format is refused: it is passed on by recursion."""
 
 
 class Body(BaseModel):
@@ -141,13 +143,18 @@ def check_values(value: object, context: object) -> None:
 
 def check_size(value: object, *, most: int, levels: int) -> None:
     """Check that free-form JSON has at most `most` bytes and `levels` of nesting. Raises `ValueError`."""
+    check_levels(value, levels)
+    if len(msgspec.json.encode(value)) > most:
+        raise ValueError(f"may have at most {most} bytes")
+
+
+def check_levels(value: object, levels: int) -> None:
+    """Check that free-form JSON has at most so many levels of nesting. Raises `ValueError`."""
     inner: list[object] = [value]
     for _ in range(levels + 1):
         inner = [part for one in inner for part in _parts(one)]
     if inner:
         raise ValueError(f"may be nested {levels} levels deep")
-    if len(msgspec.json.encode(value)) > most:
-        raise ValueError(f"may have at most {most} bytes")
 
 
 def _parts(value: object) -> list[object]:
@@ -178,6 +185,28 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
         "; ".join(f"{field_name(d['loc'])}: {_message(model, d)}" for d in details[:3]),
         fields=tuple((field_name(d["loc"]), _message(model, d)) for d in details[:_MAX_ERRORS]),
     )
+
+
+async def read_object(request: Request, *, max_bytes: int) -> dict[str, Any]:
+    """Read the body of a request, which is a JSON object of a format that is not ours, and return it.
+
+    Its values are bounded in number and in depth. Raises as `read_json` does, and `BadRequest` if it is
+    no object.
+    """
+    _check_type(request)
+    raw = await _read(request, max_bytes)
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from None
+    try:
+        check_values(value, ValueBudget())
+        check_levels(value, _MAX_LEVELS)
+    except ValueError as error:
+        raise BadRequest(f"the body cannot be taken: {error}") from None
+    if not isinstance(value, dict):
+        raise BadRequest("the body should be a JSON object")
+    return cast("dict[str, Any]", value)
 
 
 def _message(model: type[Body], detail: ErrorDetails) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stream_serve.producers.provider import Provider
     from stream_serve.runs.service import Runs
     from stream_serve.settings import Settings
+    from stream_serve.web.chats import Chats
 
 
 async def runs_of(request: Request) -> Runs:
@@ -30,6 +31,11 @@ async def provider_of(request: Request) -> Provider:
 async def conversations_of(request: Request) -> Conversations:
     """Return the conversations of this process."""
     return cast("Conversations", request.state.conversations)
+
+
+async def chats_of(request: Request) -> Chats:
+    """Return the chats of this process."""
+    return cast("Chats", request.state.chats)
 
 
 async def settings_of(request: Request) -> Settings:

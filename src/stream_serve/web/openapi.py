@@ -11,10 +11,20 @@ from pydantic.json_schema import models_json_schema
 
 from stream_serve.events import codec
 from stream_serve.events.codec import Error
-from stream_serve.events.types import Chunk, End, Reasoning, Start, Usage
+from stream_serve.events.types import (
+    Chunk,
+    End,
+    Extra,
+    Reasoning,
+    Source,
+    Start,
+    ToolArguments,
+    ToolCall,
+    Usage,
+)
 from stream_serve.runs.view import Receipt
 from stream_serve.web import problems
-from stream_serve.web.question import ChatBody
+from stream_serve.web.dialects.native import ChatBody
 from stream_serve.web.routes.conversations import (
     ConversationDetail,
     ConversationPage,
@@ -34,7 +44,7 @@ _STREAM: Final = b"".join(
     codec.frame(number, event)
     for number, event in enumerate(
         (
-            Start("0mYyV0xnHV5wQ3yX6c3t9A", "qwen-plus"),
+            Start("0mYyV0xnHV5wQ3yX6c3t9A", "qwen-plus", created_at=1_764_194_400),
             Chunk("你"),
             Chunk("好"),
             End("stop", Usage(21, 2, 23, "provider")),
@@ -49,7 +59,7 @@ _HEADERS: Final = {
         "schema": {"type": "string"},
     },
 }
-_EVENTS: Final = (Start, Chunk, Reasoning, End, Error)
+_EVENTS: Final = (Start, Chunk, Reasoning, ToolCall, ToolArguments, Source, Extra, End, Error)
 
 
 class _Operation(Struct, frozen=True):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
 from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -28,10 +27,12 @@ from stream_serve.errors import (
     HistorySchemaError,
     HistoryUnavailable,
     InvalidFields,
+    ItemNotFound,
     LogUnavailable,
     MessageNotFound,
     ModelsUnavailable,
     NotJSON,
+    ResponseNotFound,
     RunConflict,
     RunNotFound,
     RunUnreachable,
@@ -43,18 +44,12 @@ from stream_serve.errors import (
     UnknownModel,
 )
 from stream_serve.settings import explain
-from stream_serve.settings.words import words
-from stream_serve.web.body import field_name
-from stream_serve.web.security import cors_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
-    from pydantic_core import ErrorDetails
-    from starlette.requests import Request
 
 MEDIA_TYPE: Final = "application/problem+json"
-_MAX_FIELDS: Final = 20
 
 
 class FieldProblem(Struct, frozen=True):
@@ -89,14 +84,14 @@ def _kind(error: StreamServeError) -> tuple[int, str] | None:
     return next((_KINDS[kind] for kind in type(error).mro() if kind in _KINDS), None)
 
 
-def from_error(error: StreamServeError | HTTPException) -> Response:
-    """Return the response for an error of ours or the framework's, without CORS headers.
+def describe(error: StreamServeError | HTTPException) -> tuple[Problem, dict[str, str]]:
+    """Return the problem that an error of ours or the framework's is, and the headers that go with it.
 
-    It has Retry-After (RFC 9110, 10.2.3) if the error has one, and WWW-Authenticate with status 401 (RFC
-    9110, 11.6.1).
+    These are Retry-After (RFC 9110, 10.2.3) if the error has one, and WWW-Authenticate with status 401
+    (RFC 9110, 11.6.1).
     """
     if isinstance(error, HTTPException):
-        return _from_framework(error)
+        return _of_framework(error)
     status, title = _kind(error) or _DEFECT
     headers: dict[str, str] = {}
     if error.retry_after is not None:
@@ -111,7 +106,17 @@ def from_error(error: StreamServeError | HTTPException) -> Response:
         code=error.code,
         errors=[FieldProblem(field, message) for field, message in fields] or None,
     )
-    return respond(problem, headers)
+    return problem, headers
+
+
+def from_error(error: StreamServeError | HTTPException) -> Response:
+    """Return the response for an error of ours or the framework's, without CORS headers."""
+    return respond(*describe(error))
+
+
+def known(error: Exception) -> bool:
+    """Return whether an error is one of ours that a caller may be told."""
+    return isinstance(error, StreamServeError) and _kind(error) is not None
 
 
 _KINDS: Final[dict[type, tuple[int, str]]] = {
@@ -129,6 +134,8 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
     ForeignHost: (421, "This service does not answer for that host"),
     InvalidFields: (422, "Some fields are missing or wrong"),
     UnknownModel: (422, "No such model"),
+    ResponseNotFound: (404, "No such response"),
+    ItemNotFound: (404, "No such item"),
     ModelsUnavailable: (503, "The provider cannot be asked for its models"),
     TooManyRuns: (429, "Too many runs at once"),
     HeadTooLarge: (431, "The request head is too large"),
@@ -147,16 +154,7 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
 _DEFECT: Final = (500, "")
 
 
-async def on_error(request: Request, error: Exception) -> Response:
-    """Respond to one of our own errors; one that should not have come this far is a defect."""
-    if not isinstance(error, StreamServeError) or _kind(error) is None:
-        raise error
-    response = from_error(error)
-    response.headers.update(cors_headers(request.scope))
-    return response
-
-
-def _from_framework(error: HTTPException) -> Response:
+def _of_framework(error: HTTPException) -> tuple[Problem, dict[str, str]]:
     phrase = HTTPStatus(error.status_code).phrase
     problem = Problem(
         title=phrase,
@@ -164,7 +162,7 @@ def _from_framework(error: HTTPException) -> Response:
         detail=_DETAILS.get(error.status_code, phrase),
         code=phrase.lower().replace(" ", "_"),
     )
-    return respond(problem, error.headers)
+    return problem, dict(error.headers or {})
 
 
 _DETAILS: Final = {
@@ -174,39 +172,9 @@ _DETAILS: Final = {
 }
 
 
-async def on_http_error(request: Request, error: Exception) -> Response:
-    """Return the response for an error of the framework: an unknown path, a wrong method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    response = _from_framework(error)
-    response.headers.update(cors_headers(request.scope))
-    return response
-
-
-async def on_wrong_parameters(request: Request, error: Exception) -> Response:
-    """Return the response for query parameters that the framework could not read."""
-    if not isinstance(error, RequestValidationError):
-        raise error
-    found = cast("Sequence[ErrorDetails]", error.errors()[:_MAX_FIELDS])
-    fields = [(field_name(one["loc"][1:]), words(one["type"], one.get("ctx", {}))) for one in found]
-    return await on_error(
-        request, InvalidFields("; ".join(f"{name}: {said}" for name, said in fields), fields=fields)
-    )
-
-
-async def on_gone(request: Request, error: Exception) -> Response:
-    """Return a response that nobody reads: the client has disconnected while it sent its body."""
-    del request, error
-    return Response(status_code=400)
-
-
-async def on_defect(request: Request, error: Exception) -> Response:
-    """Return the response for a defect of the service; the server logs the traceback."""
-    del error
-    problem = Problem(
-        title="The service failed",
-        status=500,
-        detail="this is a defect of the service; its log says why",
-        code="internal_error",
-    )
-    return respond(problem, cors_headers(request.scope))
+DEFECT: Final = Problem(
+    title="The service failed",
+    status=500,
+    detail="this is a defect of the service; its log says why",
+    code="internal_error",
+)

@@ -47,10 +47,16 @@ _KEY_NAMES: Final = frozenset(
 )
 _PREFLIGHT: Final = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type, Idempotency-Key, Last-Event-ID",
     "Access-Control-Max-Age": "600",
 }
-_EXPOSED: Final = {"Access-Control-Expose-Headers": "X-Run-Id, X-Ignored-Fields, Retry-After"}
+_ALLOWED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+_SDK: Final = re.compile(r"x-stainless-[a-z-]{1,40}")
+"""Headers that OpenAI's clients in a page send of themselves; nothing here reads them."""
+
+_MAX_ASKED: Final = 40
+_EXPOSED: Final = {
+    "Access-Control-Expose-Headers": "X-Run-Id, X-Ignored-Fields, Retry-After, X-Request-Id"
+}
 _WEB: Final = frozenset({"http", "https"})
 _ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _ANY: Final = "*"
@@ -132,7 +138,7 @@ def check_origin_trusted(connection: HTTPConnection) -> None:
 
 
 class Guard:
-    """The middleware that passes a request on to `app`, or responds with `refuse(error)`.
+    """The middleware that passes a request on to `app`, or responds with `refuse(scope, error)`.
 
     `routes` is the application's own list of routes, to which more may be added later.
     """
@@ -143,7 +149,7 @@ class Guard:
         *,
         settings: Settings,
         routes: Sequence[BaseRoute],
-        refuse: Callable[[RequestError | HTTPException], Response],
+        refuse: Callable[[Scope, RequestError | HTTPException], Response],
     ) -> None:
         self._app = app
         self._routes = routes
@@ -183,11 +189,11 @@ class Guard:
             if policy.origins is not Origins.UNCHECKED:
                 state["cors"] = self._check_origin(policy, headers, state)
                 if preflight:
-                    return Response(status_code=204, headers={**cors_headers(scope), **_PREFLIGHT})
+                    return Response(status_code=204, headers=_preflight(scope, headers))
             if policy.key and self._digests:
                 state["owner"] = self._check_key(headers)
         except (RequestError, HTTPException) as error:
-            response = self._refuse(error)
+            response = self._refuse(scope, error)
             response.headers.update(cors_headers(scope))
             return response
         return None
@@ -303,6 +309,14 @@ def _digest(key: bytes) -> bytes:
 
 def _is_preflight(scope: Scope, headers: Headers) -> bool:
     return scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+
+
+def _preflight(scope: Scope, headers: Headers) -> dict[str, str]:
+    """Return the headers of the response to a preflight, which allows what the request may have."""
+    asked = headers.get("access-control-request-headers", "").lower().replace(" ", "").split(",")
+    sdk = [name for name in asked[:_MAX_ASKED] if _SDK.fullmatch(name)]
+    allowed = {"Access-Control-Allow-Headers": ", ".join((*_ALLOWED, *sdk))}
+    return {**cors_headers(scope), **_PREFLIGHT, **allowed}
 
 
 def _is_own(origin: str, host: str) -> bool:

@@ -15,7 +15,7 @@ client that reads too slowly, events are sent with ASGI's `send`.
 
 Two ends of a stream are not the end of its run. A reader that has to continue at another process gets a
 `retry:` field and reconnects with its cursor. A reader whose events are lost gets an `error` without an
-`id:`.
+`id:`. In another dialect both are errors, since its clients do not reconnect.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
-from stream_serve.errors import EventsLost, LogLost
+from stream_serve.errors import EventsLost, LogLost, StreamMoved
 from stream_serve.events import codec, sse
 from stream_serve.events.types import Error
 
@@ -34,11 +34,15 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Receive, Scope, Send
 
+    from stream_serve.errors import RunFailure
     from stream_serve.runs.subscription import Subscription
+    from stream_serve.web.dialects.base import Translator
 
 _REDIRECT: Final = b"retry: 1000\n\n"
-_FAILURE: Final = EventsLost("events of this run are gone: what came so far is not the whole of it")
-_LOST: Final = codec.encode(Error.of(_FAILURE, str(_FAILURE)))
+_LOST: Final = EventsLost("events of this run are gone: what came so far is not the whole of it")
+_MOVED: Final = StreamMoved(
+    "this process ends: go on at another one, with the run's id and a cursor"
+)
 WRITE: Final = "stream_serve.write"
 """The ASGI extension of a server that can write without a task. After the start of the response,
 `scope["extensions"][WRITE]()` returns a function `write(data: bytes) -> bool`, or None if the body cannot
@@ -56,14 +60,21 @@ _HEADERS: Final = {
 class EventStream(Response):
     """Streams a subscription's events; `heartbeat` is the longest silence before a comment goes out.
 
-    It owns the subscription: it closes it at the end of the stream, and also if the constructor fails.
+    With a `translator` the stream is in another dialect than the native one. It owns the subscription: it
+    closes it at the end of the stream, and also if the constructor fails.
     If the stream is never sent, `close` does it.
     """
 
     def __init__(
-        self, subscription: Subscription, *, heartbeat: float, headers: Mapping[str, str]
+        self,
+        subscription: Subscription,
+        *,
+        heartbeat: float,
+        headers: Mapping[str, str],
+        translator: Translator | None = None,
     ) -> None:
         self._subscription = subscription
+        self._translator = translator
         try:
             self.status_code = 200
             self.background = None
@@ -101,23 +112,34 @@ class EventStream(Response):
             self.raw_headers: list[tuple[bytes, bytes]] = []
             extension = scope.get("extensions", {}).get(WRITE)
             write = None if extension is None else extension()
+            translator = self._translator
+            if translator is not None and write is not None:
+                write = translator.into(write)
             try:
                 while (data := await reader.read(write)) is not None:
-                    await send(
-                        {
-                            "type": "http.response.body",
-                            "body": data or sse.HEARTBEAT,
-                            "more_body": True,
-                        }
-                    )
-                last = _REDIRECT if self._subscription.redirected else b""
+                    body = data or sse.HEARTBEAT
+                    if data and translator is not None:
+                        body = translator.take(data)
+                    if body:
+                        await send({"type": "http.response.body", "body": body, "more_body": True})
+                last = self._moved() if self._subscription.redirected else b""
             except LogLost:
-                last = b"data: " + _LOST + b"\n\n"
+                last = self._failed(_LOST)
             await send({"type": "http.response.body", "body": last})
         finally:
             self._timer.cancel()
             watcher.cancel()
             self._subscription.close()
+
+    def _moved(self) -> bytes:
+        return _REDIRECT if self._translator is None else self._failed(_MOVED)
+
+    def _failed(self, failure: RunFailure) -> bytes:
+        """Return how the reader is told that its stream ends without the run's end."""
+        error = Error.of(failure, str(failure))
+        if self._translator is not None:
+            return self._translator.failed(error)
+        return sse.UNNUMBERED % codec.encode(error)
 
     async def _watch(self, receive: Receive) -> None:
         """Close the subscription when the client disconnects."""

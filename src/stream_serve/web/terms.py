@@ -1,6 +1,6 @@
 """The operator's terms: what the settings let callers ask for, and what goes out where they say nothing.
 
-How it works: `check` refuses a body that goes beyond the terms, in words that name the setting. `fill`
+How it works: `check` refuses a question beyond the terms, in words that name the setting. `fill`
 then adds the caps where a caller named no limit. A server may have any field of its own that undoes a
 limit; so as soon as one is set, `extraBody` may only have what the operator lists
 (`STREAM_SERVE_ALLOWED_EXTRA_BODY`).
@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import structs
 
-from stream_serve.web.body import invalid
 from stream_serve.web.nearest import plain
-from stream_serve.web.question import LIMITS, ONE_ANSWER
+from stream_serve.web.question import LIMITS, ONE_ANSWER, SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from stream_serve.producers.provider import ChatRequest
     from stream_serve.settings import Settings
-    from stream_serve.web.question import ChatBody
+    from stream_serve.web.question import Question
 
 _ANY: Final = "*"
 _SHOWN: Final = 10
-_SYSTEM: Final = {"system", "developer"}
 _WORDS: Final = {"text", "type", "id", "name", "filename", "title", "thinking", "refusal"}
 """Fields of content parts whose texts are only read."""
+_READ: Final = _WORDS | {"role", "tool_call_id", "reasoning", "reasoning_content"}
+"""Fields of messages that are only read."""
+_NAMED: Final = 40
 _URL: Final = re.compile(
     r"[\s\x00-\x20\x7f-\x9f\u200b-\u200f\u2060\ufeff]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]",
     re.IGNORECASE,
@@ -37,37 +38,38 @@ _URL: Final = re.compile(
 space after the colon makes it a text (`Note: …`)."""
 
 
-def check(body: ChatBody, settings: Settings, *, defaults: Sequence[str]) -> None:
-    """Check that a body keeps to the terms. Raises `InvalidFields`.
+def check(asked: Question, settings: Settings, *, defaults: Sequence[str]) -> None:
+    """Check that a question keeps to the terms. Raises `InvalidFields`.
 
-    `defaults` are the models that answer where a body names none; they may always be named.
+    `defaults` are the models that answer where a caller names none; they may always be named.
     """
     if settings.fixed_system_prompt:
-        _check_prompts(body)
+        _check_prompts(asked)
     models = settings.allowed_models
-    if models and body.model not in {None, *defaults, *models}:
+    if models and asked.model not in {None, *defaults, *models}:
         known = ", ".join(models[:_SHOWN])
-        raise invalid("model", f"may be one of {known} (STREAM_SERVE_ALLOWED_MODELS)")
-    _check_cap("maxTokens", body.max_tokens, settings.max_tokens, "MAX_TOKENS")
-    _check_cap(
-        "thinkingBudget", body.thinking_budget, settings.max_thinking_budget, "MAX_THINKING_BUDGET"
-    )
+        raise asked.invalid("model", f"may be one of {known} (STREAM_SERVE_ALLOWED_MODELS)")
+    _check_cap(asked, "max_tokens", settings.max_tokens, "MAX_TOKENS")
+    _check_cap(asked, "thinking_budget", settings.max_thinking_budget, "MAX_THINKING_BUDGET")
     if not settings.allow_content_urls:
-        _check_urls(body)
-    if body.extra_body:
-        _check_extra(body.extra_body, settings)
+        _check_urls(asked)
+    if asked.extra:
+        _check_extra(asked, settings)
 
 
-def system_prompt(body: ChatBody, settings: Settings) -> str | None:
-    """Return the system prompt for a question: the caller's, or the service's own; None for none.
-
-    A caller's own `messages` have the service's only if it is fixed.
-    """
+def system_prompt(asked: Question, settings: Settings) -> str | None:
+    """Return the system prompt for a question: the caller's, or the service's own; None for none."""
     if settings.fixed_system_prompt:
         return settings.system_prompt
-    if body.unprompted or (body.messages is not None and not body.system_prompt):
-        return None
-    return body.system_prompt or settings.system_prompt
+    return asked.system_prompt or (None if asked.bare else settings.system_prompt)
+
+
+def allows_extra(name: str, settings: Settings) -> bool:
+    """Return whether a caller may send the provider a field of this name that is not known here."""
+    allowed = settings.allowed_extra_body
+    if allowed is None:
+        allowed = () if _limited(settings) else (_ANY,)
+    return _ANY in allowed or name in allowed
 
 
 def fill(request: ChatRequest, settings: Settings) -> ChatRequest:
@@ -83,28 +85,43 @@ def fill(request: ChatRequest, settings: Settings) -> ChatRequest:
     return structs.replace(request, options={**caps, **request.options}) if caps else request
 
 
-def _check_prompts(body: ChatBody) -> None:
+def _check_prompts(asked: Question) -> None:
     fixed = "the system prompt is the service's own here (STREAM_SERVE_FIXED_SYSTEM_PROMPT)"
-    if body.system_prompt or body.unprompted:
-        raise invalid("systemPrompt", f"leave it out: {fixed}")
-    for number, message in enumerate(body.messages or ()):
-        if message.role in _SYSTEM:
-            raise invalid(f"messages[{number}].role", f"may be user or assistant: {fixed}")
+    if asked.system_prompt is not None:
+        raise asked.invalid("system_prompt", f"leave it out: {fixed}")
+    for number, message in enumerate(asked.messages):
+        if message["role"] in SYSTEM:
+            raise asked.invalid(f"messages[{number}].role", f"may be user or assistant: {fixed}")
 
 
-def _check_cap(name: str, asked: int | None, cap: int | None, setting: str) -> None:
-    if asked is not None and cap is not None and asked > cap:
-        raise invalid(name, f"may be at most {cap} here (STREAM_SERVE_{setting})")
+def _check_cap(asked: Question, name: str, cap: int | None, setting: str) -> None:
+    value = asked.options.get(name)
+    if cap is None or value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise asked.invalid(name, "should be a whole number")
+    if value > cap:
+        raise asked.invalid(name, f"may be at most {cap} here (STREAM_SERVE_{setting})")
 
 
-def _check_urls(body: ChatBody) -> None:
-    for number, message in enumerate(body.messages or ()):
-        if not isinstance(message.content, str) and _has_url(message.content):
-            raise invalid(
-                f"messages[{number}].content",
-                "a content part may not name an address, which the provider would fetch: send the "
-                "data itself as a data: URL (or set STREAM_SERVE_ALLOW_CONTENT_URLS)",
-            )
+def _check_urls(asked: Question) -> None:
+    instead = (
+        "may not name an address, which the provider would fetch: send the data itself as a data: URL "
+        "(or set STREAM_SERVE_ALLOW_CONTENT_URLS)"
+    )
+    for number, message in enumerate(asked.messages):
+        # Of an answer that is sent back, the fields beside its content say what was cited.
+        answer = message["role"] == "assistant"
+        for name in ("content",) if answer else message:
+            value = message.get(name)
+            read = name in _READ or (name == "content" and isinstance(value, str))
+            if not read and _has_url(value):
+                what = "a content part" if name == "content" else "a message"
+                raise asked.invalid(f"messages[{number}].{name[:_NAMED]}", f"{what} {instead}")
+    prediction = asked.options.get("prediction")
+    expected = cast("dict[str, object]", prediction) if isinstance(prediction, dict) else {}
+    if any(not isinstance(value, str) and _has_url(value) for value in expected.values()):
+        raise asked.invalid("prediction", instead)
 
 
 def _has_url(content: object) -> bool:
@@ -115,22 +132,19 @@ def _has_url(content: object) -> bool:
     )
 
 
-def _check_extra(extra: dict[str, object], settings: Settings) -> None:
-    allowed = settings.allowed_extra_body
-    if allowed is None:
-        allowed = () if _limited(settings) else (_ANY,)
-    for name in extra:
-        if _ANY not in allowed and name not in allowed:
-            raise invalid(
-                "extraBody",
+def _check_extra(asked: Question, settings: Settings) -> None:
+    for name in asked.extra:
+        if not allows_extra(name, settings):
+            raise asked.invalid(
+                "extra_body",
                 f"may not have {name[:40]} here (STREAM_SERVE_ALLOWED_EXTRA_BODY lists what it may)",
             )
     if settings.max_tokens is None and settings.max_thinking_budget is None:
         return
-    for name, _ in _values(extra):
+    for name, _ in _values(asked.extra):
         if plain(name[:100]) in LIMITS or plain(name[:100]) in ONE_ANSWER:
-            raise invalid(
-                "extraBody", f"may not have {name[:40]} here, at any depth: it is a limit"
+            raise asked.invalid(
+                "extra_body", f"may not have {name[:40]} here, at any depth: it is a limit"
             )
 
 

@@ -23,3 +23,11 @@ def inbox(process: str) -> str:
 def unfinished(process: str) -> str:
     """Return the key of a set: the names of the logs that a process is writing and has not finished."""
     return f"stream-serve:{{{process}}}:logs"
+
+
+def index(name: str) -> str:
+    """Return the key of a list: the newest values that were recorded under a name, the newest first.
+
+    It expires some time after the newest one.
+    """
+    return f"stream-serve:{{{name}}}:index"

@@ -163,6 +163,9 @@ export class Run {
       if (text === "") return;
       this.state = "streaming";
       this.meter.content(text, now);
+    } else if (event.type === "tool_call" || event.type === "tool_arguments") {
+      this.state = "streaming";
+      this.meter.content(String((event.type === "tool_call" ? event.name : event.content) ?? ""), now);
     } else if (event.type === "end") {
       this.finishReason = event.finishReason ?? null;
       this.usage = event.usage ?? null;

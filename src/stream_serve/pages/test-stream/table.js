@@ -10,7 +10,10 @@ const ROWS = 500;
 const PREVIEW = 160; // characters of data in a closed row
 const FLOOD = 40; // more new rows than this in a frame are drawn at most every DRAW_EVERY
 const DRAW_EVERY = 120; // milliseconds
-const KNOWN = new Set(["start", "reasoning", "chunk", "end", "error", "comment", "resumed"]);
+const KNOWN = new Set([
+  ...["start", "reasoning", "chunk", "tool_call", "tool_arguments", "source", "extra"],
+  ...["end", "error", "comment", "resumed"],
+]);
 
 export class EventTable {
   #body = byId("events");

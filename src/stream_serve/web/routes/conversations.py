@@ -6,6 +6,7 @@ large, holds up the streams of others. An export is written page by page.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -54,13 +55,17 @@ class NewBody(TitleBody):
 
 
 class ConversationView(Struct, frozen=True, rename="camel"):
-    """A conversation; times are ISO 8601. `liveRunId` is the run that is generating an answer in it."""
+    """A conversation; times are ISO 8601. `liveRunId` is the run that is generating an answer in it.
+
+    `callerId` is the caller's own id for it, where it came in by a door whose callers have such ids.
+    """
 
     id: str
     title: str
     created_at: str
     updated_at: str
     live_run_id: str | None
+    caller_id: str | None
 
     @classmethod
     def of(cls, conversation: Conversation) -> ConversationView:
@@ -71,6 +76,7 @@ class ConversationView(Struct, frozen=True, rename="camel"):
             _time(conversation.created_at),
             _time(conversation.updated_at),
             conversation.live_run_id,
+            conversation.caller_id,
         )
 
 
@@ -85,8 +91,28 @@ class ConversationPage(Struct, frozen=True, rename="camel"):
     indexing: bool
 
 
+class ToolCallView(Struct, frozen=True, rename="camel"):
+    """A tool call of an answer; `arguments` is the text of a JSON object, unless it was cut."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+class SourceView(Struct, frozen=True, rename="camel"):
+    """A page that an answer refers to."""
+
+    url: str
+    title: str | None
+
+
 class MessageView(Struct, frozen=True, rename="camel"):
-    """A message of the tree. For a user message all fields after `status` are null."""
+    """A message of the tree.
+
+    Only answers have the fields from `reasoning` to `sources`; else they are null. A message with the
+    role `tool` is the result of the call `toolCallId`. `callerId` is the caller's own id. An `erased`
+    message has nothing left but its place.
+    """
 
     id: str
     parent_id: str | None
@@ -100,6 +126,12 @@ class MessageView(Struct, frozen=True, rename="camel"):
     first_token_ms: float | None
     run_id: str | None
     error: str | None
+    tool_calls: list[ToolCallView] | None
+    sources: list[SourceView] | None
+    tool_call_id: str | None
+    name: str | None
+    caller_id: str | None
+    erased: bool
 
     @classmethod
     def of(cls, message: Message) -> MessageView:
@@ -117,6 +149,12 @@ class MessageView(Struct, frozen=True, rename="camel"):
             message.first_token_ms,
             message.run_id,
             message.error,
+            _calls(message),
+            _sources(message),
+            message.tool_call_id,
+            message.name,
+            message.caller_id,
+            message.erased,
         )
 
 
@@ -270,12 +308,23 @@ async def export_conversation(
 def markdown(message: MessageView) -> str:
     """Return a message as Markdown; an answer that is not complete shows its status."""
     who = message.role if message.model is None else f"{message.role} ({message.model})"
-    ended = "" if message.status == "complete" else f" [{message.status}]"
+    if message.tool_call_id is not None:
+        who = f"{who} ({_line(message.tool_call_id)})"
+    state = "erased" if message.erased else message.status
+    ended = "" if state == "complete" else f" [{state}]"
     parts = [f"\n## {who}{ended}\n"]
     if message.reasoning:
         quoted = "\n".join(f"> {line}" for line in message.reasoning.split("\n"))
         parts.append(f"{quoted}\n")
     parts.append(f"{_plain(message.content)}\n")
+    parts += [
+        f"- calls {_line(call.name)} ({_line(call.id)}): {_code(call.arguments)}\n"
+        for call in message.tool_calls or ()
+    ]
+    parts += [
+        f"- source: {_line(source.title or '')} <{_line(source.url)}>\n"
+        for source in message.sources or ()
+    ]
     return "\n".join(parts)
 
 
@@ -329,3 +378,25 @@ def _plain(content: str | list[dict[str, object]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in content)
+
+
+def _calls(message: Message) -> list[ToolCallView] | None:
+    if message.tool_calls is None:
+        return None
+    return [ToolCallView(one.id, one.name, one.arguments) for one in message.tool_calls]
+
+
+def _sources(message: Message) -> list[SourceView] | None:
+    if message.sources is None:
+        return None
+    return [SourceView(one.url, one.title) for one in message.sources]
+
+
+def _line(words: str) -> str:
+    return " ".join(words.split())
+
+
+def _code(words: str) -> str:
+    """Return a text as code on one line, within more backticks than it has in a row."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", words)), default=0))
+    return f"{fence} {_line(words)} {fence}"

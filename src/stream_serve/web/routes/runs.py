@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
@@ -12,14 +12,13 @@ from stream_serve.events import codec
 from stream_serve.runs import view
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings
-from stream_serve.web.body import invalid
 from stream_serve.web.dependencies import runs_of, settings_of
+from stream_serve.web.dialects.registry import dialect_of
 from stream_serve.web.fields import RunIdInPath
+from stream_serve.web.joining import cursor_of, join
 from stream_serve.web.response import json_response
 from stream_serve.web.security import API, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
-
-_MAX_DIGITS: Final = 16
 
 router = APIRouter(tags=["runs"])
 
@@ -66,12 +65,23 @@ async def follow_run(
     query parameter `after`; without it the stream begins with event 1. If the run has ended and the
     client has all its events, the response is 204, which makes a browser's `EventSource` stop
     reconnecting (WHATWG HTML, "Server-sent events").
+
+    `dialect` names the dialect of the stream, whichever the run was started in. With `after` the stream
+    begins so that a new reader understands it; with `Last-Event-ID` it is only what the same reader has
+    not had yet.
     """
     headers = cors_headers(request.scope)
-    subscription = await runs.subscribe(run_id, owner=owner_of(request), after=_cursor(request))
-    if subscription is None:
+    dialect = dialect_of(request.query_params.get("dialect"))
+    joined = await join(runs, run_id, cursor_of(request), owner=owner_of(request), dialect=dialect)
+    if joined is None:
         return Response(status_code=204, headers=headers)
-    return EventStream(subscription, heartbeat=settings.heartbeat_interval, headers=headers)
+    subscription, translator = joined
+    return EventStream(
+        subscription,
+        heartbeat=settings.heartbeat_interval,
+        headers={**headers, **(dialect.headers if dialect is not None else {})},
+        translator=translator,
+    )
 
 
 @router.post("/ai/runs/{run_id}/stop", response_class=Response)
@@ -87,16 +97,3 @@ async def stop_run(
     """
     receipt = await runs.stop(run_id, owner=owner_of(request))
     return json_response(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
-
-
-def _cursor(request: Request) -> int:
-    """Return the number of the last event that the client has, or 0. Raises `InvalidFields`."""
-    for name, text in (
-        ("Last-Event-ID", request.headers.get("last-event-id")),
-        ("after", request.query_params.get("after")),
-    ):
-        if text:
-            if not (text.isascii() and text.isdigit() and len(text) < _MAX_DIGITS):
-                raise invalid(name, "should be the number of an event")
-            return int(text)
-    return 0

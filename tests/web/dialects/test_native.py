@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from stream_serve.errors import InvalidFields
 from stream_serve.web.body import ValueBudget, read_json
-from stream_serve.web.question import ChatBody
+from stream_serve.web.dialects.native import ChatBody
 from support.bodies import request
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def body(**fields: Any) -> ChatBody:
 
 
 def asked(**fields: Any) -> ChatRequest:
-    return body(**fields).request(model="m", system_prompt=None)
+    return body(**fields).question().request(model="m", system_prompt=None)
 
 
 async def refused(**fields: Any) -> dict[str, str]:
@@ -179,7 +179,7 @@ def test_an_unknown_field_is_ignored_and_remembered_by_name() -> None:
     assert known.ignored == ()
     assert other.ignored == ("user", "metadata", "stream", "n")
     assert other.fingerprint() == known.fingerprint()
-    assert other.request(model="m", system_prompt=None) == asked(temperature=1)
+    assert other.question().request(model="m", system_prompt=None) == asked(temperature=1)
 
 
 async def test_a_near_miss_is_refused_and_says_what_was_meant() -> None:
@@ -195,9 +195,50 @@ async def test_a_near_miss_of_a_field_that_is_given_too_is_refused_as_well() -> 
 
 
 async def test_an_unknown_field_of_a_message_is_refused() -> None:
-    message: Json = {"role": "user", "content": "a", "tool_calls": []}
+    message: Json = {"role": "user", "content": "a", "weight": 1}
     wrong = await refused(messages=[message])
-    assert wrong == {"messages[0].tool_calls": "there is no such field"}
+    assert wrong == {"messages[0].weight": "there is no such field"}
+
+
+# Tools
+
+CALL: Json = {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("spelt", [("tool_calls", "tool_call_id"), ("toolCalls", "toolCallId")])
+def test_tool_calls_and_their_results_go_to_the_provider_in_its_words(
+    spelt: tuple[str, str],
+) -> None:
+    calls, call_id = spelt
+    messages = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", calls: [CALL]},
+        {"role": "tool", call_id: "c1", "content": "sunny"},
+    ]
+    tools = [{"type": "function", "function": {"name": "weather"}}]
+    sent = asked(message=None, messages=messages, tools=tools, toolChoice="auto")
+    assert sent.messages == [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "sunny", "tool_call_id": "c1"},
+    ]
+    assert sent.options == {"tools": tools, "tool_choice": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("message", "field"),
+    [
+        ({"role": "user", "content": None}, "messages[0].content"),
+        ({"role": "assistant", "content": None}, "messages[0]"),
+        ({"role": "tool", "content": "x"}, "messages[0]"),
+        ({"role": "user", "content": "x", "toolCallId": "c1"}, "messages[0]"),
+        ({"role": "user", "content": "x", "toolCalls": [CALL]}, "messages[0]"),
+        ({"role": "assistant", "toolCalls": [{"id": "c1"}]}, "messages[0].toolCalls"),
+        ({"role": "assistant", "toolCalls": "c1"}, "messages[0].toolCalls"),
+    ],
+)
+async def test_a_message_that_no_provider_would_take_is_refused(message: Json, field: str) -> None:
+    assert list(await refused(messages=[message])) == [field]
 
 
 async def test_only_some_unknown_fields_are_ignored() -> None:

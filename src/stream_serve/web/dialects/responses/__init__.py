@@ -1,0 +1,1 @@
+"""The dialect `responses`: OpenAI's Responses API, for any model that answers chat completions."""
