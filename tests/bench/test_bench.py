@@ -123,6 +123,57 @@ async def test_every_token_comes_through_the_service(programs: Path, port: int) 
     check_whole(report, streams=10, tokens=40)
 
 
+async def test_each_stream_puts_its_number_into_the_body(
+    programs: Path, upstream: ScriptedUpstream
+) -> None:
+    said = {"role": "user", "content": "thread-########"}
+    body = {"model": "answer", "stream": True, "messages": [said]}
+    report = await load(
+        programs, port_of(upstream.origin), COMPLETIONS, body=json.dumps(body), streams=3
+    )
+    assert report["complete"] == 3
+    asked = {request.body["messages"][0]["content"] for request in upstream.requests}
+    assert asked == {"thread-00000000", "thread-00000001", "thread-00000002"}
+
+
+async def test_every_door_of_the_benchmark_brings_each_token_as_often_as_it_says(
+    programs: Path, port: int, dialects: Any
+) -> None:
+    async with Service(upstream_url=f"http://127.0.0.1:{port}/v1") as service:
+        for door in dialects.DOORS:
+            if door.asked is None:
+                continue
+            body = json.dumps(door.asked("bench?tokens=7&rate=500"))
+            expected = 7 * door.copies
+            report = await load(
+                programs,
+                port_of(service.url),
+                door.path,
+                body=body,
+                streams=4,
+                tokens=expected,
+            )
+            assert (door.name, report["complete"]) == (door.name, 4)
+
+
+async def test_every_dialect_of_the_benchmark_brings_a_run_to_its_readers(
+    programs: Path, port: int, dialects: Any
+) -> None:
+    run_id = "bench-0123456789abcdef"
+    async with Service(upstream_url=f"http://127.0.0.1:{port}/v1") as service:
+        asked = wish("bench?tokens=7&rate=500", runId=run_id)
+        own = port_of(service.url)
+        assert (await load(programs, own, CHAT, body=asked, tokens=7))["complete"] == 1
+        for door in dialects.DOORS:
+            if door.asked is not None:
+                continue
+            path = f"/ai/runs/{run_id}/events?dialect={door.path}"
+            report = await load(
+                programs, own, path, method="GET", streams=4, tokens=7 * door.copies
+            )
+            assert (door.name, report["complete"]) == (door.name, 4)
+
+
 async def test_a_flood_comes_through_whole(programs: Path, port: int) -> None:
     report = await load(
         programs, port, COMPLETIONS, body=wish("bench?tokens=20000&rate=0"), streams=3, tokens=20000
@@ -189,6 +240,13 @@ async def test_the_upstream_tells_when_a_marked_run_was_closed(programs: Path, p
 
 
 @pytest.fixture
+def dialects(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The module that measures the dialects."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    return importlib.import_module("bench.dialects")
+
+
+@pytest.fixture
 def report(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The module that judges."""
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
@@ -231,3 +289,30 @@ def test_the_report_names_what_is_missing_and_what_was_not_measured(report: Any)
     assert "| CPU a token beside the Node pattern | ≤ 0.4 × |  | – | not measured |" in text
     assert "| ours | 25 [20 – 30] |" in text
     assert "- litellm: missing: its installation failed" in text
+
+
+def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_the_same(
+    report: Any,
+) -> None:
+    made = report.Results(
+        made="",
+        command="",
+        machine={},
+        rounds=2,
+        titles={"dialects": ""},
+        targets={"ours": "ours"},
+        samples={
+            "dialects": {
+                "ours": [
+                    {"native_us": 20.0, "ag-ui_us": 90.0, "native-kept_us": 40.0},
+                    {"native_us": 50.0, "ag-ui_us": 31.0, "ai-sdk-kept_us": 50.0},
+                ]
+            }
+        },
+    )
+    found = {verdict.what: verdict for verdict in report.verdicts(made)}
+    assert found["CPU a token, ag-ui beside native"].measured == 31 / 20
+    assert found["CPU a token, ag-ui beside native"].met == "NOT MET"
+    assert found["CPU a token, ai-sdk-kept beside native-kept"].measured == 50 / 40
+    assert found["CPU a token, chat-completions beside native"].met == "not measured"
+    assert "CPU a token, native beside native" not in found
