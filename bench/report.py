@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import Struct, field
 
+from bench.dialects import DOORS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bench.dialects import Door
     from bench.measure import Sample
     from bench.targets import Target
 
@@ -124,6 +127,7 @@ _COLUMNS: Final = {
         ("read_max_ms", "most, ms"),
         ("events", "events"),
     ),
+    "dialects": tuple((f"{one.name}_us", f"{one.name}, µs") for one in DOORS),
     "redis": (
         ("cpu_us_a_token", "CPU a token, µs"),
         ("redis_cpu_us_a_token", "Redis's own CPU a token, µs"),
@@ -217,6 +221,7 @@ def verdicts(results: Results) -> list[Verdict]:
             "late",
             Verdict("late reader, 10,000 events", 100, 20, median("late", "read_p50_ms"), "ms"),
         ),
+        *(("dialects", _beside(results, one)) for one in DOORS if one.name != one.beside),
         ("redis", Verdict("Redis: CPU a token above memory", 8, 3, _redis(results), "µs")),
         ("soak", Verdict("soak: growth of memory", _FLAT, None, _growth(results), "×")),
         ("soak", Verdict("soak: more descriptors", 4, None, _more(results, "descriptors"), "")),
@@ -333,6 +338,15 @@ def _ratios(results: Results, peer: str) -> list[float]:
     ours = results.values("cpu", "ours", "cpu_us_a_token")
     theirs = results.values("cpu", peer, "cpu_us_a_token")
     return [one / other for one, other in zip(ours, theirs, strict=False) if other > 0]
+
+
+def _beside(results: Results, door: Door) -> Verdict:
+    """Compare a door with the native one that does the same: the least of each, since noise only adds."""
+    costs, native = (
+        results.values("dialects", "ours", f"{name}_us") for name in (door.name, door.beside)
+    )
+    ratio = min(costs) / min(native) if costs and native and min(native) > 0 else None
+    return Verdict(f"CPU a token, {door.name} beside {door.beside}", 1.5, None, ratio, "×")
 
 
 def _redis(results: Results) -> float | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bench import soak, stop
+from bench import dialects, soak, stop
 from bench.http_client import Caller, Request
 from bench.measure import MICRO, Cost, Sample, Stage
 from bench.targets import DIRECT, FASTAPI, LITELLM, NGINX, NODE, OURS, REDIS, Target
@@ -271,6 +271,14 @@ SCENARIOS: Final = (
     ),
     Scenario("fanout", "one run at 50 tokens a second, 500 readers", fanout, (OURS,)),
     Scenario("late", "10,000 events of a finished run", late, (OURS,)),
+    Scenario(
+        "dialects",
+        f"{dialects.STREAMS} streams of {dialects.TOKENS} tokens at 50 tokens a second, start and end "
+        "included, at each door, and as many readers of one run in each dialect",
+        dialects.dialects,
+        (OURS,),
+        rounds=1,
+    ),
     Scenario("redis", "100 streams at 50 tokens a second, with Redis", steady, (OURS, REDIS)),
     Scenario(
         "tls",

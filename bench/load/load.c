@@ -4,7 +4,8 @@
  * Every stream is a connection of its own, as a browser's would be. It is complete when its body has
  * ended by its framing and, with --tokens, has brought so many. SIGTERM and --seconds end the
  * measurement early: what still runs then counts as incomplete. With --from and --to only the tokens
- * that were sent between these seconds are timed: not those of the start, for instance.
+ * that were sent between these seconds are timed: not those of the start, for instance. Where the body
+ * says ########, each stream puts its own number.
  *
  * It looks at its sockets every 0.1 ms instead of waiting to be woken: waking a process on the same
  * machine costs the server that writes several microseconds a token, which readers elsewhere do not.
@@ -33,9 +34,12 @@
 #define EVENTS 256
 #define PACE (SECOND / 10000)
 #define REQUEST_MAX 65536
+#define NUMBER "########"
+#define NUMBER_DIGITS 8
 
 struct stream {
     int fd;
+    uint64_t number;
     size_t sent;
     int64_t started;
     int64_t waited; /* what the upstream waited before the first token, -1 when it did not say */
@@ -64,6 +68,7 @@ static struct {
 static volatile sig_atomic_t told_to_end;
 static char request[REQUEST_MAX];
 static size_t request_length;
+static char *number_at; /* in the request; NULL when the streams are not numbered */
 static int poller;
 static int64_t read_at;
 static int64_t time_from, time_to;
@@ -118,6 +123,11 @@ static void judge(struct stream *stream) {
 }
 
 static void send_request(struct stream *stream) {
+    if (number_at != NULL) {
+        char digits[NUMBER_DIGITS + 1];
+        snprintf(digits, sizeof digits, "%0*u", NUMBER_DIGITS, (unsigned)stream->number);
+        memcpy(number_at, digits, NUMBER_DIGITS);
+    }
     while (stream->sent < request_length) {
         ssize_t sent = send(stream->fd, request + stream->sent, request_length - stream->sent,
                             MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -170,7 +180,7 @@ static void open_stream(struct stream *stream) {
         die("socket", errno);
     }
     no_delay(stream->fd);
-    totals.opened++;
+    stream->number = totals.opened++;
     totals.open++;
     if (totals.open > totals.most_open) {
         totals.most_open = totals.open;
@@ -310,6 +320,7 @@ static void build_request(void) {
         die("the request is too long", 0);
     }
     request_length += (size_t)written;
+    number_at = strstr(request, NUMBER);
 }
 
 int main(int count, char **arguments) {
