@@ -12,9 +12,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
-import msgspec
-
-from stream_serve.events import sse
 from stream_serve.events.types import (
     Chunk,
     End,
@@ -26,49 +23,46 @@ from stream_serve.events.types import (
     ToolArguments,
     ToolCall,
 )
-from stream_serve.web.dialects import failures
+from stream_serve.web.dialects.chunked import Chunked, Chunks, base_of, encode, finish_of, usage_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stream_serve.events.types import Event, Usage
+    from stream_serve.events.types import Event
 
 Json = dict[str, Any]
 
-_encode: Final = msgspec.json.Encoder().encode
-_DONE: Final = b"data: [DONE]\n\n"
-_FINISH_REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
+_PREFIX: Final = "chatcmpl"
+_TAIL: Final = b'},"finish_reason":null}],"event_id":'
 _NAMES_SOURCES: Final = frozenset({"annotations", "citations", "search_results", "search_info"})
 
 
-class ChatCompletions:
-    """The dialect. `include_usage` says whether a stream ends with a chunk that has the usage."""
+class ChatCompletions(Chunked):
+    """The dialect."""
 
     name: ClassVar[str] = "chat-completions"
-
-    def __init__(self, *, include_usage: bool = True) -> None:
-        self.headers: Mapping[str, str] = {}
-        self._include_usage = include_usage
 
     def translation(self, run_id: str) -> ChatTranslation:
         """Return the translation of a run into chunks."""
         return ChatTranslation(run_id, include_usage=self._include_usage)
 
 
-class ChatTranslation:
+class ChatTranslation(Chunks):
     """A run as the chunks of a chat completion."""
 
-    __slots__ = ("_base", "_head", "_include_usage", "_named", "_tail")
+    __slots__ = ("_named",)
+
+    id_prefix = _PREFIX
+    kind = "chat.completion.chunk"
+    choice: ClassVar[Json] = {"index": 0, "delta": {}, "finish_reason": None}
+    before_text = b'"delta":{"content":'
 
     def __init__(self, run_id: str, *, include_usage: bool) -> None:
-        self._include_usage = include_usage
+        super().__init__(run_id, include_usage=include_usage)
         self._named = False
-        self._begin(Start(run_id, ""))
 
     def add(self, number: int, event: Event) -> bytes:
         """Return the chunks for an event."""
         if isinstance(event, Chunk):
-            return b"%b%b%b%d}\n\n" % (self._head, _encode(event.content), self._tail, number)
+            return b"%b%b%b%d}\n\n" % (self._head, encode(event.content), _TAIL, number)
         if isinstance(event, Error):
             return self.failed(event)
         if isinstance(event, End):
@@ -78,22 +72,6 @@ class ChatTranslation:
     def joined(self) -> bytes:
         """Return a chunk with the role, which helpers of clients need first."""
         return self._chunk({"delta": {"role": "assistant", "content": ""}}, {})
-
-    def failed(self, error: Error) -> bytes:
-        """Return the error; neither a finish_reason nor [DONE] follows it."""
-        return sse.UNNUMBERED % _encode(failures.of_run(error))
-
-    def _begin(self, start: Start) -> None:
-        """Encode what all chunks have in common, and what all chunks with a text have."""
-        self._base: Json = {
-            "id": f"chatcmpl-{start.run_id}",
-            "object": "chat.completion.chunk",
-            "created": start.created_at or 0,
-            "model": start.model,
-        }
-        head = _encode({**self._base, "choices": None}).removesuffix(b"null}")
-        self._head = b'data: %b[{"index":0,"delta":{"content":' % head
-        self._tail = b'},"finish_reason":null}],"event_id":'
 
     def _rare(
         self, number: int, event: Start | Reasoning | ToolCall | ToolArguments | Source | Extra
@@ -114,10 +92,6 @@ class ChatTranslation:
                 return self._extra(number, event)
         return self._chunk({"delta": delta}, {"event_id": number})
 
-    def _chunk(self, choice: Json, fields: Json) -> bytes:
-        whole: Json = {"index": 0, "delta": {}, "finish_reason": None, **choice}
-        return sse.UNNUMBERED % _encode({**self._base, "choices": [whole], **fields})
-
     def _extra(self, number: int, extra: Extra) -> bytes:
         self._named = self._named or not _NAMES_SOURCES.isdisjoint(extra.fields)
         if extra.place == "delta":
@@ -125,13 +99,6 @@ class ChatTranslation:
         if extra.place == "choice":
             return self._chunk(dict(extra.fields), {"event_id": number})
         return self._chunk({}, {**extra.fields, "event_id": number})
-
-    def _end(self, number: int, end: End) -> bytes:
-        last = self._chunk(finish_of(end), {"event_id": number})
-        if self._include_usage:
-            fields: Json = {**self._base, "choices": [], "usage": usage_of(end.usage)}
-            last += sse.UNNUMBERED % _encode(fields)
-        return last + _DONE
 
 
 class ChatAnswer:
@@ -175,10 +142,7 @@ class ChatAnswer:
             message["content"] = ""
         choice = {"index": 0, "message": message, "logprobs": None, **self._choice}
         return {
-            "id": f"chatcmpl-{self._start.run_id}",
-            "object": "chat.completion",
-            "created": self._start.created_at or 0,
-            "model": self._start.model,
+            **base_of(self._start, _PREFIX, "chat.completion"),
             **self._fields,
             "choices": [{**choice, **finish_of(end)}],
             "usage": usage_of(end.usage),
@@ -200,29 +164,6 @@ def gather(below: Json, fields: Json) -> None:
             below[name] = inner
         else:
             below[name] = value
-
-
-def finish_of(end: End) -> Json:
-    """Return the fields of a choice that say how the answer ended."""
-    reason = end.finish_reason if end.finish_reason in _FINISH_REASONS else "stop"
-    native = end.provider_finish_reason or end.finish_reason
-    return {"finish_reason": reason} | (
-        {} if native == reason else {"native_finish_reason": native}
-    )
-
-
-def usage_of(usage: Usage) -> Json:
-    """Return a usage; an estimated one says so."""
-    found: Json = {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-    }
-    if usage.reasoning_tokens is not None:
-        found["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
-    if usage.source == "estimated":
-        found["source"] = usage.source
-    return found
 
 
 def _called(event: ToolCall | ToolArguments) -> Json:
