@@ -263,11 +263,10 @@ async def test_a_file_made_without_an_index_has_one_as_soon_as_there_can_be_one(
     assert await everything(history, "", "needle") == [new.conversation_id, old.conversation_id]
 
 
+@pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 async def test_an_index_that_cannot_be_used_is_refused_in_words(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if place.server is not None:
-        pytest.skip("only SQLite is built without its index")
     await migrate(place.url)
     monkeypatch.setattr(search, "has_fts5", lambda: False)
     with pytest.raises(HistorySchemaError, match="FTS5"):
