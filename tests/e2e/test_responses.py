@@ -9,6 +9,7 @@ import pytest
 from openai import APIError, AsyncOpenAI, BadRequestError, NotFoundError
 
 from stream_serve.testing import ANSWER, pieces
+from support.client import show
 from support.responses import DONE, StrictReader, events_of
 from support.service import Service
 from support.waiting import until
@@ -180,6 +181,19 @@ async def test_a_response_in_the_background_outlives_its_stream_and_goes_on_afte
     assert [event async for event in again] == seen
     beyond = await openai.responses.retrieve(first.response.id, stream=True, starting_after=1000)
     assert [event async for event in beyond] == []
+
+
+async def test_a_wrong_number_to_go_on_from_leaves_no_reader_behind(
+    openai: AsyncOpenAI, client: aiohttp.ClientSession, service: Service
+) -> None:
+    response = await openai.responses.create(model="hang-mid", input="hi", background=True)
+    url = f"{service.url}/v1/responses/{response.id}"
+    async with client.get(f"{url}?stream=true&starting_after=x") as answer:
+        assert answer.status == 400
+        assert (await answer.json())["error"]["param"] == "starting_after"
+    run_id = response.id.removeprefix("resp_")
+    assert (await show(client, service.url, run_id))["readers"] == 0
+    await openai.responses.cancel(response.id)
 
 
 async def test_a_cancelled_response_stays_cancelled_and_its_provider_is_closed(

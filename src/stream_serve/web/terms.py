@@ -91,7 +91,9 @@ def _check_prompts(asked: Question) -> None:
         raise asked.invalid("system_prompt", f"leave it out: {fixed}")
     for number, message in enumerate(asked.messages):
         if message["role"] in SYSTEM:
-            raise asked.invalid(f"messages[{number}].role", f"may be user or assistant: {fixed}")
+            raise asked.invalid(
+                f"messages[{number}].role", f"may be user, assistant or tool: {fixed}"
+            )
 
 
 def _check_cap(asked: Question, name: str, cap: int | None, setting: str) -> None:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
-from stream_serve.events.types import Chunk, End, Error, Extra, Source, Start, Usage
+from stream_serve.events.types import (
+    Chunk,
+    End,
+    Error,
+    Extra,
+    Source,
+    Start,
+    ToolArguments,
+    ToolCall,
+    Usage,
+)
 from stream_serve.web.dialects.chat import ChatAnswer, ChatCompletions
 from stream_serve.web.dialects.completions import Completions, TextAnswer
 from support.canon import RUN_ID, USAGE, runs
@@ -167,3 +177,18 @@ def test_a_failure_is_an_object_with_its_code_and_whether_to_repeat_it() -> None
         },
         "retryable": True,
     }
+
+
+def test_fields_of_a_call_that_are_not_known_stay_at_the_call() -> None:
+    signature: Json = {"extra_content": {"google": {"thought_signature": "s"}}}
+    run: list[Event] = [
+        START,
+        *(ToolCall(0, "call_0", "a"), ToolCall(1, "call_1", "b"), ToolArguments(1, "{}")),
+        Extra("delta", {"tool_calls": [{"index": 1, **signature}]}),
+        END,
+    ]
+    first, second = answered(run)["choices"][0]["message"]["tool_calls"]
+    assert (first["id"], second["id"]) == ("call_0", "call_1")
+    assert second["function"] == {"name": "b", "arguments": "{}"}
+    assert signature.items() <= second.items()
+    assert not signature.keys() & first.keys()

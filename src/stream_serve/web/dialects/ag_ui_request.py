@@ -46,6 +46,8 @@ _SPELLED: Final = {
     "max_tokens": "forwardedProps.maxTokens",
     "thinking_budget": "forwardedProps.thinkingBudget",
 }
+_TOLD: Final = ("assistant", "reasoning")
+"""The roles of what a run says."""
 
 
 class Names(Struct, frozen=True):
@@ -88,9 +90,8 @@ def has_answer(fields: Json, run_id: str) -> bool:
     """Return whether the messages have something that this run has said: it was started before."""
     found = fields.get("messages")
     messages = cast("list[object]", found) if isinstance(found, list) else []
-    return any(
-        isinstance(one, dict) and run_id in str(cast("Json", one).get("id")) for one in messages
-    )
+    told = [cast("Json", one) for one in messages if isinstance(one, dict)]
+    return any(one.get("role") in _TOLD and run_id in str(one.get("id")) for one in told)
 
 
 def read(fields: Json, names: Names, settings: Settings, *, on_disconnect: OnDisconnect) -> Asked:

@@ -122,8 +122,11 @@ class ChatAnswer:
                 self._append("reasoning_content", content)
             case ToolCall():
                 self._calls[event.index] = {**_called(event)}
-            case ToolArguments(index, content):
+            case ToolArguments(index, content) if index in self._calls:
                 self._calls[index]["function"]["arguments"] += content
+            case Extra("delta", fields) if "tool_calls" in fields:
+                for piece in cast("list[Json]", fields["tool_calls"]):
+                    gather(self._calls.setdefault(piece["index"], {}), piece)
             case Extra(place, fields):
                 below = {"delta": self._message, "choice": self._choice, "chunk": self._fields}
                 gather(below[place], fields)

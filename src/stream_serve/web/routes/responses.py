@@ -82,6 +82,7 @@ async def show_response(http: Request, response_id: str, asking: Ask) -> Respons
     if http.query_params.get("stream", "").lower() != "true":
         found = await responses.find(asking.owner, run_id)
         return _json(found.shown, _headers(http))
+    dialect = Responses(starting_after=_starting_after(http))
     try:
         await responses.logged.door(asking.owner, run_id)
         subscription = await asking.runs.subscribe(run_id, owner=asking.owner)
@@ -90,7 +91,6 @@ async def show_response(http: Request, response_id: str, asking: Ask) -> Respons
         subscription = None
     if subscription is None:
         raise invalid("stream", "This response can no longer be streamed: get it as a whole.")
-    dialect = Responses(starting_after=_starting_after(http))
     return _stream(asking, subscription, dialect, {**_headers(http), "X-Run-Id": run_id})
 
 
