@@ -22,7 +22,9 @@
     │   ├── HeadTooLarge           so have the request line and the headers
     │   ├── Full                   the process has as many runs as it may have
     │   ├── Draining               the process is about to end
-    │   └── RunUnreachable         the process that has the run does not answer
+    │   ├── NotStarted             so is the application, or it has not begun
+    │   ├── RunUnreachable         the process that has the run does not answer
+    │   └── StreamError            a stream's: `streams.errors` has this branch
     ├── RunFailure                 how a run ended badly; `code` goes out in the `error` event
     │   ├── UpstreamError          the provider's doing
     │   │   ├── UpstreamUnreachable    no connection
@@ -57,9 +59,10 @@
         ├── StorageFull            so has the owner, in all conversations
         └── BadCursor              the cursor is not one that a page gave
 
-An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words,
-and the names of the parameters that it is about. Foreign errors are mapped once, at the adapter that
-met them. What is HTTP about an error (its status, its headers) is made in `web/`; which
+An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words
+that every caller may read, and the names of the parameters that it is about. What only the operator may
+read, such as the address of a server of ours, is never in the words. Foreign errors are mapped once, at
+the adapter that met them. What is HTTP about an error (its status, its headers) is made in `web/`; which
 setting sets a parameter is said by `settings.explain`.
 """
 
@@ -77,6 +80,8 @@ class StreamServeError(Exception):
     `code` is a stable name for programs, `retryable` says whether the same may succeed later,
     `retry_after` after how many seconds where that is known. The message says what is wrong and what
     to do; `parameters` names what may be set otherwise, by class and parameter: `Patience.idle`.
+    `for_operator` is what callers are not told and logs and commands show: an address, a path, or what a
+    server of ours has said.
     """
 
     code: str = "internal_error"
@@ -90,6 +95,7 @@ class StreamServeError(Exception):
         retryable: bool | None = None,
         retry_after: float | None = None,
         parameters: Sequence[str] = (),
+        for_operator: str = "",
     ) -> None:
         super().__init__(message)
         if retryable is not None:
@@ -97,6 +103,7 @@ class StreamServeError(Exception):
         if retry_after is not None:
             self.retry_after = retry_after
         self.parameters = parameters
+        self.for_operator = for_operator
 
 
 class SettingsError(StreamServeError):
@@ -240,6 +247,14 @@ class Draining(RequestError):
     retry_after = 5.0
 
 
+class NotStarted(RequestError):
+    """The surrounding application has not started the streams that it mounts, or has ended them."""
+
+    code = "not_started"
+    retryable = True
+    retry_after = 2.0
+
+
 class RunUnreachable(RequestError):
     """Another process has the run, and does not answer."""
 
@@ -377,6 +392,12 @@ class StreamMoved(RunFailure):
 
 class InternalError(RunFailure):
     """A defect of ours."""
+
+
+class StreamError(RequestError):
+    """A stream cannot do what was asked."""
+
+    code = "stream"
 
 
 class LogError(StreamServeError):

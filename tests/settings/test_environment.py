@@ -89,6 +89,7 @@ def test_without_any_setting_it_listens_here_and_the_demo_answers() -> None:
         ("max_run_bytes", "10", 10),
         ("max_event_bytes", "10", 10),
         ("continue_doors", "ai-sdk,ag-ui", ("ai-sdk", "ag-ui")),
+        ("store_responses", "false", False),
     ],
 )
 def test_a_setting_is_a_variable_of_its_name_or_a_line_of_the_env_file(
@@ -112,10 +113,12 @@ def test_every_setting_has_been_thought_of() -> None:
         *("lease", "history_tokens", "redis_url", "redis_timeout", "flush_interval", "workers"),
         *("coalesce_interval", "require_finish", "max_head_bytes", "fixed_system_prompt"),
         *("allowed_models", "max_tokens", "max_thinking_budget", "allow_content_urls"),
-        *("allowed_extra_body", "continue_doors"),
+        *("allowed_extra_body", "continue_doors", "store_responses"),
         *("upstream_kind", "config"),
         *("save_timeout", "save_retry_timeout", "max_unsaved_bytes", "max_conversation_messages"),
         *("max_conversation_bytes", "max_conversations_per_key", "max_conversation_bytes_per_key"),
+        *("streams_url", "max_streams_per_key", "max_stream_bytes_per_key", "max_stream_bytes"),
+        *("max_append_bytes", "stream_retention", "long_poll_timeout"),
     }
 
 

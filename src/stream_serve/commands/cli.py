@@ -40,9 +40,9 @@ def main() -> None:
     try:
         app()
     except (SettingsError, HistoryError, RequestError) as error:
-        from stream_serve.settings import explain
+        from stream_serve.settings import explain_to_operator
 
-        _refuse(explain(error))
+        _refuse(explain_to_operator(error))
 
 
 @app.callback(invoke_without_command=True)
@@ -105,7 +105,7 @@ def chat(
 ) -> None:
     """Ask one question and stream the answer; Ctrl+C stops the generation."""
     from stream_serve import logging
-    from stream_serve.app import local_runs
+    from stream_serve.backends import local_runs
     from stream_serve.commands.chat import chat as show
     from stream_serve.producers.provider import ChatRequest
     from stream_serve.settings import Settings
@@ -140,7 +140,7 @@ def chat(
 @app.command(name="migrate")
 def bring_up_to_date() -> None:
     """Migrate the schema of the conversations' database."""
-    from stream_serve.app import migrate
+    from stream_serve.backends import migrate
     from stream_serve.settings import Settings
 
     settings = Settings.load()
@@ -154,7 +154,7 @@ def list_models() -> None:
     from rich.console import Console
 
     from stream_serve import logging
-    from stream_serve.app import create_provider
+    from stream_serve.backends import create_provider
     from stream_serve.commands import models
     from stream_serve.settings import Settings
 
@@ -181,7 +181,7 @@ def examine() -> None:
     from rich.console import Console
 
     from stream_serve import logging
-    from stream_serve.app import check_database, check_redis, create_each, local_runs
+    from stream_serve.backends import check_database, check_redis, create_each, local_runs
     from stream_serve.commands.doctor import Doctor, Subject
     from stream_serve.settings import Settings
 

@@ -14,14 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from stream_serve import __version__
-from stream_serve.app import access_of
+from stream_serve.backends import access_of
 from stream_serve.commands.advice import EMPTY, advice, said
 from stream_serve.errors import RequestError, StreamServeError, UnknownModel
 from stream_serve.events.types import Chunk, End, Error, Reasoning, ToolCall
 from stream_serve.producers import http1
 from stream_serve.producers.provider import ChatRequest, named
 from stream_serve.runs.spec import RunSpec
-from stream_serve.settings import PLACEHOLDER_KEY, Settings, explain
+from stream_serve.settings import PLACEHOLDER_KEY, Settings, explain_to_operator
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -138,10 +138,10 @@ class Doctor:
             needed = catalog is None or (
                 subject.given.name == catalog.fallback and not catalog.default
             )
-            self._say(explain(error), "red" if needed else "yellow")
+            self._say(explain_to_operator(error), "red" if needed else "yellow")
             return not needed
         except RequestError as error:
-            self._say(explain(error), "red")
+            self._say(explain_to_operator(error), "red")
             return False
         return await self._ask(subject.provider, model, subject)
 
@@ -232,7 +232,7 @@ class Doctor:
         try:
             self._say(f"{name}: {await check()}")
         except StreamServeError as error:
-            self._say(f"{name}: {explain(error)}", "red")
+            self._say(f"{name}: {explain_to_operator(error)}", "red")
             return False
         return True
 

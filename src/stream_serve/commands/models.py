@@ -9,7 +9,7 @@ from rich.text import Text
 
 from stream_serve.errors import RequestError
 from stream_serve.producers.provider import offered
-from stream_serve.settings import explain
+from stream_serve.settings import explain_to_operator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ async def show(provider: Provider, settings: Settings, console: Console) -> bool
         try:
             await provider.model_for(None)
         except RequestError as error:
-            problem = explain(error)
+            problem = explain_to_operator(error)
     catalog = settings.catalog
     only_listed = catalog is not None and catalog.only_listed
     if models := offered(provider.models, settings.allowed_models, only_listed=only_listed):

@@ -88,6 +88,12 @@ def split(data: bytes) -> list[tuple[int, Event]]:
     return events
 
 
+def values(data: bytes) -> list[tuple[int, bytes]]:
+    """Return what `split` does, with the events as their JSON."""
+    parts = [one.partition(_DATA) for one in data.split(sse.BETWEEN)[:-1]]
+    return [(int(number[_ID:]), value) for number, _, value in parts]
+
+
 class Reader:
     """Reads events from frames that come in pieces of any size."""
 

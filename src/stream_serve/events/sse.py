@@ -29,6 +29,9 @@ FRAME: Final = b"id: %d\ndata: %b\n\n"
 UNNUMBERED: Final = b"data: %b\n\n"
 """The format of one event without a number, for its data."""
 
+DONE: Final = b"data: [DONE]\n\n"
+"""What comes last in the dialects whose clients wait for it."""
+
 BETWEEN: Final = b"\n\n"
 """What ends an event, where its data is one line."""
 

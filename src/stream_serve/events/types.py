@@ -30,13 +30,17 @@ class MessageRef(Struct, frozen=True, kw_only=True):
 
 
 class Usage(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """Tokens that the run used. `source` says who counted: the provider, or we from the text."""
+    """Tokens that the run used. `source` says who counted: the provider, or we from the text.
+
+    `cached_tokens` are those of the prompt that the provider had read before, where it says so.
+    """
 
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
     source: Literal["provider", "estimated"]
     reasoning_tokens: int | None = None
+    cached_tokens: int | None = None
 
 
 class Start(Struct, frozen=True, rename="camel", tag_field="type", tag="start", omit_defaults=True):

@@ -11,13 +11,13 @@ from stream_serve.settings.catalog import (
 )
 from stream_serve.settings.environment import (
     DASHSCOPE_URL,
-    SETTING_OF,
     Settings,
     environment,
-    explain,
     is_loopback,
 )
+from stream_serve.settings.explaining import explain, explain_to_operator
 from stream_serve.settings.kinds import DASHSCOPE_MODEL
+from stream_serve.settings.parameters import SETTING_OF
 from stream_serve.settings.values import PLACEHOLDER_KEY
 
 __all__ = [
@@ -33,5 +33,6 @@ __all__ = [
     "Target",
     "environment",
     "explain",
+    "explain_to_operator",
     "is_loopback",
 ]

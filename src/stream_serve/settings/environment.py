@@ -39,42 +39,15 @@ from stream_serve.settings.kinds import DASHSCOPE_MODEL, Kind, kind_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from stream_serve.errors import StreamServeError
 
 DASHSCOPE_URL: Final = "https://dashscope.aliyuncs.com/compatible-mode/v1"
 
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-
 _DASHSCOPE_KEY: Final = "DASHSCOPE_API_KEY"
 _UPSTREAM_KEY: Final = "STREAM_SERVE_UPSTREAM_API_KEY"
 _PREFIX: Final = "STREAM_SERVE_"
 _OURS: Final = re.compile("STREAM_?SERVER?_(.*)", re.IGNORECASE)
 _ENV_FILE: Final = ".env"
-
-SETTING_OF: Final = {
-    "Bounds.bytes": "max_run_bytes",
-    "Bounds.events": "max_run_events",
-    "Capacity.all_bytes": "max_conversation_bytes_per_key",
-    "Capacity.bytes": "max_conversation_bytes",
-    "Capacity.conversations": "max_conversations_per_key",
-    "Capacity.messages": "max_conversation_messages",
-    "Conversations.tokens": "history_tokens",
-    "Endpoint.model": "model",
-    "Endpoint.url": "upstream_url",
-    "Limits.each": "max_runs_per_key",
-    "Limits.retention": "run_retention",
-    "Limits.run": "run_timeout",
-    "Limits.total": "max_runs",
-    "OpenAIProvider.connect_timeout": "connect_timeout",
-    "OpenAIProvider.max_event_bytes": "max_event_bytes",
-    "Traits.require_finish": "require_finish",
-    "Patience.first_token": "first_token_timeout",
-    "Patience.idle": "idle_timeout",
-    "RedisClient.timeout": "redis_timeout",
-    "RedisClient.url": "redis_url",
-    "SQLHistory.url": "database_url",
-}
-"""The setting that sets each parameter which an error may be about."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -171,6 +144,20 @@ class Settings(BaseSettings):
     max_conversation_bytes_per_key: int = Field(
         10_737_418_240, gt=0, description="questions, answers and reasoning in all of those"
     )
+    streams_url: str | None = Field(
+        None,
+        description="file that keeps streams, or memory; unset: streams.db beside the conversations",
+    )
+    max_streams_per_key: int = Field(10_000, gt=0, description="streams of one API key")
+    max_stream_bytes_per_key: int = Field(
+        10_737_418_240, gt=0, description="bytes in all of those streams"
+    )
+    max_stream_bytes: int = Field(1_073_741_824, gt=0, description="bytes of one stream")
+    max_append_bytes: int = Field(8_388_608, gt=0, description="bytes of one append to a stream")
+    stream_retention: int = Field(
+        2_592_000, gt=0, description="how long a stream is kept after its last append"
+    )
+    long_poll_timeout: Seconds = Field(20.0, description="how long a long poll waits for more")
     save_timeout: Seconds = Field(
         1.0,
         description="how long the end of an answer and the receipt of a stop wait until it is stored; "
@@ -211,7 +198,7 @@ class Settings(BaseSettings):
     )
     allow_content_urls: bool = Field(
         default=False,
-        description="content parts may name addresses, which the provider then fetches",
+        description="requests may name addresses, which the provider then fetches",
     )
     allowed_extra_body: NamesOrNone = Field(
         None,
@@ -246,6 +233,9 @@ class Settings(BaseSettings):
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")
     continue_doors: Names = Field(
         (), description="doors whose runs go on when their client has gone, such as ai-sdk"
+    )
+    store_responses: bool = Field(
+        default=True, description="whether responses may be kept in the conversations"
     )
 
     @field_validator(
@@ -299,9 +289,16 @@ class Settings(BaseSettings):
         `called` is what whoever gave an override calls it (`--{}`); None: as the variable. Raises
         `SettingsError`, which names each wrong variable or override and never its value.
         """
+        settings = cls.without_providers(called=called, **overrides)
+        settings._catalog = settings._read_catalog()
+        return settings
+
+    @classmethod
+    def without_providers(cls, *, called: str | None = None, **overrides: Any) -> Settings:
+        """Return the settings as `load` does, without providers."""
         given = {name: value for name, value in overrides.items() if value is not None}
         try:
-            settings = cls(**given)
+            return cls(**given)
         except UnicodeDecodeError:
             raise SettingsError("the file .env is not UTF-8: save it as UTF-8") from None
         except OSError as error:
@@ -310,8 +307,6 @@ class Settings(BaseSettings):
             typed = {name: called.format(name.replace("_", "-")) for name in given if called}
             lines = cls._explain(error, typed)
             raise SettingsError("wrong settings\n  " + "\n  ".join(lines)) from None
-        settings._catalog = settings._read_catalog()
-        return settings
 
     @classmethod
     def _explain(cls, error: ValidationError, given: Mapping[str, str]) -> list[str]:
@@ -328,7 +323,7 @@ class Settings(BaseSettings):
     def _name(cls, loc: tuple[int | str, ...]) -> str:
         """Return the setting that an error is about; pydantic says the first of its variables."""
         named = str(loc[0]) if loc else ""
-        aliases = {_names(name)[0]: name for name in cls.model_fields}
+        aliases = {names_of(name)[0]: name for name in cls.model_fields}
         return aliases.get(named, named)
 
     @classmethod
@@ -351,7 +346,7 @@ class Settings(BaseSettings):
     @classmethod
     def unknown(cls) -> list[tuple[str, str | None]]:
         """Return the variables that look like settings but are none, each with what it probably means."""
-        known = {name: _names(name)[0] for name in cls.model_fields}
+        known = {name: names_of(name)[0] for name in cls.model_fields}
         return [
             (name, known.get(values.nearest(found[1], known) or ""))
             for name in sorted(_variables())
@@ -361,7 +356,7 @@ class Settings(BaseSettings):
     @classmethod
     def given(cls) -> list[tuple[str, str]]:
         """Return the settings that the environment or `.env` gives, each with where it comes from."""
-        names = {name for setting in cls.model_fields for name in _names(setting)}
+        names = {name for setting in cls.model_fields for name in names_of(setting)}
         return [
             (name, "environment" if os.environ.get(name) else _ENV_FILE)
             for name, value in sorted(_variables().items())
@@ -439,17 +434,6 @@ class Settings(BaseSettings):
         )
 
 
-def explain(error: StreamServeError) -> str:
-    """Return the message of an error, followed by the variables that set what it is about.
-
-    A parameter that no setting sets is left as it is.
-    """
-    names = ", ".join(
-        _names(SETTING_OF[name])[0] if name in SETTING_OF else name for name in error.parameters
-    )
-    return f"{error} ({names})" if names else str(error)
-
-
 def is_loopback(host: str) -> bool:
     """Return whether only this machine can reach an address or host name."""
     if host == "localhost":
@@ -481,7 +465,7 @@ def _variables() -> dict[str, str | None]:
     return {**dotenv_values(_ENV_FILE), **os.environ}
 
 
-def _names(setting: str) -> list[str]:
+def names_of(setting: str) -> list[str]:
     """Return the variables that give a setting, the first wins."""
     alias = Settings.model_fields[setting].validation_alias
     if isinstance(alias, AliasChoices):
@@ -491,6 +475,6 @@ def _names(setting: str) -> list[str]:
 
 def _typed(setting: str) -> str:
     """Return the variable that gives a setting here: the environment wins over `.env`."""
-    names = _names(setting)
+    names = names_of(setting)
     found = [name for source in (os.environ, _variables()) for name in names if source.get(name)]
     return (found or names)[0]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.producers.http1 import IncompleteResponse, ProtocolError
@@ -100,6 +100,7 @@ async def test_a_transfer_may_be_compressed_too() -> None:
     st.sampled_from(sorted(FORMS.keys() - ALONE)),
     st.lists(st.integers(1, 60), max_size=20),
 )
+@example(texts=[b"", b"", b""], form="bare deflate", sizes=[1, 1, 1])
 def test_what_was_compressed_stream_by_stream_is_whole_at_every_cut(
     texts: list[bytes], form: str, sizes: list[int]
 ) -> None:

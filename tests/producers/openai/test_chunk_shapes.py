@@ -203,7 +203,6 @@ def test_content_of_many_types_is_text_and_thinking(content: object, deltas: lis
 DETAILS = [
     {"type": "reasoning.text", "text": "h", "signature": None},
     {"type": "reasoning.summary", "summary": "m"},
-    {"type": "reasoning.encrypted", "data": "AAAA"},
 ]
 
 

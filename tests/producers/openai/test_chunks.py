@@ -210,7 +210,7 @@ def test_the_usage_comes_in_a_chunk_of_its_own(usage_place: object) -> None:
     }
     reading, deltas = read({"choices": usage_place, "usage": usage})
     assert deltas == []
-    assert reading.usage == Usage(7, 844, 851, "provider", reasoning_tokens=798)
+    assert reading.usage == Usage(7, 844, 851, "provider", 798, 0)
 
 
 @pytest.mark.parametrize("details", [None, {}, {"reasoning_tokens": None}])

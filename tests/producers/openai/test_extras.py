@@ -169,6 +169,22 @@ def test_a_value_that_no_event_can_carry_is_left_out_and_counted(value: bytes) -
     assert all(encode(one) for one in deltas)
 
 
+@pytest.mark.parametrize("beside", [b'"bad":NaN', b'"bad":-Infinity', b'"bad":"\\ud83d"'])
+@pytest.mark.parametrize("number", [b"-0.5", b"1e2", b"-0", b"0.1", b"12345678901234567890.5"])
+def test_numbers_beside_a_value_that_no_event_can_carry_are_told(
+    beside: bytes, number: bytes
+) -> None:
+    call = b'{"index":0,"id":"c","function":{"name":"f","arguments":"{}"},"odd":[%b]}' % number
+    delta = b'{"content":"a","odd":{"n":[%b]},"tool_calls":[%b],%b}' % (number, call, beside)
+    choice = b'{"index":0,"delta":%b,"logprobs":{"content":[{"logprob":%b}]}}' % (delta, number)
+    _, deltas = read(b'{"choices":[%b],"citations":[%b]}' % (choice, number))
+    told = [one for one in deltas if isinstance(one, Extra)]
+    assert {one.place for one in told} == {"delta", "choice", "chunk"}
+    assert all(repr(float(number)) in repr(one.fields) for one in told)
+    for one in deltas:
+        encode(one)
+
+
 def test_a_message_brings_the_fields_that_no_delta_brought() -> None:
     notes = [cited(URL)]
     message = {"content": "ab", "annotations": notes, "audio": {"id": "x"}}

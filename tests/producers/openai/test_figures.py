@@ -38,13 +38,41 @@ def usage_of(*chunks: dict[str, Any]) -> Usage | None:
         {"choices": [{**LAST, "usage": FIGURES}]},
         {"choices": [LAST], "x_groq": {"id": "r", "usage": FIGURES}},
         {"choices": [LAST], "timings": {"prompt_n": 7, "predicted_n": 30, "predicted_ms": 1.5}},
-        {"choices": [LAST], "timings": {"prompt_n": 2, "cache_n": 5, "predicted_n": 30}},
         {"choices": [TEXT], "timings": {"prompt_n": 7, "predicted_n": 30}},
         {"choices": [LAST], "usage": FIGURES, "timings": {"prompt_n": 1, "predicted_n": 1}},
     ],
 )
 def test_the_figures_are_found_wherever_they_are(chunk: dict[str, Any]) -> None:
     assert usage_of({"choices": [TEXT]}, chunk, {"choices": [], "usage": None}) == READ
+
+
+@pytest.mark.parametrize(
+    ("figures", "cached"),
+    [
+        ({"prompt_tokens_details": {"cached_tokens": 5}}, 5),
+        ({"prompt_tokens_details": {"cached_tokens": 0}}, 0),
+        ({"input_tokens_details": {"cached_tokens": 5}}, 5),
+        ({"prompt_tokens_details": {"audio_tokens": 0}, "prompt_cache_hit_tokens": 5}, 5),
+        ({"prompt_cache_hit_tokens": 5, "prompt_cache_miss_tokens": 2}, 5),
+        ({"cached_tokens": 5}, 5),
+        ({"prompt_tokens_details": {"cached_tokens": 8}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": -1}}, None),
+        ({"prompt_tokens_details": {"cached_tokens": True}}, None),
+        ({"prompt_tokens_details": [5]}, None),
+        ({}, None),
+    ],
+)
+def test_what_the_provider_had_read_before_is_found_and_never_made_up(
+    figures: dict[str, Any], cached: int | None
+) -> None:
+    expected = Usage(7, 30, 37, "provider", cached_tokens=cached)
+    assert usage_of({"choices": [], "usage": {**FIGURES, **figures}}) == expected
+
+
+def test_what_llama_cpp_kept_of_a_prompt_counts_as_read_before() -> None:
+    timings = {"prompt_n": 2, "cache_n": 5, "predicted_n": 30}
+    expected = Usage(7, 30, 37, "provider", cached_tokens=5)
+    assert usage_of({"choices": [LAST], "timings": timings}) == expected
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,8 @@ class RedisClient:
         self._up = True
         self._closed = False
         self._kind, self._options = _options(url)
-        self._where = _where(self._kind, self._options)
+        self.where = _where(self._kind, self._options)
+        """Where Redis is: for logs, never for callers."""
         self._pool = ConnectionPool(self._kind, max_connections=_AT_ONCE, **self._options)
         # The pool raises when all its connections are in use. Its own waiting line may lose a
         # connection to a cancellation; this one does not.
@@ -136,7 +137,9 @@ class RedisClient:
             if self._closed:
                 raise LogUnavailable("the connections to Redis are closed")
             if not (self._up or always):
-                raise LogUnavailable(f"{self._where} does not reply: is it running?")
+                raise LogUnavailable(
+                    "Redis does not reply: is it running?", for_operator=self.where
+                )
             async with asyncio.timeout(self.timeout), self._line:
                 return await awaitable
         except (RedisError, OSError) as error:
@@ -164,30 +167,32 @@ class RedisClient:
 
     def unavailable(self, error: Exception) -> LogUnavailable:
         """Return an error that says in a sentence what this one means and what to do about it."""
-        where, parameters = self._where, _URL
+        parameters, where = _URL, self.where
         match error:
             case BusyLoadingError():
-                text, parameters = f"{where} is still reading its data: wait a little", ()
+                text, parameters = "Redis is still reading its data: wait a little", ()
             case RedisError() if isinstance(error, _REFUSED):
-                text = f"{where} refuses the user or the password: look at its URL"
+                text = "Redis refuses the user or the password: look at its URL"
             case OutOfMemoryError():
-                text = f"{where} is full: raise its maxmemory, or keep finished runs for less time"
+                text = "Redis is full: raise its maxmemory, or keep finished runs for less time"
                 parameters = ("Limits.retention",)
             case ReadOnlyError():
-                text = f"{where} is a replica: its URL has to name the primary"
+                text = "Redis is a replica: its URL has to name the primary"
             case RedisTimeoutError() | TimeoutError():
                 text = (
-                    f"{where} did not reply within {self.timeout:g} s: look at its load and at "
+                    f"Redis did not reply within {self.timeout:g} s: look at its load and at "
                     "the network, or wait longer"
                 )
                 parameters = ("RedisClient.timeout",)
             case RedisConnectionError() | OSError():
-                text = f"{where} cannot be reached: is it running, and is its URL right?"
+                text = "Redis cannot be reached: is it running, and is its URL right?"
             case _:
                 # The error of a pipeline quotes the command first; Redis's own words come last.
                 words = str(error).rpartition("of pipeline caused error: ")[2]
-                text, parameters = f"{where} replied with an error: {words[:200]}", ()
-        return LogUnavailable(text, parameters=parameters)
+                text, parameters = "Redis replied with an error, which the log has", ()
+                where = f"{where}: {words[:200]}"
+                _log.warning("Redis replied with an error", server=self.where, error=words[:200])
+        return LogUnavailable(text, parameters=parameters, for_operator=where)
 
     async def close(self) -> None:
         """Close the connections. Waiting calls fail, and all later ones."""
@@ -230,5 +235,5 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
 
 def _where(kind: type[AbstractConnection], options: dict[str, Any]) -> str:
     if issubclass(kind, Connection):
-        return f"Redis at {options.get('host', 'localhost')}:{options.get('port', 6379)}"
-    return f"Redis at {options.get('path')}"
+        return f"{options.get('host', 'localhost')}:{options.get('port', 6379)}"
+    return str(options.get("path"))

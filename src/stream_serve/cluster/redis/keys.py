@@ -26,7 +26,7 @@ def unfinished(process: str) -> str:
 
 
 def index(name: str) -> str:
-    """Return the key of a list: the newest values that were recorded under a name, the newest first.
+    """Return the key of a list: the values that were recorded under a name, the newest first.
 
     It expires some time after the newest one.
     """

@@ -126,7 +126,7 @@ class Lease:
             except Exception as error:  # noqa: BLE001
                 # A process without a lease loses all its runs, so it tries again after any error.
                 _log.exception("the lease was not renewed")
-                self._failed(str(error))
+                self._failed(error)
 
     async def _watch_clock(self) -> None:
         """Look at the clock often, also while a beat waits for Redis: a long gap means a freeze."""
@@ -153,16 +153,20 @@ class Lease:
         try:
             beat, inbox = await self._client.call(pipeline.execute(), always=True)
         except LogUnavailable as error:
-            self._failed(str(error))
+            self._failed(error)
             return
         self.inbox = bool(inbox)
         self._succeeded(began, beat)
 
-    def _failed(self, error: str) -> None:
+    def _failed(self, error: Exception) -> None:
         self._steady_since = None
         if self._client.up:
             self._client.mark_down()
-            _log.warning("Redis is away; it is tried again until it is back", error=error)
+            _log.warning(
+                "Redis is away; it is tried again until it is back",
+                error=str(error),
+                server=self._client.where,
+            )
 
     def _succeeded(self, began: float, beat: Any) -> None:
         # Notice a freeze that happened during the call before doing anything else.

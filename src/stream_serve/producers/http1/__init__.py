@@ -41,6 +41,7 @@ from stream_serve.producers.http1.base import (
 )
 from stream_serve.producers.http1.client import Client, check
 from stream_serve.producers.http1.proxies import Proxy, proxy_for
+from stream_serve.producers.http1.tls import distrust
 
 __all__ = [
     "Access",
@@ -55,5 +56,6 @@ __all__ = [
     "Receiver",
     "StaleConnection",
     "check",
+    "distrust",
     "proxy_for",
 ]

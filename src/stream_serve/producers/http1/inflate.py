@@ -114,8 +114,9 @@ class _Stage:
         left = bound
         while data and not self._ended:
             if self._inflate is None:
-                # Zeros after the end of a stream are padding.
-                data = self._early + (data.lstrip(b"\0") if self._begun else data)
+                data = self._early + data
+                if self._begun:
+                    data = data.lstrip(b"\0")  # zeros after the end of a stream are padding
                 self._inflate = self._begin(data)
             if self._inflate is None:
                 self._early = data

@@ -21,6 +21,7 @@ from msgspec import Struct
 from stream_serve.producers.http1.base import ProtocolError, ProxyError
 from stream_serve.producers.http1.head import HeadReader
 from stream_serve.producers.http1.request import authority
+from stream_serve.producers.http1.tls import distrust
 
 if TYPE_CHECKING:
     import socket
@@ -169,7 +170,7 @@ def _of_tls(error: ssl.SSLError) -> ProxyError:
     """Return the error for a proxy with which there is no TLS."""
     if isinstance(error, ssl.SSLCertVerificationError):
         why = (
-            f"its TLS certificate is not trusted ({error.verify_message}); a company's own authority "
+            f"its TLS certificate is not trusted ({distrust(error)}); a company's own authority "
             "has to be named as a file"
         )
     else:

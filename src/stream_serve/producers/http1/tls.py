@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stream_serve.producers.http1.base import Access
 
 _STRICT: Final = ssl.VERIFY_X509_STRICT
+_OF_ANOTHER: Final = frozenset({62, 64})  # X509_V_ERR_HOSTNAME_MISMATCH and _IP_ADDRESS_MISMATCH
 
 
 def tls_context(access: Access) -> ssl.SSLContext:
@@ -29,6 +30,11 @@ def tls_context(access: Access) -> ssl.SSLContext:
             f"{access.client_key} is the key of a client certificate, and there is no certificate"
         )
     return context
+
+
+def distrust(error: ssl.SSLCertVerificationError) -> str:
+    """Return why a certificate is not trusted, without the host, which OpenSSL names in some words."""
+    return "it is for another host" if error.verify_code in _OF_ANOTHER else error.verify_message
 
 
 def _trust(context: ssl.SSLContext, file: str) -> None:

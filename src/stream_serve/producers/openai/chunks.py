@@ -482,6 +482,7 @@ class Reading:
             self._say(rest, deltas)
         self._flush(deltas)
         self._calls.rest(deltas)
+        deltas += self._extras.rest()
         deltas += self._waiting
         self._waiting.clear()
         return deltas

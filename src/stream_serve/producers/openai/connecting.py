@@ -19,30 +19,37 @@ from stream_serve.producers import http1
 _DESCRIPTOR_ERRNOS: Final = {errno.EMFILE, errno.ENFILE}
 
 
-def connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PLR0911 - a table
-    """Map an error that came before the head of the response."""
+def connection_error(error: Exception, host: str) -> UpstreamError:
+    """Map an error that came before the head of the response; `host` is for the operator alone."""
+    found = _connection_error(error)
+    found.for_operator = host
+    return found
+
+
+def _connection_error(error: Exception) -> UpstreamError:  # noqa: PLR0911 - a table
     match error:
         case http1.ProxyError():
             return UpstreamUnreachable(
-                f"no connection to {host}: {error}", retryable=error.retryable
+                f"no connection through the proxy: {error}", retryable=error.retryable
             )
         case ssl.SSLCertVerificationError():
             return UpstreamUnreachable(
-                f"no secure connection to {host}: its TLS certificate is not trusted "
-                f"({error.verify_message}); a company's own authority has to be named as a file",
+                "no secure connection to the provider: its TLS certificate is not trusted "
+                f"({http1.distrust(error)}); a company's own authority has to be named as a file",
                 retryable=False,
             )
         case ssl.SSLError():
             reason = (error.reason or "").replace("_", " ").lower() or "no reason was given"
             return UpstreamUnreachable(
-                f"no secure connection to {host}: the TLS handshake was not accepted ({reason})",
+                "no secure connection to the provider: the TLS handshake was not accepted ({reason})",
                 retryable=False,
             )
         case socket.gaierror():
-            return UpstreamUnreachable(f"no connection to {host}: its name cannot be resolved")
+            return UpstreamUnreachable("no connection to the provider: its name cannot be resolved")
         case TimeoutError():
             return UpstreamUnreachable(
-                f"no connection to {host} in time", parameters=["OpenAIProvider.connect_timeout"]
+                "no connection to the provider in time",
+                parameters=["OpenAIProvider.connect_timeout"],
             )
         case OSError() if error.errno in _DESCRIPTOR_ERRNOS:
             return UpstreamUnreachable(
@@ -51,10 +58,10 @@ def connection_error(error: Exception, host: str) -> UpstreamError:  # noqa: PLR
             )
         case OSError():
             reason = os.strerror(error.errno) if error.errno else type(error).__name__
-            return UpstreamUnreachable(f"no connection to {host}: {reason}")
+            return UpstreamUnreachable(f"no connection to the provider: {reason}")
         case http1.ProtocolError():
             return UpstreamProtocol(
-                f"the provider at {host} does not answer with HTTP", parameters=["Endpoint.url"]
+                "the provider does not answer with HTTP", parameters=["Endpoint.url"]
             )
         case _:
-            return UpstreamDisconnected(f"{host} closed the connection before it answered")
+            return UpstreamDisconnected("the provider closed the connection before it answered")

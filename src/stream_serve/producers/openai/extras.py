@@ -3,8 +3,8 @@
 How it works: a field of a choice or of its delta that has a meaning for the service is in one of the
 lists below; every other one that says anything is passed on unchanged, as an `Extra`. Of the chunk itself
 only some fields are, each when it changes. Pages that the provider names become a `Source`, once in an
-answer. A value that no event can carry is left out and counted: half of a surrogate pair, a number that
-is not finite, lists within lists without end.
+answer. Thoughts that a caller has to send back are in `sealed`. A value that no event can carry is left
+out and counted: half of a surrogate pair, a number that is not finite, lists within lists without end.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 from stream_serve.events import plain
 from stream_serve.events.types import Delta, Extra, Source
+from stream_serve.producers.openai import odd, sealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,27 +49,41 @@ class Extras:
     `careful` says that the fields may have values that no event can carry.
     """
 
-    __slots__ = ("_by_delta", "_newest", "_sources", "_unread", "careful")
+    __slots__ = ("_by_delta", "_newest", "_sealed", "_sources", "_unread", "careful")
 
     def __init__(self, unread: Unread) -> None:
         self._unread = unread
         self._sources: set[str] = set()
         self._newest: dict[str, object] = {}
         self._by_delta: set[str] = set()
+        self._sealed = sealed.SealedThoughts()
         self.careful = False
 
     def of_delta(self, fields: Fields) -> list[Delta]:
         """Return the events for the fields of a delta."""
-        names = fields.keys() - _DELTA
-        if not names:
-            return []
-        found = self._found(fields, names)
-        self._by_delta |= found.keys()
+        found: Fields = {}
+        if names := fields.keys() - _DELTA:
+            found = self._found(fields, names)
+            self._by_delta |= found.keys()
+        if details := fields.get(sealed.WHERE):
+            self._by_delta.add(sealed.WHERE)
+            found |= self._details(self._sealed.add(details))
         return self._events("delta", found)
 
     def of_message(self, fields: Fields) -> list[Delta]:
         """Return the events for the fields of a message, unless deltas brought them already."""
-        return self._events("delta", self._found(fields, fields.keys() - _DELTA - self._by_delta))
+        found = self._found(fields, fields.keys() - _DELTA - self._by_delta)
+        if details := fields.get(sealed.WHERE):
+            if sealed.WHERE in self._by_delta and not self._sealed.passed:
+                self._by_delta.remove(sealed.WHERE)
+                self._sealed = sealed.SealedThoughts()  # the message has them all
+            if sealed.WHERE not in self._by_delta:
+                found |= self._details(self._sealed.add(details))
+        return self._events("delta", found)
+
+    def rest(self) -> list[Delta]:
+        """Return the events for what is held back at the end of the stream."""
+        return self._events("delta", self._details(self._sealed.rest()))
 
     def of_choice(self, fields: Fields) -> list[Delta]:
         """Return the events for the fields of a choice."""
@@ -90,8 +105,15 @@ class Extras:
             if self.careful and not (is_fit(name) and is_fit(value)):
                 self._unread.add(plain.line(name, 100))
                 continue
-            found[name] = value
+            found[name] = odd.plain_numbers(value) if self.careful else value
         return found
+
+    def _details(self, entries: list[Fields]) -> Fields:
+        """Return the field for the entries of `reasoning_details` that an event can carry."""
+        fit = [one for one in entries if is_fit(one)]
+        if len(fit) < len(entries):
+            self._unread.add(sealed.WHERE)
+        return {sealed.WHERE: fit} if fit else {}
 
     def _is_new(self, name: str, value: object) -> bool:
         if name not in _STEADY:
@@ -120,7 +142,9 @@ class Extras:
 
 def fitting(fields: Fields, unread: Unread) -> Fields:
     """Return the fields that an event can carry; the others are counted."""
-    fit = {name: one for name, one in fields.items() if is_fit(name) and is_fit(one)}
+    fit = {
+        name: odd.plain_numbers(one) for name, one in fields.items() if is_fit(name) and is_fit(one)
+    }
     for name in fields.keys() - fit.keys():
         unread.add(plain.line(name, 100))
     return fit

@@ -136,7 +136,8 @@ def from_status(
     """Return the error for a response whose status is not 200.
 
     `headers` may have Retry-After and the request's id; `key_name` is what the key is called where it
-    is set; `url` is what was asked. Where `key` is known, a 403 has the provider's words, too.
+    is set; `url` is what was asked, for the operator. Where `key` is known, a 403 has the provider's
+    words, too.
     """
     request_id = _narrow(request_id_of(headers), _REQUEST_ID, key or "")
     said = details or ErrorDetails(request_id=request_id)
@@ -235,17 +236,18 @@ def retry_after(value: str | None) -> float | None:
 
 
 def _wrong_path(said: ErrorDetails, status: int, url: str) -> UpstreamProtocol:
-    where = f" at {asked}" if (asked := _without_credentials(url)) else ""
     what = (
-        f"the provider has nothing{where} (status {status}): the path of its URL is wrong, often with "
+        f"the provider has nothing there (status {status}): the path of its URL is wrong, often with "
         "/v1 missing at its end, or there twice"
     )
-    return UpstreamProtocol(
+    error = UpstreamProtocol(
         _sentence(what, said),
         parameters=["Endpoint.url"],
         provider_code=said.code,
         request_id=said.request_id,
     )
+    error.for_operator = _without_credentials(url)
+    return error
 
 
 def _is_wrong_path(said: ErrorDetails) -> bool:

@@ -1,11 +1,13 @@
 """Reads how many tokens a provider says it used, wherever and however it says so.
 
 OpenAI's `usage` has `prompt_tokens`, `completion_tokens` and `total_tokens`, and the tokens of thinking
-in `completion_tokens_details.reasoning_tokens`. Others say `input_tokens` and `output_tokens` (Anthropic,
+in `completion_tokens_details.reasoning_tokens`, those of the prompt that were read before in
+`prompt_tokens_details.cached_tokens` (DeepSeek: `prompt_cache_hit_tokens`, Moonshot: `cached_tokens`,
+llama.cpp: `cache_n`). Others say `input_tokens` and `output_tokens` (Anthropic,
 OpenAI's Responses), put `usage` into the choice (Moonshot) or into `x_groq` (Groq), or count in `timings`
 (llama.cpp). Figures come as texts of digits and as 30.0, too. What cannot be is not passed on: a figure
 that is negative, a fraction, a truth value or more than a trillion, a total that is less than its parts,
-more tokens of thinking than of everything.
+more tokens of thinking than of everything, more cached ones than the prompt has.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ _PROMPT: Final = ("prompt_tokens", "input_tokens", "promptTokens", "inputTokens"
 _COMPLETION: Final = ("completion_tokens", "output_tokens", "completionTokens", "outputTokens")
 _TOTAL: Final = ("total_tokens", "totalTokens")
 _DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
+_PROMPT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
 _BAD: Final = -1
 
 
@@ -37,7 +41,7 @@ def read(usage: object) -> Usage | None:
         prompt = total - completion
     elif completion is None and prompt is not None and total >= prompt >= 0:
         completion = total - prompt
-    return _usage(prompt, completion, total, _thought(fields))
+    return _usage(prompt, completion, total, thought=_thought(fields), cached=_cached(fields))
 
 
 def from_timings(timings: object) -> Usage | None:
@@ -45,10 +49,10 @@ def from_timings(timings: object) -> Usage | None:
     if not isinstance(timings, dict):
         return None
     fields = cast("_Fields", timings)
-    prompt, kept = _figure(fields, ("prompt_n",)), _figure(fields, ("cache_n",)) or 0
+    prompt, kept = _figure(fields, ("prompt_n",)), _figure(fields, ("cache_n",))
     if prompt is not None and prompt >= 0:
-        prompt += max(kept, 0)
-    return _usage(prompt, _figure(fields, ("predicted_n",)), 0, None)
+        prompt += max(kept or 0, 0)
+    return _usage(prompt, _figure(fields, ("predicted_n",)), 0, cached=kept)
 
 
 def newer_usage(usage: object, before: object) -> object:
@@ -79,7 +83,12 @@ def _is_usual(figures: object, prompt: str, completion: str) -> bool:
 
 
 def _usage(
-    prompt: int | None, completion: int | None, total: int, thought: int | None
+    prompt: int | None,
+    completion: int | None,
+    total: int,
+    *,
+    thought: int | None = None,
+    cached: int | None = None,
 ) -> Usage | None:
     if prompt is None or completion is None or _BAD in (prompt, completion):
         return None
@@ -92,16 +101,33 @@ def _usage(
         completion_tokens=completion,
         total_tokens=max(total, prompt + completion),
         source="provider",
-        reasoning_tokens=thought if thought is not None and 0 <= thought <= completion else None,
+        reasoning_tokens=_part(thought, completion),
+        cached_tokens=_part(cached, prompt),
     )
 
 
+def _part(tokens: int | None, whole: int) -> int | None:
+    """Return tokens that are a part of a whole; None where they cannot be one."""
+    return tokens if tokens is not None and 0 <= tokens <= whole else None
+
+
 def _thought(fields: _Fields) -> int | None:
-    for name in _DETAILS:
-        details = fields.get(name)
+    return _detail(fields, _DETAILS, ("reasoning_tokens",))
+
+
+def _cached(fields: _Fields) -> int | None:
+    return _detail(fields, _PROMPT_DETAILS, _CACHED)
+
+
+def _detail(fields: _Fields, places: tuple[str, ...], names: tuple[str, ...]) -> int | None:
+    """Return a figure of the first details that have it, or of the figures themselves."""
+    for place in places:
+        details = fields.get(place)
         if isinstance(details, dict):
-            return _figure(cast("_Fields", details), ("reasoning_tokens",))
-    return _figure(fields, ("reasoning_tokens",))
+            found = _figure(cast("_Fields", details), names)
+            if found is not None:
+                return found
+    return _figure(fields, names)
 
 
 def _figure(fields: _Fields, names: tuple[str, ...]) -> int | None:

@@ -193,6 +193,12 @@ class SoleModel:
             found = await self._ask()
             self._failure = None
         except UpstreamError as error:
+            if self._failure is None:
+                _log.warning(
+                    "the provider cannot be asked for its models",
+                    error=str(error),
+                    server=error.for_operator or None,
+                )
             self._failure = error
             found = self.found
         self._asked += 1
@@ -212,4 +218,5 @@ def _unavailable(error: UpstreamError) -> ModelsUnavailable | UnknownModel:
     return kind(
         f"no model is configured, and the provider does not say which it has: {error}",
         parameters=["Endpoint.model", *error.parameters],
+        for_operator=error.for_operator,
     )

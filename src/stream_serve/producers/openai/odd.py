@@ -293,6 +293,17 @@ def has_words(value: object) -> bool:
     return False
 
 
+def plain_numbers(value: Any) -> Any:
+    """Return a value as events carry it: a number that keeps how it was written is one like others."""
+    if isinstance(value, _Numeral):
+        return float(value)
+    if isinstance(value, list):
+        return [plain_numbers(one) for one in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {name: plain_numbers(one) for name, one in cast("dict[str, Any]", value).items()}
+    return value
+
+
 class _Numeral(float):
     """A number that keeps how it was written: `1e999`, `-0`, one of a million digits, `NaN`."""
 

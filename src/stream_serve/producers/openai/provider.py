@@ -157,6 +157,7 @@ class OpenAIProvider:
     def hide_secrets(self, error: UpstreamError) -> None:
         """Cut out of an error what a provider repeats of the secrets, or a proxy in its place."""
         error.args = tuple(self.without_secrets(str(text)) for text in error.args)
+        error.for_operator = self.without_secrets(error.for_operator) or ""
         error.provider_code = self.without_secrets(error.provider_code)
         error.request_id = self.without_secrets(error.request_id)
 

@@ -12,6 +12,7 @@ from stream_serve.testing.scenarios import (
     refusals,
     shapes,
     strict,
+    tool_forms,
     tools,
     transport,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "refusals",
     "shapes",
     "strict",
+    "tool_forms",
     "tools",
     "transport",
 ]

@@ -78,6 +78,13 @@ async def forbidden(reply: Reply, ask: Ask) -> None:
     await reply.json(403, failure(message, code="access_denied", type_="permission_error"))
 
 
+@scenario("unknown-model", "404 model_not_found")
+async def unknown_model(reply: Reply, ask: Ask) -> None:
+    """A model that the provider does not have."""
+    message = f"The model `{ask.model}` does not exist or you do not have access to it."
+    await reply.json(404, failure(message, code="model_not_found"))
+
+
 @scenario("bad-request", "400 invalid_parameter_error, with a request id")
 async def bad_request(reply: Reply, ask: Ask) -> None:
     """A parameter out of its range."""

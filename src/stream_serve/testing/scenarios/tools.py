@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from stream_serve.testing.chunks import ANSWER, event, pieces
+from stream_serve.testing.chunks import ANSWER, THOUGHT, event, pieces
 from stream_serve.testing.script import scenario
 from stream_serve.testing.speech import TEXT, Speech
 
@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 NAMES: Final = ("get_weather", "get_time")
 CITIES: Final = ("杭州", "Zürich", "São Paulo")
+SIGNATURE: Final = "EqQBCkYIBhgCKkA="
+SEALED: Final = "gAAAAABo"
 PAGES: Final = (
     {"url": "https://example.com/weather", "title": "Weather"},
     {"url": "https://example.org/time", "title": "Time"},
 )
-_CALLS: Final[dict[str, Value]] = {"calls": 1, "size": 6, "interval": 0.0}
+_CALLS: Final[dict[str, Value]] = {"calls": 1, "size": 6, "interval": 0.0, "thought": ""}
 
 
 def calls_of(ask: Ask) -> list[Call]:
@@ -42,7 +44,6 @@ def calls_of(ask: Ask) -> list[Call]:
     "tool-call",
     "calls tools in OpenAI's fragments; after a tool's result: a text that contains it",
     **_CALLS,
-    thought="",
 )
 async def tool_call(reply: Reply, ask: Ask) -> None:
     """OpenAI's form: id and name first, then the arguments. The second turn is a text."""
@@ -52,6 +53,28 @@ async def tool_call(reply: Reply, ask: Ask) -> None:
         await _whole(reply, ask)
     else:
         await _fragments(reply, ask, _openai(ask))
+
+
+@scenario(
+    "tool-call-sealed",
+    "thinks in signed and encrypted reasoning_details (OpenRouter), and then does as tool-call",
+    **_CALLS,
+)
+async def sealed(reply: Reply, ask: Ask) -> None:
+    """Thoughts that have to come back with the tool's result."""
+    if (result := tool_result(ask)) is not None:
+        await _say(reply, ask, f"The tool says: {result}")
+        return
+    deltas: list[dict[str, Any]] = [
+        {"content": "", "reasoning": one.get("text"), "reasoning_details": [{**one, "index": 0}]}
+        for one in (
+            *({"type": "reasoning.text", "text": piece} for piece in pieces(THOUGHT, size=6)),
+            {"type": "reasoning.text", "signature": SIGNATURE},
+            {"type": "reasoning.encrypted", "data": SEALED, "id": "call_0"},
+        )
+    ]
+    deltas += [{"tool_calls": [one]} for one in _openai(ask)]
+    await _chunks(reply, ask, deltas)
 
 
 @scenario(
