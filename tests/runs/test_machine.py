@@ -19,7 +19,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from stream_serve.app import create_log
+from stream_serve.backends import create_log
 from stream_serve.cluster.local import LocalPeers
 from stream_serve.errors import CursorBeyondLog, LogNotFound
 from stream_serve.eventlog.memory import MemoryEventLog

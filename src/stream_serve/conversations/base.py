@@ -302,15 +302,16 @@ class History(Protocol):
         """
         ...
 
-    async def answers(self, owner: str, message_id: str) -> Sequence[Kept]:
+    async def answers(self, owner: str, message_id: str, *, max_bytes: int) -> Sequence[Kept]:
         """Return the answers of runs on the path from the root to one message, without erased ones.
 
-        The oldest is the first. Raises `MessageNotFound`.
+        The oldest is the first. Those before the newest `max_bytes` of the path are left out.
+        Raises `MessageNotFound`.
         """
         ...
 
-    async def path(self, owner: str, message_id: str) -> Sequence[Message]:
-        """Return the messages from the root to one message, which is the last, without erased ones.
+    async def turn(self, owner: str, answer_id: str) -> Sequence[str]:
+        """Return the ids of an answer and of the messages that it answers, up to the answer before.
 
         Raises `MessageNotFound`.
         """

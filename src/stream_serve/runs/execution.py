@@ -200,6 +200,10 @@ class Execution:
         if outcome is None:
             run.stop()
         elif isinstance(outcome, RunFailure):
+            if outcome.for_operator:
+                _log.warning(
+                    "a run fails", run_id=run.id, error=str(outcome), server=outcome.for_operator
+                )
             run.fail(Error.of(outcome, self._explain(outcome)))
         else:
             run.complete(outcome)

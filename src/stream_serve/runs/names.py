@@ -15,6 +15,7 @@ PATTERN: Final = "[A-Za-z0-9_-]{16,128}"
 RULE: Final = "should have 16 to 128 letters, digits, - or _"
 _ID: Final = re.compile(PATTERN)
 _OWNER: Final = re.compile(r"[A-Za-z0-9._~@:+=-]{1,128}")
+OWNER_RULE: Final = "should have 1 to 128 letters, digits or any of . _ ~ @ : + = -"
 
 
 def fits(text: str) -> bool:
@@ -29,6 +30,11 @@ def check(text: str) -> str:
     return text
 
 
+def is_owner(text: str) -> bool:
+    """Return whether an owner can have this name."""
+    return _OWNER.fullmatch(text) is not None
+
+
 def name_of(owner: str | None, run_id: str) -> str:
     """Return the name of a run's log: two owners may choose the same id.
 
@@ -39,8 +45,8 @@ def name_of(owner: str | None, run_id: str) -> str:
         raise ValueError(f"run_id: {RULE}")
     if owner is None:
         return run_id
-    if not _OWNER.fullmatch(owner):
-        raise ValueError("owner: should have 1 to 128 letters, digits or any of . _ ~ @ : + = -")
+    if not is_owner(owner):
+        raise ValueError(f"owner: {OWNER_RULE}")
     return f"{owner}/{run_id}"
 
 

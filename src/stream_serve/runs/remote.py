@@ -1,32 +1,28 @@
 """Runs that other processes have: read from the shared log, stopped and described by asking.
 
 How it works: a run's log says which process has it and, when the run is done, leaves a summary of it.
-While the run goes on, its process is asked. That process is told how many readers a run has here, and
-lets it go on as long as anybody reads it, anywhere.
+While the run goes on, its process is asked. That process counts each reader that a run has here before
+the reader begins, and lets the run go on as long as anybody reads it, anywhere.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-
-import msgspec
-import structlog
 
 from stream_serve.errors import (
     CursorBeyondLog,
     LogLost,
     LogNotFound,
-    LogUnavailable,
     PeerUnreachable,
     RunConflict,
     RunNotFound,
     RunUnreachable,
 )
 from stream_serve.runs import view
+from stream_serve.runs.audience import Audience
 from stream_serve.runs.names import not_found, parts_of
 from stream_serve.runs.subscription import Subscription
 from stream_serve.runs.view import Receipt, RunState
@@ -35,11 +31,8 @@ if TYPE_CHECKING:
     from stream_serve.cluster.base import Peers
     from stream_serve.eventlog.base import EventLog, LogInfo
 
-_log = structlog.stdlib.get_logger("stream_serve.runs")
-
 STOP: Final = "stop"
 STATE: Final = "state"
-READERS: Final = "readers"
 FORGET: Final = "forget"
 FORGOTTEN: Final = b"forgotten"
 
@@ -58,11 +51,8 @@ class RemoteRuns:
         self._peers = peers
         self._early_stop = early_stop
         self._subscriptions: set[Subscription] = set()
-        self._readers: Counter[str] = Counter()
-        self._unsent: dict[str, str] = {}
-        self._reporter: asyncio.Task[None] | None = None
+        self._audience = Audience(peers)
         self._redirecting = False
-        self._closed = False
 
     async def join(self, name: str, fingerprint: bytes) -> Subscription | None:
         """Subscribe to a run that another process started; None when there is none after all.
@@ -91,6 +81,7 @@ class RemoteRuns:
     async def subscribe(self, name: str, after: int) -> Subscription | None:
         """Add a reader; return None when the run is over and nothing comes after the cursor.
 
+        Returns as soon as the run's process counts the reader, or has not replied within a second.
         Raises `RunNotFound`, `CursorBeyondLog`.
         """
         info = await self._look(name)
@@ -113,17 +104,19 @@ class RemoteRuns:
             newest=info.last,
         )
         self._subscriptions.add(subscription)
-        self._count(name, process, 1)
+        try:
+            await self._audience.enter(name, process)
+        except BaseException:
+            subscription.close()
+            raise
         if self._redirecting:
             subscription.redirect()
         return subscription
 
     async def live(self, name: str) -> bool:
-        """Return whether another process has a run of this name that has not ended."""
-        try:
-            info = await self._log.look(name)
-        except LogNotFound:
-            return False
+        """Return whether another process has a run of this name that has not ended. Raises
+        `RunNotFound`."""
+        info = await self._look(name)
         return info.process is not None and not info.finished
 
     async def stop(self, name: str) -> Receipt:
@@ -167,11 +160,8 @@ class RemoteRuns:
             subscription.redirect()
 
     async def close(self) -> None:
-        """Report no more."""
-        self._closed = True
-        if self._reporter is not None:
-            self._reporter.cancel()
-            await asyncio.wait([self._reporter])
+        """Tell the other processes no more of readers."""
+        await self._audience.close()
 
     async def _ask(self, name: str, question: str) -> RunState | bytes | None:
         """Return what the run's process says, or what the log of a run that is over says; else None.
@@ -247,28 +237,7 @@ class RemoteRuns:
     def _left(self, subscription: Subscription, name: str, process: str | None) -> None:
         self._subscriptions.discard(subscription)
         # One that was redirected comes back through another process: until then it counts here.
-        self._count(name, None if subscription.redirected else process, -1)
-
-    def _count(self, name: str, process: str | None, change: int) -> None:
-        self._readers[name] += change
-        if not self._readers[name]:
-            del self._readers[name]
-        if process is None or self._closed:
-            return
-        self._unsent[name] = process
-        if self._reporter is None or self._reporter.done():
-            self._reporter = asyncio.create_task(self._report(), name="report readers")
-
-    async def _report(self) -> None:
-        """Tell the other processes how many readers their runs have here, until all is told."""
-        while self._unsent:
-            name, process = self._unsent.popitem()
-            count = msgspec.json.encode((name, self._readers[name]))
-            try:
-                await self._peers.tell(process, READERS, count)
-            except LogUnavailable:
-                # The way between the processes is down. A run without readers ends by its timeout.
-                _log.debug("the readers of a run could not be told", run=name)
+        self._audience.leave(name, None if subscription.redirected else process)
 
 
 def check_same(known: bytes, fingerprint: bytes) -> None:

@@ -2,9 +2,9 @@
 
 How it works: a run is known by its name: its owner and its id. `start` claims the name in the event log,
 prepares the run and sets its execution going; a subscription only reads the log. While a run is being
-started under a name, a second start under the same name waits and joins it, and a stop is remembered.
-The event log sees to it that of all processes only one starts a run. What another process has, `remote`
-reads and asks for; `_respond` does here what the others ask for.
+started under a name, a second start under the same name waits and joins it; a stop is remembered, and so
+are readers elsewhere. The event log sees to it that of all processes only one starts a run. What another
+process has, `remote` reads and asks for; `_respond` does here what the others ask for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
@@ -29,8 +30,9 @@ from stream_serve.errors import (
 )
 from stream_serve.quotas.admission import Admission
 from stream_serve.runs import recovery, remote, view
+from stream_serve.runs.audience import READERS
 from stream_serve.runs.execution import Context, Execution
-from stream_serve.runs.names import fits, name_for, name_of, not_found, parts_of
+from stream_serve.runs.names import name_for, name_of, not_found, parts_of
 from stream_serve.runs.observers import Observers
 from stream_serve.runs.remote import RemoteRuns, beyond, check_same
 from stream_serve.runs.retention import Retention
@@ -90,6 +92,7 @@ class Runs:
         self._going: set[Execution] = set()
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._stopping: set[str] = set()
+        self._early: defaultdict[str, dict[str, int]] = defaultdict(dict)
         self._chores: set[asyncio.Task[None]] = set()
         self._draining = False
         self._interrupted = False
@@ -178,17 +181,21 @@ class Runs:
         return await self._remote.state(name) if execution is None else execution.describe()
 
     async def live(self, run_id: str, *, owner: str | None) -> bool:
-        """Return whether a run goes on, here or elsewhere; False for one that is unknown.
+        """Return whether a run goes on, here or elsewhere.
 
-        Waits for a start that is going on here. Raises `LogUnavailable`.
+        Waits for a start that is going on here. Raises `RunNotFound`, `LogUnavailable`.
         """
-        if not fits(run_id):
-            return False
-        name = name_of(owner, run_id)
+        name = name_for(owner, run_id)
         while name in self._starting:
             await asyncio.wait([self._starting[name]])
         execution = self._executions.get(name)
         return await self._remote.live(name) if execution is None else not execution.run.closed
+
+    def here(self, run_id: str, *, owner: str | None) -> bool:
+        """Return whether a run goes on, or is being started, in this process."""
+        name = name_of(owner, run_id)
+        execution = self._executions.get(name)
+        return name in self._starting or (execution is not None and not execution.run.closed)
 
     async def stop(self, run_id: str, *, owner: str | None) -> Receipt:
         """Stop a run, wherever it is, and return what that did; for a run that has ended, what is
@@ -270,6 +277,7 @@ class Runs:
                 self._admission.leave()
             del self._starting[name]
             self._stopping.discard(name)
+            self._early.pop(name, None)
             started.set_result(None)
         return await self._remote.join(name, spec.fingerprint)
 
@@ -317,6 +325,8 @@ class Runs:
         )
         execution = Execution(run, spec.on_disconnect, self._context)
         execution.presence.enter()
+        for process, readers in self._early.get(name, {}).items():
+            execution.presence.report(process, readers)
         execution.start()
         self._executions[name] = execution
         self._going.add(execution)
@@ -354,10 +364,12 @@ class Runs:
 
     async def _respond(self, process: str, question: str, data: bytes) -> bytes:
         """Do what another process asks for; b"" when this one has no such run."""
-        if question == remote.READERS:
+        if question == READERS:
             name, readers = msgspec.json.decode(data, type=tuple[str, int])
             if (execution := self._executions.get(name)) is not None:
                 execution.presence.report(process, readers)
+            elif name in self._starting:
+                self._early[name][process] = readers
             return b""
         name = data.decode()
         if question == remote.STOP:
@@ -370,6 +382,8 @@ class Runs:
 
     def _gone(self, process: str) -> None:
         """Another process is gone, and its readers with it."""
+        for readers in self._early.values():
+            readers.pop(process, None)
         for execution in list(self._executions.values()):
             execution.presence.lose(process)
 

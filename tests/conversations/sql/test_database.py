@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from contextlib import closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
@@ -30,7 +31,6 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
-    from pathlib import Path
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -256,6 +256,24 @@ async def test_a_full_disk_stores_nothing_by_halves(sqlite: Place) -> None:
         assert len((await history.list("", limit=9)).conversations) == 1
     finally:
         event.remove(Pool, "connect", fill)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+async def test_a_file_that_is_gone_or_another_one_is_refused_and_heals_when_it_is_back(
+    sqlite: Place, replaced: bool
+) -> None:
+    history = await sqlite.history()
+    turn = await talk(history)
+    file = Path(file_of(sqlite))
+    file.rename(file.with_suffix(".away"))
+    if replaced:
+        file.touch()
+    for call in (ask(history), history.list("", limit=9)):
+        with pytest.raises(HistoryUnavailable, match="deleted, moved or replaced"):
+            await call
+    assert file.exists() is replaced
+    file.with_suffix(".away").rename(file)
+    assert len((await ask(history, turn.conversation_id)).path) == 3
 
 
 async def test_a_folder_that_cannot_be_made_is_unavailable(tmp_path: Any) -> None:

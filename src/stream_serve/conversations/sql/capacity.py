@@ -67,8 +67,9 @@ async def check_room(
     used = here or Used()
     if used.messages + count > may.messages or used.bytes + size > may.bytes:
         raise ConversationFull(
-            f"the conversation has {used.messages} messages with {used.bytes} bytes, and one may have "
-            f"{may.messages} with {may.bytes}: begin a new one",
+            f"the conversation would have {used.messages + count} messages with {used.bytes + size} "
+            f"bytes, and one may have {may.messages} with {may.bytes}: "
+            f"{'begin a new one' if used.messages else 'send less'}",
             parameters=["Capacity.messages", "Capacity.bytes"],
         )
     has = await _has(connection, may, owner)

@@ -9,7 +9,8 @@ progress.
 
 SQLite allows one writer at a time. Writers of one process queue for a lock in their order. A file that
 another process has locked is tried again from the loop: SQLite itself would wait in a thread that nobody
-can cancel, and the process could not end. PostgreSQL's connections are tested before
+can cancel, and the process could not end. A file that was deleted or replaced is refused: SQLite would go
+on with the old one, which nobody finds again. PostgreSQL's connections are tested before
 use, so that a restarted server gets new ones. Statements have no names there and none is kept: between
 us and the server may be a pooler (PgBouncer) that gives each transaction another connection.
 
@@ -65,6 +66,11 @@ LET_GO: Final = 10 * RETRY
 INTERRUPTING: Final = 0.5
 """Seconds that a transaction of SQLite has to end after it was interrupted."""
 
+GONE: Final = (
+    "the database's file was deleted, moved or replaced: put it back, or restart the service to begin "
+    "with the one that is there"
+)
+
 DEFECTS: Final = (IntegrityError, ProgrammingError, DataError, NotSupportedError)
 """Errors that mean a defect in one of our statements rather than an unavailable database."""
 
@@ -78,6 +84,7 @@ class Database:
         self.path = Path(at.database or "") if at.drivername == SQLITE else None
         if address.warning is not None:
             _log.warning(address.warning)
+        self._file: tuple[int, int] | None = None
         self._timeout = timeout
         self._abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -144,14 +151,16 @@ class Database:
         Does nothing for PostgreSQL. Raises `HistoryError`.
         """
         if self.path is None:
-            return None
+            return
         end = time.monotonic() + self._timeout
         while True:
             try:
-                return await asyncio.to_thread(_make_file, self.path)
+                self._file = await asyncio.to_thread(_make_file, self.path)
             except (OSError, sqlite3.Error) as error:
                 if not _busy(error) or time.monotonic() > end:
                     raise _mapped(error) from None
+            else:
+                return
             await asyncio.sleep(RETRY)
 
     async def close(self, patience: float | None = None) -> None:
@@ -213,6 +222,8 @@ class Database:
             await asyncio.sleep(RETRY)
 
     async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
+        if self.path is not None and self._file not in (None, _identity(self.path)):
+            raise HistoryUnavailable(GONE)
         async with self._connection(write=write) as connection:
             result = await work(connection)
             if asyncio.current_task() in self._abandoned:
@@ -276,11 +287,22 @@ def _unnamed() -> str:
     return ""
 
 
-def _make_file(path: Path) -> None:
+def _make_file(path: Path) -> tuple[int, int] | None:
+    """Make the file if it is not there, and return which one it is."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(path, timeout=RETRY)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
+    return _identity(path)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file is at a path; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _busy(error: Exception) -> bool:

@@ -29,6 +29,7 @@ def check_file(path: Path) -> str:
     place = path if path.exists() else next(one for one in path.absolute().parents if one.exists())
     if not os.access(place, os.W_OK):
         raise HistoryUnavailable(
-            f"{place} cannot be written: look at its owner and its permissions"
+            "the database's file cannot be written: look at its owner and its permissions",
+            for_operator=str(place),
         )
     return f"the file {path}" + ("" if path.exists() else ", which is made at its first use")

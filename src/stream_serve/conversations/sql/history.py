@@ -23,7 +23,6 @@ from stream_serve.conversations.base import (
     Capacity,
     Conversation,
     Kept,
-    Message,
     MessagePage,
     Page,
     Status,
@@ -37,7 +36,6 @@ from stream_serve.conversations.sql.pages import message_page
 from stream_serve.conversations.sql.rows import (
     conversation_of,
     kept_of,
-    message_of,
     position_of,
     searchable,
 )
@@ -49,7 +47,7 @@ from stream_serve.conversations.sql.statements import (
     has_id,
     kept_at,
     owned,
-    path_at,
+    turn_of,
 )
 from stream_serve.conversations.sql.turns import Place, Turns, not_found
 from stream_serve.errors import HistoryError, HistoryUnavailable, MessageNotFound
@@ -221,24 +219,23 @@ class SQLHistory:
         await self.get(owner, conversation_id)
         return await self._kept(owner, m.conversation_id == conversation_id, m.role == ASSISTANT)
 
-    async def answers(self, owner: str, message_id: str) -> Sequence[Kept]:
-        """Return the answers of runs on the path to one message."""
+    async def answers(self, owner: str, message_id: str, *, max_bytes: int) -> Sequence[Kept]:
+        """Return the newest answers of runs on the path to one message."""
         await self.message(owner, message_id)
-        statement = answers_at(self._database.now(), message_id)
+        statement = answers_at(self._database.now(), message_id, max_bytes)
 
         async def work(connection: AsyncConnection) -> Sequence[Kept]:
             return [kept_of(row) for row in (await connection.execute(statement)).mappings()]
 
         return await self._database.run(work, write=False)
 
-    async def path(self, owner: str, message_id: str) -> Sequence[Message]:
-        """Return the messages from the root to one message."""
-        await self.message(owner, message_id)
-        statement = path_at(self._database.now(), message_id, None)
+    async def turn(self, owner: str, answer_id: str) -> Sequence[str]:
+        """Return the ids of an answer and of the messages that it answers."""
+        await self.message(owner, answer_id)
+        statement = turn_of(answer_id)
 
-        async def work(connection: AsyncConnection) -> Sequence[Message]:
-            rows = (await connection.execute(statement)).mappings()
-            return [message_of(row) for row in rows]
+        async def work(connection: AsyncConnection) -> Sequence[str]:
+            return (await connection.execute(statement)).scalars().all()
 
         return await self._database.run(work, write=False)
 

@@ -80,9 +80,29 @@ def path_at(
     return wanted.order_by(m.seq)
 
 
-def answers_at(now: ColumnElement[float], message_id: str) -> Select[Any]:
-    """Select the answers of runs from the root to a message, with `door` and `ending`."""
-    statement = path_at(now, message_id, None).where(m.run_id.is_not(None))
+def turn_of(answer_id: str) -> Select[Any]:
+    """Select the ids of an answer and of the messages before it, up to the answer of another run."""
+    turn = select(m.id, m.parent_id).where(m.id == answer_id).cte("turn", recursive=True)
+    older = messages.alias("older")
+    step = select(older.c.id, older.c.parent_id).where(
+        older.c.id == turn.c.parent_id, older.c.run_id.is_(None), ~older.c.erased
+    )
+    return select(turn.union_all(step).c.id)
+
+
+def answers_at(now: ColumnElement[float], message_id: str, max_bytes: int) -> Select[Any]:
+    """Select the newest answers of runs on the path to a message, with `door` and `ending`.
+
+    Those before the one with which the path has `max_bytes` are left out.
+    """
+    path = select(m.seq, m.parent_id, m.size.label("bytes"))
+    path = path.where(m.id == message_id).cte("path", recursive=True)
+    older = messages.alias("older")
+    step = select(older.c.seq, older.c.parent_id, path.c.bytes + older.c.size)
+    step = step.where(older.c.id == path.c.parent_id, path.c.bytes < max_bytes)
+    path = path.union_all(step)
+    wanted = m.seq.in_(select(path.c.seq))
+    statement = messages_at(now).where(wanted, ~m.erased, m.run_id.is_not(None)).order_by(m.seq)
     return statement.add_columns(m.conversation_id, m.door, m.ending)
 
 
