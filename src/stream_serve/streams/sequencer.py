@@ -1,0 +1,348 @@
+"""`Sequencer`: takes the requests of each stream in order, decides them, and commits what they change.
+
+How it works: requests wait in the stream's `Entry` until they are decided, on the state that this process
+knows; whether that was the newest one, the commit tells. If another process was faster, the newest state
+is loaded and all are decided again. An answer that changes nothing is given only on a state that was
+loaded for it.
+
+What changes several streams holds one of them, is decided on states that are loaded for it, and is the
+only such change at a time in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import msgspec
+
+from stream_serve.errors import StreamServeError
+from stream_serve.streams.base import Change
+from stream_serve.streams.decisions import Draft
+from stream_serve.streams.entry import Entry, Waiting
+from stream_serve.streams.errors import StreamNotFound, StreamsFull, StreamsUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Coroutine
+
+    from stream_serve.streams.base import Quota, Store
+    from stream_serve.streams.state import Key, State
+
+ATTEMPTS: Final = 50
+"""How often a change is decided again because others were faster, before the caller is told so."""
+
+_MAX_ENTRIES: Final = 10_000
+"""Streams that are known here without a reader or a writer; of others the state is loaded."""
+
+_PIECE: Final = 1_048_576
+"""As much as others have appended is read for all followers at once."""
+
+_Answer = TypeVar("_Answer")
+
+
+class Sequencer:
+    """What this process knows of streams, and who waits for them. `retention` is that of the rules."""
+
+    def __init__(
+        self, store: Store, quota: Quota, *, retention: float, clock: Callable[[], float]
+    ) -> None:
+        self._store = store
+        self._quota = quota
+        self._retention = retention
+        self._clock = clock
+        self._entries: dict[Key, Entry] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._several = asyncio.Lock()
+        self.closed = False
+
+    async def close(self) -> None:
+        """End. Whoever waits gets `StreamsUnavailable`, and followers their end."""
+        self.closed = True
+        tasks = tuple(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for entry in tuple(self._entries.values()):
+            for follower in tuple(entry.followers):
+                follower.close()
+            for one in entry.waiting:
+                if not one.done.done():
+                    one.done.set_exception(_ending())
+            entry.waiting.clear()
+
+    def submit(self, key: Key, decide: Callable[[Draft], _Answer]) -> asyncio.Future[_Answer]:
+        """Decide a request when it is its turn; the future has the answer once it is committed.
+
+        `decide` may run several times. The future raises what `decide` does, `StreamsFull`,
+        `StreamsUnavailable`. Cancelled, it was done or not.
+        """
+        entry = self.entry(key)
+        done = asyncio.get_running_loop().create_future()
+        if self.closed:
+            done.set_exception(_ending())
+            return done
+        entry.waiting.append(Waiting(decide, done))
+        if not entry.busy:
+            self._next(entry)
+        return done
+
+    @asynccontextmanager
+    async def held(self, key: Key) -> AsyncGenerator[Entry]:
+        """Have a stream alone in this process, and be the only one who changes several."""
+        async with self._several:
+            entry = self.entry(key)
+            granted = asyncio.get_running_loop().create_future()
+            entry.waiting.append(Waiting(None, granted))
+            if not entry.busy:
+                self._next(entry)
+            try:
+                await granted
+                yield entry
+            finally:
+                if granted.done() and not granted.cancelled() and granted.exception() is None:
+                    self._next(entry)
+
+    async def loaded(self, key: Key) -> Draft:
+        """Return the newest state, to decide on."""
+        return Draft(await self._store.load(key))
+
+    async def commit(self, drafts: dict[Key, Draft]) -> bool:
+        """Make all of the drafts true, or none. Returns False if another process was faster."""
+        changed = {key: draft for key, draft in drafts.items() if draft.changed}
+        if not changed:
+            return True
+        changes = [_change(key, draft, self._retention) for key, draft in changed.items()]
+        try:
+            return await self._store.commit(changes, self._quota)
+        finally:
+            for key in changed:
+                self.on_changed(key)
+
+    def entry(self, key: Key) -> Entry:
+        """Return what is known of a stream."""
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= _MAX_ENTRIES:
+                self._entries = {k: one for k, one in self._entries.items() if not one.idle}
+            entry = self._entries[key] = Entry(key)
+        return entry
+
+    def on_changed(self, key: Key) -> None:
+        """Find out what has become of a stream that somebody else has changed."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return
+        entry.known = False
+        entry.due = None
+        if entry.followers and not entry.reloading and not self.closed:
+            entry.reloading = True
+            self.spawn(self._show(entry))
+
+    async def reload(self, entry: Entry) -> None:
+        """Load the newest state, and the bytes that its followers lack."""
+        while True:
+            changes, before = entry.changes, entry.state
+            entry.known = True
+            state = await self._store.load(entry.key)
+            data = await self._lacking(entry, before, state)
+            if changes == entry.changes and entry.known:
+                entry.become(state, data)
+                return
+
+    async def _lacking(self, entry: Entry, before: State | None, state: State | None) -> bytes:
+        """Return what followers lack, if it is not too much and still there."""
+        if not entry.followers or before is None or state is None or before.data != state.data:
+            return b""
+        if not 0 < state.tail - before.tail <= _PIECE:
+            return b""
+        try:
+            return await self.bytes_of(state, before.tail, state.tail)
+        except StreamNotFound:
+            return b""
+
+    async def bytes_of(self, state: State, start: int, end: int) -> bytes:
+        """Return the bytes of a stream, its own and those of its ancestors."""
+        pieces = [
+            await self._store.read(one.data, one.start, one.end) for one in state.parts(start, end)
+        ]
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if len(data) != end - start:
+            raise StreamNotFound("the stream was deleted while it was read")
+        return data
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background, until the end."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _next(self, entry: Entry) -> None:
+        """Begin with what waits for a stream; nobody else is at it."""
+        entry.busy = False
+        while entry.waiting and entry.waiting[0].done.done():
+            entry.waiting.popleft()
+        if not entry.waiting or self.closed:
+            return
+        entry.busy = True
+        if entry.waiting[0].decide is None:
+            entry.waiting.popleft().done.set_result(None)
+        elif entry.known:
+            self._work(entry, fresh=False)
+        else:
+            self.spawn(self._load_and_work(entry))
+
+    async def _load_and_work(self, entry: Entry) -> None:
+        """Decide what waits on the newest state."""
+        try:
+            await self.reload(entry)
+        except StreamServeError as error:
+            entry.known = False
+            self._fail(entry, entry.batch(), error)
+            return
+        except BaseException:
+            entry.known = False
+            self._fail(entry, entry.batch(), _ending())
+            raise
+        self._work(entry, fresh=True)
+
+    def _work(self, entry: Entry, *, fresh: bool) -> None:
+        """Decide what waits, and commit it."""
+        batch = entry.batch()
+        if not batch:
+            self._next(entry)
+            return
+        draft = Draft(entry.state)
+        answers: list[tuple[bool, Any]] = []
+        for one in batch:
+            try:
+                answers.append((True, cast("Any", one.decide)(draft)))
+            except StreamServeError as error:
+                answers.append((False, error))
+            except Exception as error:  # noqa: BLE001 - a defect: raised where the requests wait
+                self._fail(entry, batch, error)
+                return
+        if draft.changed:
+            change = self._change(entry, draft)
+            done = self._store.commit([change], self._quota)
+            after = partial(self._committed, entry, draft, batch, answers)
+            if done.done():
+                after(done)
+            else:
+                done.add_done_callback(after)
+        elif fresh:
+            _settle(batch, answers)
+            self._next(entry)
+        else:
+            self._again(entry, batch)
+
+    def _again(self, entry: Entry, batch: list[Waiting]) -> None:
+        """Decide on the newest state."""
+        if self.closed:
+            self._fail(entry, batch, _ending())
+        else:
+            entry.put_back(batch)
+            self.spawn(self._load_and_work(entry))
+
+    def _committed(
+        self,
+        entry: Entry,
+        draft: Draft,
+        batch: list[Waiting],
+        answers: list[tuple[bool, Any]],
+        done: asyncio.Future[bool],
+    ) -> None:
+        """Tell who waited what has become of it, or decide again."""
+        if done.cancelled():
+            self._fail(entry, batch, _ending())
+            return
+        error = done.exception()
+        if error is None and done.result():
+            entry.attempts = 0
+            entry.become(draft.state, b"".join(draft.pieces))
+            _settle(batch, answers)
+            if entry.alone:
+                # One after another, and not one inside another.
+                asyncio.get_running_loop().call_soon(self._next, entry)
+            else:
+                self._next(entry)
+            return
+        entry.due = None
+        if error is None and entry.attempts < ATTEMPTS:
+            entry.attempts += 1
+            self._again(entry, batch)
+        elif isinstance(error, StreamsFull) and len(batch) > 1:
+            # Some of them may fit, each for itself.
+            entry.alone = len(batch)
+            entry.put_back(batch)
+            self._work(entry, fresh=False)
+        else:
+            entry.attempts = 0
+            entry.known = entry.known and isinstance(error, StreamsFull)
+            self._fail(entry, batch, error or busy())
+
+    def _fail(self, entry: Entry, batch: list[Waiting], error: BaseException) -> None:
+        for one in batch:
+            if not one.done.done():
+                one.done.set_exception(error)
+        self._next(entry)
+
+    def _change(self, entry: Entry, draft: Draft) -> Change:
+        """Return the change that makes the draft true."""
+        change = _change(entry.key, draft, self._retention)
+        due = change.due
+        if entry.due is not None and due is not None and self._clock() < entry.due <= due:
+            # A time that moves on is written when the one before it has come: not with each append.
+            return msgspec.structs.replace(change, due=None)
+        entry.due = due if change.state is not None else None
+        return change
+
+    async def _show(self, entry: Entry) -> None:
+        try:
+            await self.reload(entry)
+        finally:
+            entry.reloading = False
+
+
+def _change(key: Key, draft: Draft, retention: float) -> Change:
+    """Return the change that makes a draft true."""
+    before, state = draft.before, draft.state
+    version = 0 if before is None else before.version
+    if state is None:
+        if before is None:
+            raise ValueError("nothing becomes nothing")
+        size = before.tail - before.base
+        return Change(
+            key=key, version=version, state=None, data_id=before.data, streams=-1, bytes=-size
+        )
+    data = draft.pieces[0] if len(draft.pieces) == 1 else b"".join(draft.pieces)
+    return Change(
+        key=key,
+        version=version,
+        state=state,
+        data_id=state.data,
+        data=data,
+        due=state.due(retention),
+        streams=before is None,
+        bytes=len(data),
+    )
+
+
+def _settle(batch: list[Waiting], answers: list[tuple[bool, Any]]) -> None:
+    for one, (fine, answer) in zip(batch, answers, strict=True):
+        if one.done.done():
+            continue
+        if fine:
+            one.done.set_result(answer)
+        else:
+            one.done.set_exception(answer)
+
+
+def _ending() -> StreamsUnavailable:
+    return StreamsUnavailable("this process ends: try again")
+
+
+def busy() -> StreamsUnavailable:
+    """Return the error of a change that others have always been faster than."""
+    return StreamsUnavailable("others change this stream faster than this process can: try again")
