@@ -1,0 +1,45 @@
+"""`Raw`: a small response that is sent as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import Receive, Scope, Send
+
+BROWSER: Final = {
+    "x-content-type-options": "nosniff",
+    "cross-origin-resource-policy": "same-origin",
+}
+"""On each response: no browser takes the bytes for something else, nor shows them to another site (12.7).
+Pages of allowed origins read them by CORS."""
+
+_BROWSER: Final = [(name.encode(), value.encode()) for name, value in BROWSER.items()]
+_NO_BODY: Final = frozenset({204, 304})
+
+
+class Raw:
+    """A response of one piece."""
+
+    __slots__ = ("_body", "_headers", "_status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
+        self._status = status
+        self._headers = [
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
+        ]
+        self._body = body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it, with the headers for browsers."""
+        del receive
+        headers = [*self._headers, *_BROWSER]
+        cors: dict[str, str] = scope["state"].get("cors", {})
+        if cors:
+            headers += [(name.lower().encode(), value.encode()) for name, value in cors.items()]
+        if self._status not in _NO_BODY:
+            headers.append((b"content-length", b"%d" % len(self._body)))
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._body})
