@@ -1,0 +1,48 @@
+/** The client of a service: asks, follows and stops runs. */
+
+import { Http, type ClientOptions } from "./http.js";
+import { Line } from "./line.js";
+import { Run, type Callbacks } from "./run.js";
+import type { Question } from "./types.js";
+
+export interface FollowOptions extends Callbacks {
+  /** The number of the last event that is here already; 0: all of them come. */
+  after?: number;
+  /** The answer up to there. */
+  text?: string;
+}
+
+export class Client {
+  #http: Http;
+  #line: Line | undefined;
+
+  constructor(options: ClientOptions = {}) {
+    this.#http = new Http(options);
+    const { key = "", share = true } = options;
+    // Tabs share where they ask the same service with the same key; a run that the key does not open falls off the line.
+    const name = `stream-serve ${this.#http.base} ${typeof key === "string" ? mark(key) : ""}`;
+    if (share && globalThis.document && globalThis.BroadcastChannel) this.#line = new Line(this.#http, name);
+  }
+
+  /** Ask the model. The run begins at once, whether it is iterated or not. */
+  chat(question: string | Question, on: Callbacks = {}): Run {
+    const { runId = newId(), ...fields } = typeof question === "string" ? { message: question } : question;
+    // A run that stops when nobody reads it could end in the moment between two connections.
+    const line = fields.onDisconnect === "stop" ? undefined : this.#line;
+    return new Run(this.#http, line, runId, 0, "", JSON.stringify({ onDisconnect: "continue", ...fields }), on);
+  }
+
+  /** Read a run that is there, such as one from before a reload: from a cursor on, or from its beginning. */
+  follow(runId: string, { after = 0, text = "", ...on }: FollowOptions = {}): Run {
+    return new Run(this.#http, this.#line, runId, after, text, undefined, on);
+  }
+}
+
+/** Return a number that tells keys apart, and says nothing of them to speak of. */
+const mark = (key: string): number => [...key].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) | 0, 7);
+
+/** Return a run's id: 128 bits of chance. `crypto.randomUUID` is missing in pages of plain http. */
+function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return btoa(String.fromCharCode(...bytes)).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
+}

@@ -1,0 +1,126 @@
+/** Requests to the service: the address, the key, and what a refusal says. */
+
+import { ConnectionError, RequestError } from "./errors.js";
+import { hidden, onWake } from "./wake.js";
+
+export interface ClientOptions {
+  /** Where the service is, such as `https://example.com/prefix`. In a page the default is the page's origin. */
+  baseUrl?: string;
+  /** The API key, or what returns it: asked again when the service does not take it any more. */
+  key?: string | (() => string | Promise<string>);
+  /** More headers for each request. */
+  headers?: Record<string, string>;
+  /** What is called instead of `fetch`. */
+  fetch?: typeof fetch;
+  /** For how many seconds a connection that cannot be made is tried again; 300. A start has 30 at most. */
+  patience?: number;
+  /** Whether the tabs of an origin share one connection; `true` in browsers. */
+  share?: boolean;
+}
+
+const HEARTBEAT = 15; // seconds, where the service announces nothing
+const OPENING = 30_000; // milliseconds until the service has to answer
+const DOUBT = 3000; // milliseconds that a connection has to show that it is alive
+
+export class Http {
+  readonly patience: number;
+  readonly base: string;
+  #options: ClientOptions;
+
+  constructor(options: ClientOptions) {
+    const { origin, pathname } = new URL(options.baseUrl ?? "/", globalThis.location?.href);
+    this.base = origin + pathname.replace(/\/$/, "");
+    this.patience = (options.patience ?? 300) * 1000;
+    this.#options = options;
+    // A wrong address, header or key is a mistake in the program: it is thrown here, and not tried again.
+    if (typeof options.key !== "function") this.#headers(options.key);
+  }
+
+  #headers(key?: string, more?: Record<string, string>): Headers {
+    const headers = new Headers({ ...this.#options.headers, ...more });
+    if (key) headers.set("Authorization", `Bearer ${key}`);
+    return headers;
+  }
+
+  /** Ask, and return a response that is a success. Throws a `RequestError`, or what `fetch` throws. */
+  async ask(method: string, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
+    const { key, fetch = globalThis.fetch } = this.#options;
+    for (let again = typeof key === "function"; ; again = false) {
+      const headers = this.#headers(typeof key === "function" ? await key() : key, init.headers);
+      const response = await fetch(this.base + path, { cache: "no-store", ...init, method, headers });
+      if (response.ok) return response;
+      const error = await refusal(response);
+      if (response.status !== 401 || !again) throw error;
+    }
+  }
+
+  /**
+   * Read a stream of text. Returns true where there is none, since nothing more comes (204), and false at its end.
+   * Throws when it breaks or is silent for too long, and the signal's reason when the signal ends it.
+   */
+  async stream(
+    method: string,
+    path: string,
+    init: { headers: Record<string, string>; body?: string },
+    leave: AbortSignal,
+    on: { open: () => void; text: (text: string) => void; over: () => boolean },
+  ): Promise<boolean> {
+    const broken = new AbortController();
+    const letGo = () => broken.abort(leave.reason);
+    leave.addEventListener("abort", letGo);
+    if (leave.aborted) letGo();
+    let limit = OPENING;
+    let heard = Date.now();
+    const doubt = () => {
+      if (hidden()) return;
+      limit = Math.min(limit, DOUBT);
+      heard = Date.now();
+    };
+    // A clock that is looked at, and no timer to the end: both stand still while a machine sleeps.
+    const watch = setInterval(() => {
+      if (Date.now() - heard > limit) broken.abort(new ConnectionError("the connection is silent"));
+    }, 250);
+    const wakes = onWake(doubt);
+    try {
+      const response = await this.ask(method, path, { ...init, signal: broken.signal });
+      const type = response.headers.get("Content-Type") ?? "";
+      if (response.status === 204) return true;
+      if (!response.body || !/^text\/event-stream/i.test(type)) {
+        throw new ConnectionError(`expected text/event-stream, got ${type || "nothing"}`);
+      }
+      const silence = 1500 * (Number(response.headers.get("X-Heartbeat-Interval")) || HEARTBEAT);
+      on.open();
+      const reader = response.body.getReader();
+      const decoder = new TextDecoder();
+      for (;;) {
+        heard = Date.now();
+        limit = on.over() ? DOUBT : silence;
+        const { done, value } = await reader.read();
+        if (done) return false;
+        on.text(decoder.decode(value, { stream: true }));
+      }
+    } catch (error) {
+      throw broken.signal.aborted ? broken.signal.reason : error;
+    } finally {
+      clearInterval(watch);
+      wakes();
+      leave.removeEventListener("abort", letGo);
+      broken.abort();
+    }
+  }
+}
+
+/** Return what a refused response says: an RFC 9457 problem, or whatever was sent instead. */
+async function refusal(response: Response): Promise<RequestError> {
+  const text = await response.text().catch(() => "");
+  let problem: Record<string, any> = {};
+  try {
+    problem = Object(JSON.parse(text));
+  } catch {
+    // A proxy's page, perhaps.
+  }
+  const after = response.headers.get("Retry-After");
+  const seconds = after ? Number(after) || Math.max(0, (Date.parse(after) - Date.now()) / 1000) || 0 : undefined;
+  const words = problem.detail || problem.title || `HTTP ${response.status} ${response.statusText}`.trim();
+  return new RequestError(String(words), response.status, String(problem.code ?? ""), seconds, problem.errors ?? []);
+}

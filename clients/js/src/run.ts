@@ -1,0 +1,407 @@
+/**
+ * One run: started or joined, read to its end over as many connections as that takes, and stopped.
+ *
+ * How it works: `#live` opens one connection after the other, each from the cursor on, until the run's last event
+ * is here or the service refuses. Events are taken by their numbers, whichever connection brings them: one that is
+ * here already is ignored. So nothing is lost or doubled. The start has the run's id as its Idempotency-Key, and is
+ * repeated only until the service has answered once: it never starts a second run.
+ */
+
+import { ConnectionError, RequestError, RunError, StreamServeError } from "./errors.js";
+import type { Http } from "./http.js";
+import type { Line } from "./line.js";
+import { parser } from "./sse.js";
+import type { Event, Receipt, Usage } from "./types.js";
+import { backoff, hidden, onWake, pause } from "./wake.js";
+
+/** What an answer came to. */
+export interface Result {
+  runId: string;
+  text: string;
+  reasoning: string;
+  /** stop, length, content_filter, tool_calls, stopped, or unknown; null where the end was read before. */
+  finishReason: string | null;
+  usage: Usage | null;
+}
+
+/** `lost`: the connection broke, and is made again. */
+export type State = "connecting" | "streaming" | "lost" | "over";
+
+/** What is called as a run goes on. An iterator gets the same. */
+export interface Callbacks {
+  onEvent?: (event: Event, run: Run) => void;
+  /** A piece of the answer, and the answer so far. */
+  onText?: (piece: string, text: string) => void;
+  onState?: (state: State, run: Run) => void;
+  onEnd?: (result: Result) => void;
+  onError?: (error: StreamServeError) => void;
+  /** Stops a run that was started here; leaves one that was joined. */
+  signal?: AbortSignal;
+}
+
+const START_PATIENCE = 30_000; // milliseconds
+const GAPS = 3;
+const FALLS = 5; // off the line, after which a run keeps a connection of its own
+const LOOK = 5000; // milliseconds that a hidden page keeps a connection
+const BOARDING = 500; // milliseconds that a run keeps its connection while the line is made
+const UNCARRIED = 5000; // milliseconds after which it has one of its own again
+const AWAY = 60_000; // milliseconds until it looks again: the service stops a run that nobody reads for long
+
+const ends = (event: Event | undefined): boolean => event?.type === "end" || event?.type === "error";
+
+export class Run implements AsyncIterable<Event> {
+  /** What a thinking model thought. */
+  reasoning = "";
+  state: State = "connecting";
+  /** The events that have come so far. */
+  readonly events: Event[] = [];
+  #http: Http;
+  #body: string | undefined; // of the start; undefined once the service knows the run
+  #on: Callbacks;
+  #own: boolean; // started here
+  #end: { result: Result } | { error: StreamServeError } | undefined;
+  #connection = new AbortController(); // of the connection, or the pause before it
+  #wanted = Promise.resolve(); // settles when there is to be a connection
+  #stopping: Promise<Receipt | null> | undefined;
+  #gaps = 0;
+  #falls = 0;
+  #heard = 0; // when the service last answered
+  #retry = 0; // milliseconds that it wants to be left alone
+  #waiting = new Set<() => void>();
+
+  #line: Line | undefined;
+
+  /** Made by a client: `chat` has a body, `follow` a cursor. */
+  constructor(
+    http: Http,
+    line: Line | undefined,
+    readonly id: string,
+    /** The number of the last event that is here: what a page keeps, with `id` and `text`, to go on after a reload. */
+    public cursor: number,
+    /** The text of the answer so far. */
+    public text: string,
+    body: string | undefined,
+    on: Callbacks,
+  ) {
+    this.#http = http;
+    this.#line = line;
+    this.#body = body;
+    this.#own = body !== undefined;
+    this.#on = on;
+    const quit = () => this.#quit();
+    on.signal?.addEventListener("abort", quit);
+    void this.#live().finally(() => on.signal?.removeEventListener("abort", quit));
+    if (on.signal?.aborted) quit();
+  }
+
+  /** Whether the run's end is here, or why there will be none. */
+  get over(): boolean {
+    return this.#end !== undefined;
+  }
+
+  /** Return the whole answer when it is there. Throws as the iterator does. */
+  async result(): Promise<Result> {
+    while (!this.#end) await this.#more();
+    if ("error" in this.#end) throw this.#end.error;
+    return this.#end.result;
+  }
+
+  /**
+   * Yield all events of the run, from the first that came here on. Throws a `RunError` in the place of `error`, a
+   * `RequestError` when the service refuses, a `ConnectionError` when it cannot be reached. Leaving the loop stops
+   * a run that was started here.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Event, void, undefined> {
+    let whole = false;
+    try {
+      for (let at = 0; ; ) {
+        const event = this.events[at];
+        if (event) {
+          at++;
+          if (event.type === "error") break;
+          yield event;
+        } else if (this.#end) break;
+        else await this.#more();
+      }
+      whole = true;
+    } finally {
+      if (!whole) this.#quit();
+    }
+    await this.result();
+  }
+
+  /**
+   * Stop the run, and return the receipt; null where the stop came before the start, which the service then refuses.
+   * The client's own connection is let go of first: a browser has six, and they may all be taken.
+   * Where the network swallows it, it is sent again. Throws a `RequestError` or a `ConnectionError`.
+   */
+  stop(): Promise<Receipt | null> {
+    this.#stopping ??= this.#stop().catch((error) => {
+      this.#stopping = undefined;
+      throw error;
+    });
+    return this.#stopping;
+  }
+
+  /** Read no more. The run goes on, until the service stops what nobody reads. */
+  leave(): void {
+    this.#finish(null);
+  }
+
+  #quit(): void {
+    if (this.#end) return;
+    if (this.#own) this.stop().catch(() => {});
+    this.#finish(this.#own ? "stopped" : null);
+  }
+
+  async #stop(): Promise<Receipt | null> {
+    let open = () => {};
+    this.#wanted = new Promise((resolve) => (open = resolve));
+    this.#connection.abort();
+    const since = Date.now();
+    try {
+      for (let tries = 0; ; tries++) {
+        try {
+          const signal = AbortSignal.timeout(10_000);
+          const response = await this.#http.ask("POST", `/ai/runs/${encodeURIComponent(this.id)}/stop`, { signal, keepalive: true });
+          const receipt: Receipt = await response.json();
+          this.#body = undefined;
+          return receipt;
+        } catch (error) {
+          if (error instanceof RequestError && error.status === 404 && this.#body !== undefined) {
+            this.#finish("stopped");
+            return null;
+          }
+          await this.#again(error, tries, since, this.#http.patience);
+        }
+      }
+    } finally {
+      open();
+    }
+  }
+
+  async #live(): Promise<void> {
+    let tries = 0;
+    this.#heard = Date.now();
+    while (!this.#end) {
+      for (let wanted; wanted !== this.#wanted; ) await (wanted = this.#wanted);
+      if (this.#end) return;
+      const { signal } = (this.#connection = new AbortController());
+      const before = this.cursor;
+      let failure: unknown;
+      try {
+        if (await this.#read(signal)) this.#finish(null);
+      } catch (error) {
+        failure = error;
+      }
+      if (this.over) return;
+      if (this.cursor > before) tries = 0;
+      if (hidden() || globalThis.navigator?.onLine === false) this.#heard = Date.now();
+      if (signal.aborted) continue; // let go on purpose
+      const started = this.#body === undefined;
+      if (started) this.#become("lost");
+      try {
+        const patience = started ? this.#http.patience : Math.min(this.#http.patience, START_PATIENCE);
+        await this.#again(failure, tries++, this.#heard, patience, signal);
+      } catch (error) {
+        this.#fail(error as StreamServeError);
+      }
+    }
+  }
+
+  /** Read one connection to its end, or ride on the line. Returns true where nothing more will come. */
+  async #read(signal: AbortSignal): Promise<boolean> {
+    const own = new AbortController(); // of a connection of its own
+    const take = parser((milliseconds) => (this.#retry = milliseconds));
+    const body = this.#body;
+    let ride: Promise<void> | undefined;
+    let alight = () => {};
+    let boarded = false;
+    const letGo = () => own.abort();
+    const board = () => {
+      boarded = true;
+      clearTimeout(timer);
+    };
+    // A hidden page lets go, and comes back when it is seen, or for a look.
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = () => {
+      clearTimeout(timer);
+      if (hidden() && !boarded) timer = setTimeout(() => this.#away(), LOOK);
+    };
+    const wakes = onWake(look);
+    signal.addEventListener("abort", letGo);
+    look();
+    try {
+      return await this.#http.stream(
+        body === undefined ? "GET" : "POST",
+        body === undefined ? `/ai/runs/${encodeURIComponent(this.id)}/events` : "/ai/chat/stream-sse",
+        body === undefined
+          ? { headers: this.cursor ? { "Last-Event-ID": `${this.cursor}` } : {} }
+          : { headers: { "Content-Type": "application/json", "Idempotency-Key": this.id }, body },
+        own.signal,
+        {
+          open: () => {
+            this.#body = undefined;
+            this.#heard = Date.now();
+            this.#become("streaming");
+            [ride, alight] = this.#ride(signal, board, letGo);
+          },
+          text: (text) => {
+            this.#heard = Date.now();
+            for (const { id, data } of take(text)) this.#take(Number(id), data);
+          },
+          over: () => this.over,
+        },
+      );
+    } catch (error) {
+      if (!own.signal.aborted || signal.aborted) throw error;
+      await ride;
+      return false;
+    } finally {
+      alight();
+      clearTimeout(timer);
+      wakes();
+      signal.removeEventListener("abort", letGo);
+    }
+  }
+
+  /** Wait for company to ride with; then let go of the connection, and return at the end of the ride. */
+  #ride(signal: AbortSignal, onBoard: () => void, letGo: () => void): [Promise<void>, () => void] {
+    const line = this.#line;
+    if (!line || this.#end) return [Promise.resolve(), () => {}];
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let end = () => {};
+    let fall = (_: unknown) => {};
+    const ride = new Promise<void>((resolve, reject) => {
+      end = resolve;
+      fall = reject;
+    });
+    ride.catch(() => {});
+    const rider = {
+      id: this.id,
+      cursor: () => this.cursor,
+      // All connections may be taken, by runs that wait for the line: it is let go of before the line is sure.
+      board: () => {
+        onBoard();
+        timer = setTimeout(() => {
+          letGo();
+          timer = setTimeout(rider.fall, UNCARRIED);
+        }, BOARDING);
+      },
+      carried: () => {
+        clearTimeout(timer);
+        letGo();
+      },
+      take: (number: number, data: string) => {
+        this.#heard = Date.now();
+        if (number > this.cursor + 1) return rider.fall();
+        this.#take(number, data);
+        if (this.#end) end();
+      },
+      fall: () => {
+        this.#heard = Date.now();
+        if (++this.#falls === FALLS) this.#line = undefined;
+        letGo();
+        fall(new ConnectionError("the line does not carry this run"));
+      },
+    };
+    signal.addEventListener("abort", end);
+    line.wait(rider);
+    return [
+      ride,
+      () => {
+        line.leave(rider);
+        clearTimeout(timer);
+        signal.removeEventListener("abort", end);
+      },
+    ];
+  }
+
+  #away(): void {
+    this.#connection.abort();
+    this.#connection = new AbortController();
+    this.#wanted = pause(AWAY, this.#connection.signal);
+  }
+
+  /** Wait before one more attempt. Throws where there is none: the service refused, or was away for too long. */
+  async #again(error: unknown, tries: number, since: number, patience: number, signal?: AbortSignal): Promise<void> {
+    if (error instanceof RequestError && !error.retryable) throw error;
+    const after = error instanceof RequestError ? (error.retryAfter ?? 0) * 1000 : this.#retry;
+    const wait = Math.max(backoff(tries), after);
+    this.#retry = 0;
+    if (Date.now() + wait - since > patience) {
+      throw error instanceof StreamServeError ? error : new ConnectionError("the service cannot be reached", error);
+    }
+    await pause(wait, signal);
+  }
+
+  /** Take an event; without a number it ends the stream, but not the run. */
+  #take(number: number, data: string): void {
+    if (this.#end) return;
+    const event: Event = JSON.parse(data);
+    if (number) {
+      if (number <= this.cursor) return;
+      // The last event of a run that another process had to end has a number past all others.
+      if (number > this.cursor + 1 && !ends(event)) {
+        const gap = new ConnectionError(`event ${number} came after ${this.cursor}`);
+        if (this.#gaps++ < GAPS) throw gap;
+        return this.#fail(gap);
+      }
+      this.cursor = number;
+    }
+    if (event.type === "chunk") this.text += event.content;
+    else if (event.type === "reasoning") this.reasoning += event.content;
+    this.events.push(event);
+    this.#call(() => this.#on.onEvent?.(event, this));
+    if (event.type === "chunk") this.#call(() => this.#on.onText?.(event.content, this.text));
+    if (event.type === "end") this.#finish(event.finishReason, event.usage);
+    else if (event.type === "error") this.#fail(new RunError(event));
+    else this.#wake();
+  }
+
+  #finish(finishReason: string | null, usage: Usage | null = null): void {
+    const { id: runId, text, reasoning } = this;
+    const result = { runId, text, reasoning, finishReason, usage };
+    if (this.#settle({ result })) this.#call(() => this.#on.onEnd?.(result));
+  }
+
+  #fail(error: StreamServeError): void {
+    if (this.#settle({ error })) this.#call(() => this.#on.onError?.(error));
+  }
+
+  #settle(end: { result: Result } | { error: StreamServeError }): boolean {
+    if (this.#end) return false;
+    this.#end = end;
+    this.#become("over");
+    // A stream that has had its last event ends by itself, and its connection can be used again.
+    if (!ends(this.events.at(-1))) this.#connection.abort();
+    this.#wake();
+    return true;
+  }
+
+  #become(state: State): void {
+    if (this.state === state) return;
+    this.state = state;
+    this.#call(() => this.#on.onState?.(state, this));
+  }
+
+  /** Call what the caller gave; what it throws is the caller's, and disturbs no run. */
+  #call(callback: () => void): void {
+    try {
+      callback();
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.add(resolve));
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
