@@ -15,7 +15,7 @@ from msgspec import Struct
 from stream_serve.events import usage
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.base import Finish
-from stream_serve.producers.provider import ChatRequest, Model, text_of
+from stream_serve.producers.provider import ChatRequest, Model
 
 if TYPE_CHECKING:
     from stream_serve.events.types import Delta, Usage
@@ -157,7 +157,7 @@ class DemoProducer:
     async def produce(self, emit: Emit) -> Finish:
         """Emit the answer, one piece each `pace`; cancelled, it stops between two pieces."""
         options = self._request.options
-        asked = _last_question(self._request.messages)
+        asked = self._request.question
         quote = " ".join(asked.split())
         if len(quote) > _QUOTE_LENGTH:
             quote = quote[:_QUOTE_LENGTH] + "…"
@@ -177,10 +177,3 @@ class DemoProducer:
 
     async def close(self) -> None:
         """Do nothing: the demo has no connections."""
-
-
-def _last_question(messages: list[dict[str, object]]) -> str:
-    for message in reversed(messages):
-        if message.get("role") == "user":
-            return text_of(message.get("content"))
-    return ""

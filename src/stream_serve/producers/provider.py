@@ -30,13 +30,23 @@ class ChatRequest(Struct, frozen=True):
     """What is asked of the provider.
 
     `messages` and `options` are in the words of OpenAI's chat completions, and `options` has only what is
-    set; the provider translates what its server calls otherwise. `extra` goes out as it is.
+    set; the provider translates what its server calls otherwise. `extra` goes out as it is. `owner` is
+    whose request it is, None where nobody has to be known; no server is told.
     """
 
     model: str
     messages: list[dict[str, object]]
     options: dict[str, object]
     extra: dict[str, object] = field(default_factory=dict)
+    owner: str | None = None
+
+    @property
+    def question(self) -> str:
+        """The text of the newest message of the user, "" if there is none."""
+        for message in reversed(self.messages):
+            if message.get("role") == "user":
+                return text_of(message.get("content"))
+        return ""
 
     @property
     def text(self) -> str:

@@ -1,0 +1,1 @@
+"""stream-serve inside of an application of one's own."""
