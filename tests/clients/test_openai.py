@@ -215,6 +215,22 @@ async def test_a_failure_of_the_provider_is_an_error_of_its_class(
     assert error.told["code"].startswith("upstream_")
 
 
+@pytest.mark.parametrize(
+    ("model", "name", "status"),
+    [
+        ("rate-limited?after=1", "RateLimitError", 429),
+        ("http-503", "InternalServerError", 502),
+        ("bad-request", "BadRequestError", 400),
+    ],
+)
+async def test_a_stream_that_the_provider_refuses_at_once_is_an_error_of_its_class(
+    openai: Program, door: Door, model: str, name: str, status: int
+) -> None:
+    error = await raises(openai, "stream", model=model, **door.words)
+    assert (error.name, error.told["status_code"]) == (name, status)
+    assert error.told["code"].startswith("upstream_")
+
+
 async def test_a_failure_that_a_repetition_cannot_mend_is_not_repeated(
     openai: Program, door: Door, upstream: ScriptedUpstream
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 from stream_serve.eventlog.memory import MemoryEventLog
 from support.eventlog import Apart, never_lost, never_orphaned, shared_log
 from support.history import place_of
+from support.streams import BACKENDS
+from support.streams import Place as StreamsPlace
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,3 +53,13 @@ async def place(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 async def history(place: Place) -> History:
     """The conversations in it."""
     return await place.history()
+
+
+@pytest.fixture(params=BACKENDS)
+async def streams_place(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[StreamsPlace]:
+    """An empty place for streams, of each kind."""
+    made = StreamsPlace(str(request.param), tmp_path)
+    yield made
+    await made.close()

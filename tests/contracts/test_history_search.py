@@ -135,7 +135,7 @@ async def test_of_a_deleted_conversation_nothing_stays_in_the_index(
 
 async def test_a_search_reads_the_index(history: History, place: Place) -> None:
     turn = await talk(history, content="needle")
-    await place.lengthen(turn, 2000 if place.server is None else 10_000)
+    await place.lengthen(turn, 2000)
     for number in range(30):
         await talk(history, content=f"another {number}")
     at_sqlite = place.server is None

@@ -223,20 +223,23 @@ async def test_the_answer_of_a_run_is_found_with_its_path(history: History) -> N
     kept = await history.answer("anna", "run-2")
     assert (kept.conversation_id, kept.message.id) == (first.conversation_id, second.answer_id)
     assert kept.door == door
-    path = await history.path("anna", kept.message.id)
+    path = [*second.path, kept.message]
+    assert set(await history.turn("anna", kept.message.id)) == {one.id for one in path[2:]}
     assert [one.content for one in path] == ["why?", "because", "two", ""]
     assert (await history.message("anna", second.user_message_id)).message == path[2]
-    answers = await history.answers("anna", kept.message.id)
+    answers = await history.answers("anna", kept.message.id, max_bytes=1_000_000)
     assert [one.message for one in answers] == [path[1], path[3]]
     assert [one.door for one in answers] == [None, door]
+    newest_answers = await history.answers("anna", kept.message.id, max_bytes=1)
+    assert [one.message for one in newest_answers] == [path[3]]
     newest = await history.newest("anna", first.conversation_id)
     assert newest.message.id not in {first.answer_id, second.answer_id}
     for stranger in ("", "bert"):
         for attempt in (
             history.answer(stranger, "run-2"),
             history.message(stranger, second.answer_id),
-            history.path(stranger, second.answer_id),
-            history.answers(stranger, second.answer_id),
+            history.turn(stranger, second.answer_id),
+            history.answers(stranger, second.answer_id, max_bytes=1_000_000),
             history.erase(stranger, second.answer_id),
         ):
             with pytest.raises(MessageNotFound):
@@ -285,8 +288,7 @@ async def test_an_erased_answer_is_gone_and_what_follows_keeps_its_place(
         None,
     )
     assert after.parent_id == erased.id
-    path = await history.path("", second.answer_id)
-    assert [one.content for one in path] == ["why?", "two", "because"]
+    assert set(await history.turn("", second.answer_id)) == {after.id, second.answer_id}
     third = await ask(history, first.conversation_id, "three")
     assert [one.content for one in third.path] == ["why?", "two", "because", "three"]
     sizes = await place.execute(

@@ -17,7 +17,7 @@ from support.redis import shared_server
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from stream_serve.cluster.index import Index
 
@@ -57,11 +57,15 @@ async def test_the_newest_value_comes_first_in_every_process(indexes: Indexes, n
     assert await indexes.here.newest(name + "-other") == []
 
 
-async def test_only_the_newest_values_are_kept(indexes: Indexes, name: str) -> None:
-    for number in range(KEPT + 3):
-        await indexes.here.record(name, str(number))
-    kept = [str(number) for number in range(3, KEPT + 3)]
-    assert await indexes.elsewhere.newest(name) == kept[::-1]
+async def test_who_records_a_value_is_told_the_older_ones_and_none_is_dropped(
+    indexes: Indexes, name: str
+) -> None:
+    values = [str(number) for number in range(KEPT + 3)]
+    older = [await indexes.here.record(name, value) for value in values]
+    assert older == [[]] * KEPT + [["0"], ["1", "0"], ["2", "1", "0"]]
+    assert await indexes.elsewhere.newest(name) == values[::-1]
+    await indexes.elsewhere.remove(name, "1")
+    assert await indexes.here.record(name, "new") == ["3", "2", "0"]
 
 
 async def test_the_newest_record_of_a_value_can_be_taken_back(indexes: Indexes, name: str) -> None:
@@ -89,6 +93,32 @@ async def test_of_too_many_names_the_oldest_are_forgotten(monkeypatch: pytest.Mo
     for name in ("a", "b", "a", "c"):
         await index.record(name, "one")
     assert [await index.newest(name) for name in "abc"] == [["one", "one"], [], ["one"]]
+    for number in range(3):
+        await index.record(f"refused-{number}", "one")
+        await index.remove(f"refused-{number}", "one")
+    assert [await index.newest(name) for name in "ac"] == [[], ["one"]]
+
+
+async def test_names_that_last_are_not_forgotten_for_others_and_few_are_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stream_serve.cluster.local._MOST_NAMES", 20)
+    index = LocalIndex(ttl=60)
+    asked: list[Sequence[str]] = []
+
+    def lasts(values: Sequence[str]) -> bool:
+        asked.append(values)
+        return True
+
+    for number in range(30):
+        await index.record(f"lasting-{number}", "one", lasts=lasts)
+    assert len(asked) <= 8 * 10
+    for number in range(100):
+        await index.record(f"other-{number}", "one")
+    assert [await index.newest(f"lasting-{number}") for number in range(30)] == [["one"]] * 30
+    others = [number for number in range(100) if await index.newest(f"other-{number}")]
+    assert len(others) < 30
+    assert others[-1] == 99
 
 
 async def test_an_index_that_is_away_says_so(name: str) -> None:

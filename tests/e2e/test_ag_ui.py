@@ -5,31 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stream_serve.testing import ANSWER, THOUGHT, blackhole
-from support.ag_ui import Client
-from support.client import PATIENCE, show, stop
+from support.ag_ui import HISTORY, Client, Reading, body, run
+from support.client import show, stop
 from support.process import serving
 from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     import aiohttp
 
     from stream_serve.testing import Record, ScriptedUpstream
 
 Json = dict[str, Any]
 
-HISTORY: list[Json] = [
-    {"id": "r0", "role": "reasoning", "content": "old thoughts"},
-    {"id": "a0", "role": "assistant", "content": "Hello"},
-    {"id": "u1", "role": "user", "content": "你好"},
-]
 PHASES = {
     "while the provider is silent": ("silent", "RUN_STARTED"),
     "after the provider's headers": ("silent-after-headers", "RUN_STARTED"),
@@ -38,79 +30,6 @@ PHASES = {
     "in the middle of a flow": ("forever?interval=0.001", "TEXT_MESSAGE_CONTENT"),
     "after the last token": ("hang-end?tokens=3", "TEXT_MESSAGE_CONTENT"),
 }
-
-
-class Reading:
-    """An open stream, and the client that reads it."""
-
-    def __init__(self, response: aiohttp.ClientResponse, client: Client) -> None:
-        self.response = response
-        self.client = client
-
-    @property
-    def run_id(self) -> str:
-        return self.response.headers["X-Run-Id"]
-
-    async def until(self, kind: str) -> Json:
-        """Read until an event of a type has come."""
-        seen = len(self.client.events)
-        async with asyncio.timeout(PATIENCE):
-            while all(one["type"] != kind for one in self.client.events[seen:]):
-                data = await self.response.content.readany()
-                assert data, f"the stream ended without {kind}"
-                self.client.feed(data)
-        return self.client.last
-
-    async def rest(self) -> Client:
-        """Read to the end of the stream, which has to be a clean one."""
-        async with asyncio.timeout(PATIENCE):
-            self.client.feed(await self.response.content.read())
-        return self.client
-
-    def drop(self) -> None:
-        self.response.close()
-
-
-def body(run: str = "run-1", **more: Any) -> Json:
-    """Return what a client sends; `model` is the scenario."""
-    props: Json = {name: more.pop(name) for name in ("model", "onDisconnect") if name in more}
-    messages = more.pop("messages", HISTORY)
-    return {
-        "threadId": "t/1",
-        "runId": run,
-        "protocolVersion": "1.0",
-        "state": {},
-        "messages": messages,
-        "tools": [],
-        "context": [],
-        "forwardedProps": props,
-        **more,
-    }
-
-
-@asynccontextmanager
-async def run(
-    session: aiohttp.ClientSession,
-    url: str,
-    reader: Client | None = None,
-    *,
-    key: str | None = None,
-    cursor: int | None = None,
-    query: str = "",
-    **fields: Any,
-) -> AsyncGenerator[Reading]:
-    """Ask for a run, as `HttpAgent` does."""
-    headers = {"Accept": "text/event-stream"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    if cursor is not None:
-        headers["Last-Event-ID"] = str(cursor)
-    reader = Client(HISTORY) if reader is None else reader
-    post = session.post(f"{url}/ag-ui{query}", json=body(**fields), headers=headers)
-    async with post as response:
-        assert response.status == 200, await response.text()
-        assert response.headers["Content-Type"].startswith("text/event-stream")
-        yield Reading(response, reader)
 
 
 async def refusal(
@@ -208,6 +127,18 @@ async def test_a_wrong_key_is_said_in_plain_words(
     status, words = await refusal(client, keyed_service.url, body(), Authorization="Bearer x")
     assert status == 401
     assert "key" in words
+
+
+@pytest.mark.parametrize("calls", [5, [{"x": 1}], "text"])
+@pytest.mark.parametrize("role", ["activity", "reasoning", "user"])
+async def test_what_is_no_answer_may_have_any_fields(
+    service: Service, client: aiohttp.ClientSession, role: str, calls: object
+) -> None:
+    odd = {"id": "odd", "role": role, "content": "x", "toolCalls": calls}
+    async with run(client, service.url, messages=[*HISTORY, odd]) as reading:
+        assert (await reading.rest()).last["outcome"] == {"type": "success"}
+    async with run(client, service.url, messages=[]) as again:
+        assert (await again.rest()).last["outcome"] == {"type": "success"}
 
 
 # Its ends

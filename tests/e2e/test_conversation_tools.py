@@ -151,7 +151,7 @@ async def test_calls_and_results_are_shown_and_exported(
                     }
                 ]
             },
-            "toolResults[0].content: a content part",
+            "toolResults[0].content: may not name an address",
         ),
     ],
 )

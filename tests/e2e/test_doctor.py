@@ -227,6 +227,7 @@ targets = [{{ provider = "away", model = "x" }}]
     assert "Put a valid key into key of the provider bad in stream-serve.toml" in out
     assert "Microsoft Entra" in out
     assert "upstream_unreachable" in out
+    assert "no connection to the provider: Connection refused [127.0.0.1:" in out
     assert "a, b" in out
     assert "STREAM_SERVE_" not in out.partition("provider good")[2]
     assert [record.model for record in upstream.requests if record.method == "POST"] == [
@@ -262,8 +263,8 @@ async def test_doctor_looks_at_redis_and_the_database(
         STREAM_SERVE_DATABASE_URL=f"postgresql://u:{SECRET}@127.0.0.1:{unused_port()}/x",
     )
     assert code == 1
-    assert "Redis: Redis at 127.0.0.1" in out
-    assert "cannot be reached" in out
+    assert "Redis: Redis cannot be reached" in out
+    assert "[127.0.0.1:" in out
     assert "STREAM_SERVE_DATABASE_URL" in out
 
 

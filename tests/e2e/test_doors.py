@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from support.client import show, stop
+from support.service import Service
 from support.telling import TELLING
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import aiohttp
 
     from stream_serve.testing import Record, ScriptedUpstream
-    from support.service import Service
 
 Json = dict[str, Any]
 
@@ -211,4 +211,27 @@ async def test_the_same_key_twice_is_one_run_in_every_door(
             assert response.status == 200
             bodies.append(await response.read())
     assert TELLING[dialect](bodies[0]).text == TELLING[dialect](bodies[1]).text != ""
+    assert len(upstream.requests) == 1
+
+
+KEPT: dict[str, tuple[str, Json]] = {
+    "responses": ("input", {"instructions": "x" * 5000}),
+    "ag-ui": ("messages", {"messages": [{"id": "1", "role": "user", "content": "x" * 5000}]}),
+}
+
+
+@pytest.mark.parametrize("door", KEPT)
+async def test_what_a_run_keeps_of_its_question_counts_among_its_own_bytes(
+    upstream: ScriptedUpstream, client: aiohttp.ClientSession, door: str
+) -> None:
+    field, more = KEPT[door]
+    body = {**asked(door, "answer"), **more}
+    async with Service(upstream_url=upstream.url, max_run_bytes=16_000) as service:
+        async with client.post(service.url + DOORS[door][0], json=body) as response:
+            assert response.status >= 400
+            text = await response.text()
+        assert field in text
+        assert "STREAM_SERVE_MAX_RUN_BYTES" in text
+        async with opened(client, service, door, "answer") as response:
+            assert TELLING[DOORS[door][1]](await response.read()).ends == 1
     assert len(upstream.requests) == 1

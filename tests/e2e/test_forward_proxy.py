@@ -207,7 +207,7 @@ async def test_a_proxy_that_wants_a_password_says_so_and_nobody_sees_ours(
         ):
             (*_, error) = await answer(client, service.url)
     assert (error["code"], error["retryable"]) == ("upstream_unreachable", False)
-    assert f"127.0.0.1:{proxy.port}" in error["message"]
+    assert str(proxy.port) not in str(error)
     assert "user and password" in error["message"]
     printed = capsys.readouterr()
     assert PASSWORD not in str(error) + printed.out + printed.err
@@ -222,7 +222,7 @@ async def test_what_is_not_behind_or_not_at_the_proxy_is_an_error_in_words(
         async with Service(upstream_url=target) as service:
             (*_, error) = await answer(client, service.url)
         assert (error["code"], error["retryable"]) == ("upstream_unreachable", True)
-        assert f"through the proxy 127.0.0.1:{proxy.port}): it answered 50" in error["message"]
+        assert "no connection through the proxy: it answered 50" in error["message"]
     async with Service(upstream_url=target) as service:
         (*_, error) = await answer(client, service.url)
     assert (error["code"], error["retryable"]) == ("upstream_unreachable", True)

@@ -136,6 +136,7 @@ async def test_a_quota_refuses_the_next_question_in_words_and_asks_nobody(
     conversation = await grown(database, 1, 1_499)
     problem = await refused(client, service.url, conversation)
     assert problem["code"] == "conversation_full"
+    assert "would have 1502 messages" in problem["detail"]
     assert "begin a new one" in problem["detail"]
     assert "STREAM_SERVE_MAX_CONVERSATION_MESSAGES" in problem["detail"]
     async with ask(client, service.url, conversationId="new") as stream:

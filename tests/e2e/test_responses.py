@@ -179,6 +179,11 @@ async def test_a_response_in_the_background_outlives_its_stream_and_goes_on_afte
     assert reader.ended
     again = await openai.responses.retrieve(first.response.id, stream=True)
     assert [event async for event in again] == seen
+    for number in (-1, 0, 1):
+        rest = await openai.responses.retrieve(
+            first.response.id, stream=True, starting_after=number
+        )
+        assert [event async for event in rest] == seen[number + 1 :]
     beyond = await openai.responses.retrieve(first.response.id, stream=True, starting_after=1000)
     assert [event async for event in beyond] == []
 
@@ -394,6 +399,10 @@ async def test_a_run_of_another_door_is_a_response_and_a_response_is_a_run(
         if after < 5:
             reader = StrictReader.read(events_of(body), holes=True)
             assert reader.items[0]["content"][0]["text"] == THREE
+    for change in (openai.responses.delete, openai.responses.cancel):
+        with pytest.raises(BadRequestError, match="not started as a response"):
+            await change(f"resp_{run_id}")
+    assert (await openai.responses.retrieve(f"resp_{run_id}")).output_text == THREE
     response = await openai.responses.create(model="answer?tokens=3", input="hi")
     url = (
         f"{service.url}/ai/runs/{response.id.removeprefix('resp_')}/events?dialect=chat-completions"
@@ -437,3 +446,31 @@ async def test_the_same_start_twice_is_the_same_response(
     assert len(upstream.requests) == 1
     assert seen[0].keys() == seen[1].keys()
     assert DONE not in str(seen)
+
+
+@pytest.mark.parametrize("background", [True, False])
+@pytest.mark.parametrize("name", ["instructions", "tools"])
+async def test_what_a_response_would_repeat_is_refused_above_what_a_run_keeps(
+    openai: AsyncOpenAI, upstream: ScriptedUpstream, name: str, *, background: bool
+) -> None:
+    large = "x" * 800_000
+    more: Json = {"instructions": large, "tools": [{**TOOLS[0], "description": large}]}
+    with pytest.raises(BadRequestError, match="786432 bytes together") as raised:
+        await openai.responses.create(
+            model="answer?tokens=3",
+            input="hi",
+            background=background,
+            extra_body={name: more[name]},
+        )
+    assert raised.value.param == name
+    assert upstream.requests == []
+
+
+async def test_an_input_above_what_a_run_keeps_is_answered_and_not_kept(
+    openai: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    large = "x" * 800_000
+    found = await openai.responses.create(model="answer?tokens=3", input=large, instructions="Be.")
+    assert (found.output_text, found.instructions) == (THREE, "Be.")
+    assert found.model_dump()["store"] is False
+    assert upstream.requests[0].body["messages"][-1]["content"] == large

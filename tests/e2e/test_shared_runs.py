@@ -230,6 +230,19 @@ async def test_a_run_goes_on_while_anybody_reads_it_anywhere(
         await upstream.wait_for(lambda record: record.closed_by == "peer")
 
 
+async def test_a_run_goes_on_if_its_first_reader_is_cut_when_one_elsewhere_has_begun(
+    pair: Pair, client: aiohttp.ClientSession
+) -> None:
+    here, there = pair
+    for _ in range(5):
+        async with ask(client, here.url, model="answer?tokens=30&interval=0.01") as stream:
+            await stream.until("start")
+            async with client.get(f"{there.url}/ai/runs/{stream.run_id}/events") as second:
+                stream.drop()
+                rest = await Stream(second).rest()
+        assert (rest[-1]["type"], rest[-1]["finishReason"]) == ("end", "stop")
+
+
 async def test_a_process_that_goes_away_lets_go_of_what_it_read(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,36 +10,19 @@ from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError
 
 from stream_serve.testing import ANSWER, pieces
 from support import process
-from support.service import Service
+from support.responses import serving
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     import aiohttp
     from openai.types.responses import Response
 
     from stream_serve.testing import ScriptedUpstream
+    from support.service import Service
 
 THREE = "".join(pieces(ANSWER, size=4, tokens=3))
-
-
-@asynccontextmanager
-async def serving(
-    upstream: ScriptedUpstream, database: Path, **more: Any
-) -> AsyncGenerator[AsyncOpenAI]:
-    """Run the service over a database; give a client of it."""
-    settings: dict[str, Any] = {
-        **more,
-        "upstream_url": upstream.url,
-        "database_url": f"sqlite:///{database}",
-    }
-    async with (
-        Service(**settings) as service,
-        AsyncOpenAI(base_url=f"{service.url}/v1", api_key="any", max_retries=0) as openai,
-    ):
-        yield openai
 
 
 async def made(openai: AsyncOpenAI, model: str) -> Response:
@@ -184,6 +167,26 @@ async def test_without_the_database_a_response_says_that_it_is_not_stored(
         assert raised.value.status_code == 503
 
 
+@pytest.mark.parametrize("model", ["answer?tokens=30&interval=0.02", "reset-mid?interval=0.1"])
+async def test_a_response_that_could_not_be_stored_at_its_end_says_so(
+    upstream: ScriptedUpstream, tmp_path: Path, model: str
+) -> None:
+    file = tmp_path / "a.db"
+    async with serving(upstream, file) as openai:
+        begun = await openai.responses.create(model=model, input="hi", background=True)
+        assert begun.to_dict()["store"] is True
+        file.rename(tmp_path / "away.db")
+
+        async def has_ended() -> bool:
+            found = await openai.responses.retrieve(begun.id)
+            return found.status not in {"queued", "in_progress"}
+
+        await until(has_ended)
+        found = await openai.responses.retrieve(begun.id)
+        assert found.to_dict()["store"] is False
+        (tmp_path / "away.db").rename(file)
+
+
 async def test_a_response_whose_process_is_killed_or_ends_has_failed_and_is_never_stuck(
     upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
@@ -219,6 +222,34 @@ async def test_a_response_whose_process_is_killed_or_ends_has_failed_and_is_neve
             assert (await openai.responses.input_items.list(response.id)).data
 
 
+async def test_a_cancel_after_a_crash_shows_no_response_that_goes_on(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    settings = {
+        "STREAM_SERVE_UPSTREAM_URL": upstream.url,
+        "STREAM_SERVE_DATABASE_URL": f"sqlite:///{tmp_path}/a.db",
+        "STREAM_SERVE_LEASE": "6",
+    }
+    async with (
+        process.serving(**settings) as server,
+        AsyncOpenAI(base_url=f"{server.url}/v1", api_key="any") as openai,
+    ):
+        killed = await openai.responses.create(model="hang-mid", input="hi", background=True)
+        server.process.kill()
+        await server.process.wait()
+    async with serving(upstream, tmp_path / "a.db") as openai:
+        with pytest.raises(APIStatusError, match="try again") as raised:
+            await openai.responses.cancel(killed.id)
+        assert raised.value.status_code == 503
+
+        async def cancels() -> bool:
+            with suppress(APIStatusError):
+                return (await openai.responses.cancel(killed.id)).status == "failed"
+            return False
+
+        await until(cancels)
+
+
 async def test_where_there_is_no_more_room_a_response_says_that_it_is_not_stored(
     upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
@@ -249,3 +280,41 @@ async def test_an_item_may_be_named_once_in_a_question(
     assert len(upstream.requests) == 2
     async with client.get(f"{url}/resp_{item['id'][4:-2]}/input_items?limit=0001000000") as page:
         assert page.status == 400
+
+
+async def test_where_the_operator_keeps_no_responses_each_says_so_and_clients_send_their_history(
+    upstream: ScriptedUpstream, tmp_path: Path, client: aiohttp.ClientSession
+) -> None:
+    model = "answer?tokens=3"
+    async with serving(upstream, tmp_path / "a.db", store_responses=False) as openai:
+        first = await openai.responses.create(model=model, input="hi", store=True)
+        assert (first.output_text, first.to_dict()["store"]) == (THREE, False)
+        with pytest.raises(NotFoundError):
+            await openai.responses.retrieve(first.id)
+        with pytest.raises(BadRequestError) as refused:
+            await openai.responses.create(model=model, input="more", previous_response_id=first.id)
+        assert refused.value.code == "previous_response_not_found"
+        later = await made(openai, model)
+        assert (later.status, later.output_text) == ("completed", THREE)
+        assert later.to_dict()["store"] is False
+        next_one = await openai.responses.create(
+            model=model, input="more", previous_response_id=later.id
+        )
+        assert next_one.output_text == THREE
+        assert await shown(client, openai, "hi") == []
+
+
+@pytest.mark.parametrize("kept", [False, True])
+async def test_a_run_of_another_door_is_stored_only_where_a_conversation_keeps_it(
+    service: Service, client: aiohttp.ClientSession, *, kept: bool
+) -> None:
+    body: dict[str, Any] = {"messages": [{"role": "user", "content": "hi"}]}
+    if kept:
+        body = {"message": "hi", "conversationId": "new"}
+    url = f"{service.url}/ai/chat/stream-sse"
+    async with client.post(url, json=body) as response:
+        await response.read()
+        run_id = response.headers["X-Run-Id"]
+    async with client.get(f"{service.url}/v1/responses/resp_{run_id}") as response:
+        assert response.status == 200
+        assert (await response.json())["store"] is kept

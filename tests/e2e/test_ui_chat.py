@@ -172,6 +172,22 @@ async def test_questions_that_are_refused_hide_no_answer_that_goes_on(
     assert (receipt["runId"], receipt["outcome"]) == (stream.run_id, "stopped")
 
 
+async def test_answers_that_are_over_hide_none_that_goes_on(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    async with chat(client, service.url, model="hang-mid") as stream:
+        await stream.until("text-delta")
+        for _ in range(2 * KEPT):
+            async with chat(client, service.url, model="answer?tokens=1") as over:
+                await over.rest()
+        async with resume(client, service.url) as again:
+            assert again is not None
+            assert again.run_id == stream.run_id
+        receipt = await stop(client, service.url)
+    assert receipt is not None
+    assert (receipt["runId"], receipt["outcome"]) == (stream.run_id, "stopped")
+
+
 async def test_an_answer_under_way_is_resumed_from_its_start_under_the_same_id(
     client: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stream_serve.testing import ANSWER
+from support.history import place_of
 from support.service import Service
 from support.ui_chat import chat, stop, user
 
@@ -24,12 +25,14 @@ CHAT = "a/b 你好"
 SHORT = "answer?tokens=2"
 
 
-@pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
-    async with Service(
-        upstream_url=upstream.url, database_url=str(tmp_path / "chat.db"), model=SHORT
-    ) as running:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def service(
+    request: pytest.FixtureRequest, upstream: ScriptedUpstream, tmp_path: Path
+) -> AsyncIterator[Service]:
+    place = await place_of(str(request.param), tmp_path)
+    async with Service(upstream_url=upstream.url, database_url=place.url, model=SHORT) as running:
         yield running
+    await place.close()
 
 
 async def say(
@@ -245,6 +248,44 @@ async def test_the_newest_message_alone_needs_the_chats_id(
         assert (await response.text()).startswith("id: should be the chat's id")
 
 
+ODD_IDS = ["", "x" * 2000, "你好 👩‍👩‍👧", "a/b/1", "\x00\x1a\n", " "]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS)
+async def test_an_id_of_any_text_names_a_message_and_what_goes_on_with_it(
+    service: Service, client: aiohttp.ClientSession, odd: str
+) -> None:
+    tool: Json = {"state": "output-available", "input": {}, "output": 1, "toolCallId": odd or "c"}
+    parts: list[Json] = [{"type": "step-start"}, {"type": "tool-f", **tool}]
+    asked: list[Json] = [
+        user("?", odd and f"{odd}u"),
+        {"id": odd, "role": "assistant", "parts": parts},
+    ]
+    first = await say(client, service, *asked)
+    again = {**asked[1], "parts": [*parts, *first.parts]}
+    await say(client, service, asked[0], again, user("!", odd and f"{odd}2"))
+    text = first.text()
+    said = [("user", "?"), ("assistant", ""), ("tool", "1"), ("assistant", text), ("user", "!")]
+    messages = shape(await tree(client, service))
+    assert [one[:2] for one in messages if one[2] is not None or one[0] == "user"] == [
+        *said,
+        ("assistant", text),
+    ]
+
+
+async def test_the_newest_message_alone_may_have_no_id_unless_the_answer_goes_on_with_it(
+    service: Service, client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    text = (await alone(client, service, user("yes", ""))).text()
+    await alone(client, service, user("yes", ""))
+    assert [one["content"] for one in sent(upstream)] == ["yes", text, "yes"]
+    tool: Json = {"state": "output-available", "input": {}, "output": 1, "toolCallId": "c"}
+    message: Json = {"role": "assistant", "parts": [{"type": "tool-f", **tool}]}
+    body: Json = {"id": CHAT, "message": message}
+    async with client.post(f"{service.url}/api/chat", json=body) as response:
+        assert (response.status, (await response.text())[:10]) == (422, "message.id")
+
+
 async def test_an_id_of_any_length_names_a_chat_and_a_message(
     service: Service, client: aiohttp.ClientSession
 ) -> None:
@@ -256,3 +297,15 @@ async def test_an_id_of_any_length_names_a_chat_and_a_message(
             await stream.rest()
     async with client.get(f"{service.url}/ai/conversations") as response:
         assert len((await response.json())["conversations"]) == 1
+
+
+async def test_steps_with_nothing_in_them_are_not_stored(
+    service: Service, client: aiohttp.ClientSession
+) -> None:
+    tool: Json = {"state": "output-available", "input": {}, "output": 1, "toolCallId": "c"}
+    parts: list[Json] = [{"type": "step-start"}] * 20_000
+    message = {"id": "a", "role": "assistant", "parts": [*parts, {"type": "tool-f", **tool}]}
+    answer = await say(client, service, user("?", "u1"), message)
+    assert (answer.id, answer.metadata["saved"]) == ("a", True)
+    messages = await tree(client, service)
+    assert [one["callerId"] for one in messages] == ["u1", "a", "a/tool/c", "a/1"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_serve.cluster.index import KEPT
 from stream_serve.testing import ANSWER, pieces
 from support.cluster import cluster, unpooled
 from support.redis import shared_server
@@ -49,3 +50,21 @@ async def test_every_process_resumes_and_stops_what_another_one_answers(
             assert (receipt["runId"], receipt["outcome"]) == (stream.run_id, "stopped")
             assert (await stream.rest()).aborted
         await upstream.wait_for(lambda record: record.closed_by == "peer")
+
+
+async def test_an_answer_that_goes_on_is_found_behind_many_that_are_over(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    async with cluster(client, upstream, shared_server()) as (here, there):
+        async with chat(client, here.url, chat_id="many", model="hang-mid") as stream:
+            await stream.until("text-delta")
+            for number in range(2 * KEPT):
+                node = (here, there)[number % 2]
+                async with chat(client, node.url, chat_id="many", model="answer?tokens=1") as over:
+                    await over.rest()
+            async with resume(client, there.url, "many") as again:
+                assert again is not None
+                assert again.run_id == stream.run_id
+            receipt = await stop(client, there.url, "many")
+        assert receipt is not None
+        assert (receipt["runId"], receipt["outcome"]) == (stream.run_id, "stopped")

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
+from openai import AsyncOpenAI
 
 from stream_serve.testing import ANSWER
 from stream_serve.testing.scenarios.tools import CITIES, NAMES, PAGES
@@ -114,3 +115,17 @@ async def test_what_comes_beside_the_text_comes_as_it_is_and_pages_once(
     sources = [(one["url"], one["title"]) for one in events if one["type"] == "source"]
     named = model in {"annotations", "citations", "search-info"}
     assert sources == ([(page["url"], page["title"]) for page in PAGES] if named else [])
+
+
+async def test_openais_helper_joins_lists_that_come_in_pieces_by_an_index_of_ours(
+    service: Service,
+) -> None:
+    async with (
+        AsyncOpenAI(base_url=f"{service.url}/v1", api_key="any", max_retries=0) as openai,
+        openai.chat.completions.stream(
+            model="annotations", messages=[{"role": "user", "content": "hi"}]
+        ) as stream,
+    ):
+        message = (await stream.get_final_completion()).choices[0].message
+    cited = [one.url_citation.url for one in message.annotations or []]
+    assert (message.content, cited) == (ANSWER, [page["url"] for page in PAGES])

@@ -42,6 +42,7 @@ async def test_the_providers_figure_counts_wherever_it_is(
         "completionTokens": COMPLETION,
         "totalTokens": PROMPT + COMPLETION,
         "source": "provider",
+        **({"cachedTokens": 5} if place == "timings" else {}),
     }
 
 

@@ -28,16 +28,27 @@ def run(*arguments: str | Path, cwd: Path) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
+    run(*build, folder, ROOT, cwd=folder)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+def environment(folder: Path, *wanted: str) -> Path:
+    """Make an environment with these packages alone, and return where its commands are."""
+    venv.create(folder, with_pip=True)
+    run(folder / "bin" / "pip", "install", "--quiet", *wanted, cwd=folder)
+    return folder / "bin"
+
+
 @pytest.mark.timeout(600)
 async def test_the_wheel_installs_into_an_empty_environment_and_answers(
-    tmp_path: Path, client: aiohttp.ClientSession
+    tmp_path: Path, client: aiohttp.ClientSession, wheel: Path
 ) -> None:
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir"]
-    run(*build, tmp_path / "dist", ROOT, cwd=tmp_path)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
-    venv.create(tmp_path / "env", with_pip=True)
-    binaries = tmp_path / "env" / "bin"
-    run(binaries / "pip", "install", "--quiet", wheel, cwd=tmp_path)
+    binaries = environment(tmp_path / "env", f"{wheel}[server,database]")
     server = await asyncio.create_subprocess_exec(
         binaries / "stream-serve",
         "serve",
@@ -53,10 +64,67 @@ async def test_the_wheel_installs_into_an_empty_environment_and_answers(
             url = json.loads(await server.stderr.readline())["url"]
         async with ask(client, url, message="Hello", maxTokens=20) as stream:
             assert "demo model" in text(await stream.rest())
-        for path in ("/test-stream.html", "/test-stream/main.js", "/docs", "/docs/swagger-ui.css"):
+        pages = ("/test-stream.html", "/test-stream/main.js", "/docs", "/docs/swagger-ui.css")
+        for path in (*pages, "/client.js"):
             async with client.get(url + path) as response:
                 assert response.status == 200
                 assert len(await response.read()) > 200
     finally:
         server.terminate()
         await server.communicate()
+
+
+SMALL = """
+import asyncio, importlib.util
+from stream_serve import ChatRequest, Streams
+
+missing = "uvicorn", "typer", "rich", "httptools", "sqlalchemy", "alembic", "redis", "asyncpg"
+assert not any(map(importlib.util.find_spec, missing))
+streams = Streams.memory()
+
+@streams.chat
+async def answer(request: ChatRequest):
+    yield f"You said: {request.question}"
+
+async def ask(path, body):
+    sent, got = iter([{"type": "http.request", "body": body}]), []
+    async def receive():
+        for message in sent:
+            return message
+        await asyncio.sleep(60)
+    async def send(message):
+        got.append(message.get("body", b"").decode())
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": path, "headers": headers, "query_string": b""}
+    await streams.routes()(scope, receive, send)
+    return "".join(got)
+
+async def main():
+    async with streams.lifespan():
+        print(await ask("/chat/stream-sse", b'{"message": "hello"}'))
+        print(await ask("/chat/stream-sse", b'{"message": "hello", "conversationId": "new"}'))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(600)
+def test_the_core_has_neither_a_server_nor_a_command_nor_a_database(
+    tmp_path: Path, wheel: Path
+) -> None:
+    binaries = environment(tmp_path / "env", str(wheel))
+    asked = subprocess.run(
+        [binaries / "python", "-c", SMALL], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert '"content":"You said: hello"' in asked.stdout
+    assert "install stream-serve[database]" in asked.stdout
+    command = subprocess.run(
+        [binaries / "stream-serve", "--version"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert command.returncode == 2
+    assert "install stream-serve[server]" in command.stderr
+    assert "Traceback" not in command.stderr

@@ -1,13 +1,28 @@
 """A client of AG-UI 1.0 as `@ag-ui/client` is: it takes nothing that the order of events forbids, and
-makes messages of the rest."""
+makes messages of the rest. `run` asks the service as such a client does."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from contextlib import asynccontextmanager
 from copy import deepcopy
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from support.client import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    import aiohttp
 
 Json = dict[str, Any]
+
+HISTORY: Final[list[Json]] = [
+    {"id": "r0", "role": "reasoning", "content": "old thoughts"},
+    {"id": "a0", "role": "assistant", "content": "Hello"},
+    {"id": "u1", "role": "user", "content": "你好"},
+]
 
 _BASE: Final = {"type", "metadata"}
 _FIELDS: Final[dict[str, tuple[set[str], set[str]]]] = {
@@ -208,3 +223,76 @@ def _has_null(value: object) -> bool:
     if isinstance(value, list):
         return any(map(_has_null, cast("list[object]", value)))
     return value is None
+
+
+class Reading:
+    """An open stream, and the client that reads it."""
+
+    def __init__(self, response: aiohttp.ClientResponse, client: Client) -> None:
+        self.response = response
+        self.client = client
+
+    @property
+    def run_id(self) -> str:
+        return self.response.headers["X-Run-Id"]
+
+    async def until(self, kind: str) -> Json:
+        """Read until an event of a type has come."""
+        seen = len(self.client.events)
+        async with asyncio.timeout(PATIENCE):
+            while all(one["type"] != kind for one in self.client.events[seen:]):
+                data = await self.response.content.readany()
+                assert data, f"the stream ended without {kind}"
+                self.client.feed(data)
+        return self.client.last
+
+    async def rest(self) -> Client:
+        """Read to the end of the stream, which has to be a clean one."""
+        async with asyncio.timeout(PATIENCE):
+            self.client.feed(await self.response.content.read())
+        return self.client
+
+    def drop(self) -> None:
+        self.response.close()
+
+
+def body(run: str = "run-1", **more: Any) -> Json:
+    """Return what a client sends; `model` is the scenario."""
+    props: Json = {name: more.pop(name) for name in ("model", "onDisconnect") if name in more}
+    messages = more.pop("messages", HISTORY)
+    return {
+        "threadId": "t/1",
+        "runId": run,
+        "protocolVersion": "1.0",
+        "state": {},
+        "messages": messages,
+        "tools": [],
+        "context": [],
+        "forwardedProps": props,
+        **more,
+    }
+
+
+@asynccontextmanager
+async def run(
+    session: aiohttp.ClientSession,
+    url: str,
+    reader: Client | None = None,
+    *,
+    key: str | None = None,
+    cursor: int | None = None,
+    query: str = "",
+    **fields: Any,
+) -> AsyncGenerator[Reading]:
+    """Ask for a run, as `HttpAgent` does."""
+    headers = {"Accept": "text/event-stream"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    if cursor is not None:
+        headers["Last-Event-ID"] = str(cursor)
+    reader = Client(HISTORY) if reader is None else reader
+    post = session.post(f"{url}/ag-ui{query}", json=body(**fields), headers=headers)
+    async with post as response:
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"].startswith("text/event-stream")
+        yield Reading(response, reader)

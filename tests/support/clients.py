@@ -119,6 +119,11 @@ def node_program(name: str) -> Program:
     return Program("node", [str(node()), str(PROGRAMS / "node" / f"{name}.mjs")])
 
 
+def own_program(name: str) -> Program:
+    """Start `tests/clients/js/NAME.mjs`, which has our own client and needs nothing else."""
+    return Program("node", [str(_NODE), str(PROGRAMS / "js" / f"{name}.mjs")])
+
+
 async def raises(program: Program, case: str, **words: Any) -> RaisedError:
     """Return what a case of a client raises."""
     with pytest.raises(RaisedError) as caught:

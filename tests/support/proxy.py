@@ -1,4 +1,4 @@
-"""A network between a browser and a service that can be cut, taken away and frozen."""
+"""A network between a client and a service that can be cut, taken away and frozen, or answer itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CHUNK = 65_536
+_BETWEEN = b"\n\n"
+_LAST = b"0\r\n\r\n"
 
 
 class _Flow:
@@ -20,6 +22,7 @@ class _Flow:
         self.far: asyncio.StreamWriter | None = None
         self.asked = b""
         self.frozen = False
+        self.streaming = False
 
     def cut(self) -> None:
         for writer in (self.near, self.far):
@@ -37,6 +40,20 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._up = True
         self.url = ""
+        self.connections = 0
+        """How many connections have been made."""
+        self.open = 0
+        """How many of them are open."""
+        self.events: int | None = None
+        """After so many events of a stream a connection is cut."""
+        self.beyond = 0
+        """How many more bytes come through before that."""
+        self.limit: int | None = None
+        """How many connections there may be at once; others wait, as in a browser."""
+        self.answered = 0
+        """How many requests have got `answer`."""
+        self.answer: bytes | None = None
+        """What new connections get instead of the service's answers."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -55,6 +72,12 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+
+    @property
+    def streams(self) -> list[str]:
+        """The requests whose answer is a stream that goes on: their method and path."""
+        asked = [flow.asked for flow in self._flows.values() if flow.streaming]
+        return [one.partition(b" HTTP")[0].partition(b"?")[0].decode() for one in asked]
 
     def cut(self) -> None:
         """Break every connection that is open now."""
@@ -82,12 +105,23 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         flow = self._flows[task] = _Flow(near)
+        self.connections += 1
+        while self.limit is not None and self.open >= self.limit:
+            await asyncio.sleep(0.005)
+        self.open += 1
         try:
-            if self._up:
+            if self.answer is not None:
+                self.answered += bool(await _read(reader))
+                near.write(self.answer)
+                await near.drain()
+                near.close()
+                await _read(reader)
+            elif self._up:
                 answers, flow.far = await asyncio.open_connection(*self._target)
                 await asyncio.gather(self._ask(flow, reader, flow.far), self._answer(flow, answers))
         finally:
             flow.cut()
+            self.open -= 1
             del self._flows[task]
 
     async def _ask(
@@ -100,11 +134,29 @@ class Proxy:
         flow.cut()
 
     async def _answer(self, flow: _Flow, reader: asyncio.StreamReader) -> None:
+        seen = 0
         while data := await _read(reader):
+            end = self._end(data, seen)
+            seen += data.count(_BETWEEN)
+            flow.streaming |= b"text/event-stream" in data
+            if data.endswith(_LAST):
+                flow.streaming = False
             if not flow.frozen:
-                flow.near.write(data)
+                flow.near.write(data[:end])
+            if end is not None:
+                flow.near.close()
+                flow.cut()
         if not flow.frozen:
             flow.cut()
+
+    def _end(self, data: bytes, seen: int) -> int | None:
+        """Return where a connection is cut that has brought so many events; None: not here."""
+        if self.events is None or seen + data.count(_BETWEEN) < self.events:
+            return None
+        at = 0
+        for _ in range(self.events - seen):
+            at = data.index(_BETWEEN, at) + len(_BETWEEN)
+        return at + self.beyond
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:

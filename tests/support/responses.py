@@ -1,15 +1,23 @@
-"""A reader of a response's streaming events that is stricter than any client.
+"""A strict reader of a response's streaming events, and a service over a database.
 
-What it insists on is what the helpers of one client or another fail without.
+What the reader insists on is what the helpers of one client or another fail without.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from openai import AsyncOpenAI
+
+from support.service import Service
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
+    from pathlib import Path
+
+    from stream_serve.testing import ScriptedUpstream
 
 Json = dict[str, Any]
 
@@ -226,3 +234,20 @@ class StrictReader:
         assert (item["id"], item["type"]) == (event["item_id"], kind)
         assert index not in self.done
         return item
+
+
+@asynccontextmanager
+async def serving(
+    upstream: ScriptedUpstream, database: Path, **more: Any
+) -> AsyncGenerator[AsyncOpenAI]:
+    """Run the service over a database; give a client of it, which repeats nothing."""
+    settings: dict[str, Any] = {
+        **more,
+        "upstream_url": upstream.url,
+        "database_url": f"sqlite:///{database}",
+    }
+    async with (
+        Service(**settings) as service,
+        AsyncOpenAI(base_url=f"{service.url}/v1", api_key="any", max_retries=0) as openai,
+    ):
+        yield openai

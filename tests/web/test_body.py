@@ -6,11 +6,12 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import pytest
 from pydantic import ValidationError
 
 from stream_serve.errors import BadRequest, InvalidFields
-from stream_serve.web.body import Body, ValueBudget, field_name, read_json
+from stream_serve.web.body import Body, ValueBudget, field_name, read_json, read_object
 from stream_serve.web.dialects.native import ChatBody
 from stream_serve.web.routes.conversations import NewBody, TitleBody
 from support.bodies import request
@@ -110,7 +111,7 @@ WRONG: dict[str, tuple[str, str, int]] = {
         filled(
             '{"messages": [', '{"role": "user", "content": [{"a": [' + "1," * 500 + "1]}]}", "]}"
         ),
-        "messages[99].content",
+        "messages[247].content",
         1,
     ),
     "an integer that nobody can read": (
@@ -159,6 +160,46 @@ async def test_a_conversation_may_be_long() -> None:
     assert len(body.messages) == 10_000
     parts = {"messages": [{"role": "user", "content": [{"a": 1}] * 1_000}]}
     await read_json(request(json.dumps(parts)), ChatBody, max_bytes=2 * SIZE)
+
+
+LONG: dict[str, tuple[str, list[Any]]] = {
+    "chat": ("messages", [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]),
+    "ag-ui": ("messages", [{"id": "1", "role": "user", "content": "a"}]),
+    "ai-sdk": (
+        "messages",
+        [{"id": "1", "role": "user", "parts": [{"type": "text", "text": "a"}]}],
+    ),
+    "responses": ("input", [{"role": "user", "content": [{"type": "input_text", "text": "a"}]}]),
+    "tools": (
+        "messages",
+        [
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c", "content": "a"},
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("door", LONG)
+async def test_a_history_of_any_door_may_fill_a_whole_body(door: str) -> None:
+    name, turn = LONG[door]
+    one = len(msgspec.json.encode(turn))
+    body = msgspec.json.encode({name: turn * (SIZE // (one + 1))})
+    found = await read_object(request(body.decode()), max_bytes=len(body))
+    assert len(found[name]) >= 10_000
+
+
+@pytest.mark.parametrize("rubbish", ["1", "[]", "[1]", '{"a":1}', "null", '""'])
+async def test_a_body_of_nothing_but_small_values_is_refused_in_words(rubbish: str) -> None:
+    body = filled('{"a": [', rubbish, "]}")
+    with pytest.raises(BadRequest, match=r"may have at most \d+ values in its contents"):
+        await read_object(request(body), max_bytes=2 * SIZE)
 
 
 async def test_unknown_fields_hide_no_field_that_is_missing_or_wrong() -> None:

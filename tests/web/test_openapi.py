@@ -38,6 +38,7 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/runs/{run_id}",
         "/ai/runs/{run_id}/events",
         "/ai/runs/{run_id}/stop",
+        "/ai/live",
         "/ai/conversations",
         "/ai/conversations/{conversation_id}",
         "/ai/conversations/{conversation_id}/messages",
@@ -50,7 +51,11 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
     }
     chat = paths["/ai/chat/stream-sse"]["post"]
     assert "text/event-stream" in chat["responses"]["200"]["content"]
-    assert {"X-Run-Id", "X-Ignored-Fields"} == set(chat["responses"]["200"]["headers"])
+    assert set(chat["responses"]["200"]["headers"]) == {
+        "X-Run-Id",
+        "X-Heartbeat-Interval",
+        "X-Ignored-Fields",
+    }
     assert {"400", "401", "413", "415", "421", "422", "503"} <= set(chat["responses"])
     for responses in (chat["responses"], paths["/ai/runs/{run_id}/stop"]["post"]["responses"]):
         for status, response in responses.items():
@@ -84,6 +89,7 @@ def test_the_events_are_described_with_the_names_that_are_sent() -> None:
         "completionTokens",
         "totalTokens",
         "reasoningTokens",
+        "cachedTokens",
         "source",
     }
     assert set(schemas["ChatBody"]["properties"]) == {

@@ -23,6 +23,8 @@ from stream_serve.errors import (
     TooManyRuns,
     Unauthorized,
 )
+from stream_serve.settings import explain_to_operator
+from stream_serve.streams import errors as stream_errors
 from stream_serve.web import problems, refusals
 
 if TYPE_CHECKING:
@@ -51,8 +53,17 @@ STATUSES = {
     "HeadTooLarge": (431, "The request head is too large"),
     "Full": (503, "The service is full"),
     "Draining": (503, "The service is shutting down"),
+    "NotStarted": (503, "The service has not been started"),
     "RunUnreachable": (503, "The process that has this run does not answer"),
     "LogUnavailable": (503, "The service cannot do this now"),
+    "StaleProducer": (403, "A newer instance of this producer writes"),
+    "StreamNotFound": (404, "No such stream"),
+    "StreamConflict": (409, "The stream is not as the request supposes"),
+    "StreamClosed": (409, "The stream is closed"),
+    "ProducerGap": (409, "Appends of this producer are missing"),
+    "StreamsFull": (409, "There is no more room for this stream"),
+    "StreamGone": (410, "The stream was deleted"),
+    "StreamsUnavailable": (503, "The service cannot reach its streams now"),
     "ConversationFull": (409, "The conversation is full"),
     "StorageFull": (409, "There is no more room for conversations"),
     "ConversationNotFound": (404, "Not Found"),
@@ -66,6 +77,8 @@ WAITS = {
     "TooManyRuns": "2",
     "Full": "2",
     "Draining": "5",
+    "NotStarted": "2",
+    "StreamsUnavailable": "2",
     "RunUnreachable": "2",
     "LogUnavailable": "2",
     "HistoryUnavailable": "5",
@@ -74,7 +87,7 @@ WAITS = {
 
 
 def kind(name: str) -> type[StreamServeError]:
-    return getattr(errors, name)
+    return getattr(errors, name, None) or getattr(stream_errors, name)
 
 
 def problem(response: Response) -> dict[str, Any]:
@@ -121,6 +134,12 @@ async def test_every_refusal_becomes_a_problem_with_its_own_status_code_and_titl
 def test_no_two_refused_requests_share_a_title() -> None:
     titles = [STATUSES[name][1] for name in leaves(RequestError)]
     assert len(set(titles)) == len(titles)
+
+
+def test_what_only_the_operator_may_read_is_in_no_problem() -> None:
+    error = StreamServeError("it is away", for_operator="10.0.0.5:6379")
+    assert problems.describe(error)[0].detail == "it is away"
+    assert explain_to_operator(error) == "it is away [10.0.0.5:6379]"
 
 
 @pytest.mark.parametrize("name", STATUSES)

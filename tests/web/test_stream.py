@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from stream_serve.cluster.local import LocalPeers
+from stream_serve.errors import LogLost
 from stream_serve.eventlog.memory import MemoryEventLog
 from stream_serve.quotas.local import LocalQuotas
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import RunSpec
+from stream_serve.web.dialects import failures
 from stream_serve.web.stream import EventStream, Streaming
 from support.limits import limits
 from support.upstream import StepProducer
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
+    from stream_serve.producers.base import Emit, Finish
     from stream_serve.runs.subscription import Subscription
 
 
@@ -98,6 +102,63 @@ async def test_a_response_that_is_never_streamed_lets_go_of_its_reader(runs: Run
     with pytest.raises(ZeroDivisionError):
         await Streaming(app)(scope(runs), receive, send)
     assert [await left(runs, subscription.run_id) for subscription in subscriptions] == [True, True]
+
+
+class SilentProducer(StepProducer):
+    """Says nothing until it is cancelled."""
+
+    async def produce(self, emit: Emit) -> Finish:
+        del emit
+        self.begun = True
+        return await asyncio.Future()
+
+
+class Lost:
+    """A reader whose log is gone as soon as it has nothing more to read."""
+
+    cursor = 0
+
+    async def read(self, write: object = None) -> bytes | None:
+        raise LogLost(str(write))
+
+    def nudge(self) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("code", ["stream_moved", "events_lost"])
+async def test_a_reader_that_is_moved_or_lost_before_the_head_is_told_by_a_status_to_ask_again(
+    runs: Runs, code: str
+) -> None:
+    subscription = await runs.start(RunSpec.of(SilentProducer()), owner=None)
+    if code == "events_lost":
+        subscription.reader.close()
+        subscription.reader = Lost()
+    stream = EventStream(
+        subscription, heartbeat=10, headers={"X": "1"}, refusal=failures.response_of
+    )
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def connected() -> Any:
+        return await asyncio.Future()
+
+    streaming = asyncio.create_task(stream.stream(scope(runs), connected, send))
+    if code == "stream_moved":
+        await asyncio.sleep(0)
+        assert sent == [], "the head waits"
+        subscription.redirect()
+    await streaming
+    head, body = sent
+    headers = dict(head["headers"])
+    assert (head["status"], headers[b"content-type"]) == (503, b"application/json")
+    assert (headers[b"x-should-retry"], headers[b"x"]) == (b"true", b"1")
+    assert json.loads(body["body"])["error"]["code"] == code
+    assert await left(runs, subscription.run_id)
 
 
 def scope(runs: Runs) -> dict[str, Any]:

@@ -6,9 +6,12 @@ for all of them: the terms, the model, what the provider can be told, the conver
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+import hashlib
+from typing import TYPE_CHECKING, Any, Final, cast
 
+import msgspec
 from fastapi import Request
+from msgspec import structs
 
 from stream_serve.runs import names
 from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
@@ -30,6 +33,10 @@ if TYPE_CHECKING:
 
     Converse = Callable[[str, str], Awaitable[Turn]]
     Keep = Callable[[str, str], Awaitable[tuple[MessageRef | None, dict[str, Any]]]]
+
+
+_SHARE: Final = 4
+"""What part of a run's events its start may be."""
 
 
 class Asking:
@@ -65,6 +72,7 @@ class Asking:
             check_origin_trusted(self._request)
         defaults = [one.name for one in self.provider.models if one.default]
         terms.check(asked, self.settings, defaults=defaults)
+        self._check_door(asked, door)
 
         async def prepare(run_id: str) -> Plan:
             model = await self.provider.model_for(asked.model)
@@ -94,6 +102,18 @@ class Asking:
         doors = self.settings.continue_doors
         return OnDisconnect.CONTINUE if door in doors else OnDisconnect.STOP
 
+    def _check_door(self, asked: Question, door: dict[str, Any] | None) -> None:
+        """Check that what the run keeps of its question leaves room for the answer: it is one of its
+        events. Raises `InvalidFields`.
+        """
+        most = self.settings.max_run_bytes // _SHARE
+        if door is not None and len(msgspec.json.encode(door)) > most:
+            raise asked.invalid(
+                "messages",
+                f"what the run keeps of its question may have {most} bytes, a quarter of "
+                "STREAM_SERVE_MAX_RUN_BYTES: send less, or raise the setting",
+            )
+
     def _request_for(self, asked: Question, model: str) -> ChatRequest:
         """Return the request, within the operator's caps. Raises `InvalidFields`.
 
@@ -103,12 +123,17 @@ class Asking:
         request = asked.request(model=model, system_prompt=prompt)
         for option, reason in self.provider.unsupported(request).items():
             raise asked.invalid(option, reason)
-        return terms.fill(request, self.settings)
+        return structs.replace(terms.fill(request, self.settings), owner=self.owner)
 
 
 async def asking_of(request: Request) -> Asking:
     """Return what starts the run of a request."""
     return Asking(request)
+
+
+def fingerprint_of(fields: dict[str, Any]) -> bytes:
+    """Return what tells the run of a body from others with its id, for one that is passed on as it is."""
+    return hashlib.sha256(msgspec.json.encode(fields)).digest()
 
 
 def run_id_of(request: Request, asked: str | None = None) -> str | None:

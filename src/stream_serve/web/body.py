@@ -34,6 +34,8 @@ _MAX_ERRORS: Final = 20
 _MAX_UNKNOWN: Final = 10
 _MAX_IGNORED: Final = 50
 _MAX_VALUES: Final = 50_000
+_VALUE_BYTES: Final = 8
+"""A body may have a value for every so many of its bytes; short messages of any door have fewer."""
 _MAX_BITS: Final = 64
 _MAX_LEVELS: Final = 200
 """What is nested deeper in a body of a foreign format is refused: it is passed on by recursion."""
@@ -109,16 +111,19 @@ def names_of(model: type[Body]) -> frozenset[str]:
 
 
 class ValueBudget:
-    """The number of values of free-form JSON that all parts of a body may still have together."""
+    """The number of values of free-form JSON that all parts of a body of so many bytes may still have."""
 
-    def __init__(self) -> None:
-        self._left = _MAX_VALUES
+    def __init__(self, size: int = 0) -> None:
+        self._most = self._left = max(_MAX_VALUES, size // _VALUE_BYTES)
 
     def spend(self, values: int) -> None:
         """Take so many of them. Raises `ValueError` when there are not as many left."""
         self._left -= values
         if self._left < 0:
-            raise ValueError(f"a body may have at most {_MAX_VALUES} values in its contents")
+            raise ValueError(
+                f"a body of this size may have at most {self._most} values in its contents: "
+                f"{_MAX_VALUES}, or one for every {_VALUE_BYTES} bytes"
+            )
 
 
 def check_values(value: object, context: object) -> None:
@@ -138,7 +143,8 @@ def check_values(value: object, context: object) -> None:
         if isinstance(inner, dict | list):
             parts = cast("dict[str, object] | list[object]", inner)
             budget.spend(len(parts))
-            waiting.extend(parts.values() if isinstance(parts, dict) else parts)
+            inside = parts.values() if isinstance(parts, dict) else parts
+            waiting.extend(part for part in inside if not isinstance(part, str))
 
 
 def check_size(value: object, *, most: int, levels: int) -> None:
@@ -176,7 +182,7 @@ async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> 
     _check_type(request)
     raw = await _read(request, max_bytes)
     try:
-        return model.model_validate_json(raw, context=ValueBudget())
+        return model.model_validate_json(raw, context=ValueBudget(len(raw)))
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
     if details[0]["type"] == "json_invalid":
@@ -200,7 +206,7 @@ async def read_object(request: Request, *, max_bytes: int) -> dict[str, Any]:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from None
     try:
-        check_values(value, ValueBudget())
+        check_values(value, ValueBudget(len(raw)))
         check_levels(value, _MAX_LEVELS)
     except ValueError as error:
         raise BadRequest(f"the body cannot be taken: {error}") from None

@@ -54,6 +54,10 @@ _STREAM: Final = b"".join(
 ).decode()
 _HEADERS: Final = {
     "X-Run-Id": {"description": "the run's id", "schema": {"type": "string"}},
+    "X-Heartbeat-Interval": {
+        "description": "seconds; after a longer silence the connection is dead",
+        "schema": {"type": "number"},
+    },
     "X-Ignored-Fields": {
         "description": "the fields of the body that are not known here, if there are any",
         "schema": {"type": "string"},
@@ -80,6 +84,7 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("get", "/ai/models"): _Operation("ModelList", None, ()),
     ("get", "/ai/runs/{run_id}"): _Operation("RunState", None, (404, 503)),
     ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422, 503)),
+    ("get", "/ai/live"): _Operation("StreamEvent", None, (422, 503)),
     ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404, 503)),
     ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
     ("post", "/ai/conversations"): _Operation(

@@ -32,6 +32,7 @@ from stream_serve.errors import (
     MessageNotFound,
     ModelsUnavailable,
     NotJSON,
+    NotStarted,
     ResponseNotFound,
     RunConflict,
     RunNotFound,
@@ -44,6 +45,16 @@ from stream_serve.errors import (
     UnknownModel,
 )
 from stream_serve.settings import explain
+from stream_serve.streams.errors import (
+    ProducerGap,
+    StaleProducer,
+    StreamClosed,
+    StreamConflict,
+    StreamGone,
+    StreamNotFound,
+    StreamsFull,
+    StreamsUnavailable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,8 +152,17 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
     HeadTooLarge: (431, "The request head is too large"),
     Full: (503, "The service is full"),
     Draining: (503, "The service is shutting down"),
+    NotStarted: (503, "The service has not been started"),
     RunUnreachable: (503, "The process that has this run does not answer"),
     LogUnavailable: (503, "The service cannot do this now"),
+    StaleProducer: (403, "A newer instance of this producer writes"),
+    StreamNotFound: (404, "No such stream"),
+    StreamConflict: (409, "The stream is not as the request supposes"),
+    StreamClosed: (409, "The stream is closed"),
+    ProducerGap: (409, "Appends of this producer are missing"),
+    StreamsFull: (409, "There is no more room for this stream"),
+    StreamGone: (410, "The stream was deleted"),
+    StreamsUnavailable: (503, "The service cannot reach its streams now"),
     ConversationNotFound: (404, ""),
     MessageNotFound: (404, ""),
     BadCursor: (400, ""),

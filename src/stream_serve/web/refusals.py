@@ -113,5 +113,10 @@ def _text(problem: Problem, headers: Mapping[str, str]) -> Response:
     )
 
 
-_SHAPES: Final[dict[str, Shape]] = {"/v1/": _openai, "/api/chat/": _text, "/ag-ui/": _text}
-"""The doors whose clients read another shape than a problem, by the beginning of their paths."""
+_SHAPES: Final[dict[str, Shape]] = {
+    "/v1/stream/": problems.respond,
+    "/v1/": _openai,
+    "/api/chat/": _text,
+    "/ag-ui/": _text,
+}
+"""The doors, by the beginning of their paths; the first that fits. All others get a problem."""

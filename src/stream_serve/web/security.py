@@ -10,6 +10,8 @@ and a route without a policy. It stores the request's owner and the CORS headers
   rebinding, where a page of another site reaches this address under its own name.
 - With API keys, an endpoint whose policy requires one needs `Authorization: Bearer` (RFC 6750, 2.1);
   otherwise 401.
+- Inside of an application that identifies its callers, it says whose the request is (`OWNER`); a request
+  of nobody gets 401.
 - Pages of other origins may call the endpoints that the policy and `STREAM_SERVE_CORS_ORIGINS` allow;
   otherwise 403. The CORS headers follow the WHATWG Fetch standard, section "CORS protocol".
 - A key in the URL is rejected with 400, because URLs are logged.
@@ -33,6 +35,7 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 from stream_serve.errors import BadRequest, ForeignHost, ForeignOrigin, RequestError, Unauthorized
+from stream_serve.runs import names
 from stream_serve.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
@@ -45,21 +48,17 @@ if TYPE_CHECKING:
 _KEY_NAMES: Final = frozenset(
     {"key", "api_key", "apikey", "api-key", "access_token", "token", "authorization"}
 )
-_PREFLIGHT: Final = {
-    "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
-    "Access-Control-Max-Age": "600",
-}
-_ALLOWED: Final = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+_PREFLIGHT: Final = {"Access-Control-Max-Age": "600"}
 _SDK: Final = re.compile(r"x-stainless-[a-z-]{1,40}")
 """Headers that OpenAI's clients in a page send of themselves; nothing here reads them."""
 
 _MAX_ASKED: Final = 40
-_EXPOSED: Final = {
-    "Access-Control-Expose-Headers": "X-Run-Id, X-Ignored-Fields, Retry-After, X-Request-Id"
-}
 _WEB: Final = frozenset({"http", "https"})
 _ORIGIN: Final = re.compile(r"https?://(?P<host>\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _ANY: Final = "*"
+OWNER: Final = "stream_serve.owner"
+"""Where an application that knows its callers says in a request's scope whose request it is."""
+
 _POLICY: Final = "__policy__"
 _log = structlog.stdlib.get_logger("stream_serve.web")
 
@@ -81,20 +80,53 @@ class Origins(Enum):
     ASKING = "asking"
 
 
+class Shared(Struct, frozen=True):
+    """What a page of another origin may use: methods, headers that it sends, and those that it reads."""
+
+    methods: str = "GET, POST, PATCH, DELETE"
+    sent: tuple[str, ...] = ("Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID")
+    read: str = "X-Run-Id, X-Heartbeat-Interval, X-Ignored-Fields, Retry-After, X-Request-Id"
+
+    @property
+    def exposed(self) -> dict[str, str]:
+        """The header that lets it read them."""
+        return {"Access-Control-Expose-Headers": self.read}
+
+
 class Policy(Struct, frozen=True):
     """The rules for the callers of an endpoint: whether they need an API key, and their origins.
 
-    A key is needed only if keys are set at all.
+    A key is needed only if keys are set at all. `shared` is what pages of those origins may use.
     """
 
     key: bool
     origins: Origins
+    shared: Shared = Shared()
 
 
 PAGE: Final = Policy(key=False, origins=Origins.UNCHECKED)
 INFO: Final = Policy(key=False, origins=Origins.OWN)
 API: Final = Policy(key=True, origins=Origins.OWN)
 ASK: Final = Policy(key=True, origins=Origins.ASKING)
+STREAM: Final = Policy(
+    key=True,
+    origins=Origins.OWN,
+    shared=Shared(
+        methods="GET, HEAD, PUT, POST, DELETE",
+        sent=(
+            *("Authorization", "Content-Type", "If-None-Match"),
+            *("Stream-TTL", "Stream-Expires-At", "Stream-Closed", "Stream-Seq", "Stream-Lease"),
+            *("Stream-Forked-From", "Stream-Fork-Offset", "Stream-Fork-Sub-Offset"),
+            *("Producer-Id", "Producer-Epoch", "Producer-Seq", "Stream-Stop-Acknowledged"),
+        ),
+        read=(
+            "Location, ETag, Retry-After, Stream-Next-Offset, Stream-Cursor, Stream-Up-To-Date, "
+            "Stream-Closed, Stream-TTL, Stream-Expires-At, Stream-SSE-Data-Encoding, Stream-Lost, "
+            "Stream-Stop-Requested, Producer-Epoch, Producer-Seq, Producer-Expected-Seq, "
+            "Producer-Received-Seq"
+        ),
+    ),
+)
 
 
 def guarded(policy: Policy) -> Callable[[Endpoint], Endpoint]:
@@ -115,7 +147,10 @@ def policy_of(route: BaseRoute) -> Policy | None:
 
 
 def owner_of(connection: HTTPConnection) -> str | None:
-    """Return the owner of a request, a digest of its API key; None if no key was required."""
+    """Return the owner of a request: a digest of its API key, or whom the surrounding application says.
+
+    None if nobody had to be known.
+    """
     return cast("str | None", connection.state.owner)
 
 
@@ -140,7 +175,8 @@ def check_origin_trusted(connection: HTTPConnection) -> None:
 class Guard:
     """The middleware that passes a request on to `app`, or responds with `refuse(scope, error)`.
 
-    `routes` is the application's own list of routes, to which more may be added later.
+    `routes` is the application's own list of routes, to which more may be added later. `identified`:
+    the surrounding application says whose a request is, and no key is asked for.
     """
 
     def __init__(
@@ -150,17 +186,20 @@ class Guard:
         settings: Settings,
         routes: Sequence[BaseRoute],
         refuse: Callable[[Scope, RequestError | HTTPException], Response],
+        identified: bool = False,
     ) -> None:
         self._app = app
         self._routes = routes
         self._refuse = refuse
-        keys = [key.get_secret_value() for key in settings.api_keys]
+        self._identified = identified
+        keys = [] if identified else [key.get_secret_value() for key in settings.api_keys]
         self._keys = [key.encode() for key in keys]
         self._digests = [_digest(key.encode()) for key in keys]
         self._origins = settings.cors_origins or ()
         self._hosts = {"localhost", "127.0.0.1", "[::1]", _bracketed(settings.host)}
         self._hosts |= {host.lower() for host in settings.allowed_hosts}
         self._any_address = not is_loopback(settings.host)
+        self._anonymous = not (keys or identified)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or reject it; WebSockets are closed with 1008 (RFC 6455, 7.4.1)."""
@@ -189,8 +228,11 @@ class Guard:
             if policy.origins is not Origins.UNCHECKED:
                 state["cors"] = self._check_origin(policy, headers, state)
                 if preflight:
-                    return Response(status_code=204, headers=_preflight(scope, headers))
-            if policy.key and self._digests:
+                    allowed = _preflight(scope, headers, policy.shared)
+                    return Response(status_code=204, headers=allowed)
+            if policy.key and self._identified:
+                state["owner"] = _check_identity(scope)
+            elif policy.key and self._digests:
                 state["owner"] = self._check_key(headers)
         except (RequestError, HTTPException) as error:
             response = self._refuse(scope, error)
@@ -224,7 +266,7 @@ class Guard:
         return policy
 
     def _check_host(self, headers: Headers) -> None:
-        if self._digests or _ANY in self._hosts:
+        if not self._anonymous or _ANY in self._hosts:
             return
         host = _without_port(headers.get("host", "")).lower()
         if host in self._hosts or (self._any_address and _is_address(host)):
@@ -259,24 +301,24 @@ class Guard:
         Raises `ForeignOrigin`.
         """
         asking = policy.origins is Origins.ASKING
+        exposed = policy.shared.exposed
         open_to_all = _ANY in self._origins or (
             asking and bool(self._digests) and not self._origins
         )
         origin = headers.get("origin")
         if origin is None:
             # The article sends this header always; without an Origin it does no harm.
-            return (
-                {"Access-Control-Allow-Origin": _ANY, **_EXPOSED} if open_to_all or asking else {}
-            )
+            plain = open_to_all or (asking and not self._identified)
+            return {"Access-Control-Allow-Origin": _ANY, **exposed} if plain else {}
         if len(headers.getlist("origin")) > 1:
             raise ForeignOrigin("a request has one Origin header (RFC 6454, 7.3)")
         known = _is_own(origin, headers.get("host", "")) or origin in self._origins
-        local = not self._digests and _is_local(origin)
+        local = self._anonymous and _is_local(origin)
         state["foreign"] = not (known or local)
         if open_to_all:
-            return {"Access-Control-Allow-Origin": _ANY, **_EXPOSED}
+            return {"Access-Control-Allow-Origin": _ANY, **exposed}
         if known or (asking and local):
-            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **_EXPOSED}
+            return {"Access-Control-Allow-Origin": origin, "Vary": "Origin", **exposed}
         raise ForeignOrigin(
             "pages of this origin may not call this endpoint: add the origin to "
             "STREAM_SERVE_CORS_ORIGINS"
@@ -303,6 +345,20 @@ class Guard:
         return given.hex()
 
 
+def _check_identity(scope: Scope) -> str:
+    """Return whom the surrounding application says.
+
+    Raises `HTTPException` if it says nobody, and `TypeError` for what can be no owner: that is a defect
+    of the application.
+    """
+    owner = scope.get(OWNER)
+    if owner is None or owner == "":
+        raise HTTPException(401, "it is not known whose request this is: log in, and try again")
+    if not isinstance(owner, str) or not names.is_owner(owner):
+        raise TypeError(f"owner: {names.OWNER_RULE}, such as str(user.id); it was {owner!r:.100}")
+    return owner
+
+
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
@@ -311,12 +367,16 @@ def _is_preflight(scope: Scope, headers: Headers) -> bool:
     return scope["method"] == "OPTIONS" and "access-control-request-method" in headers
 
 
-def _preflight(scope: Scope, headers: Headers) -> dict[str, str]:
+def _preflight(scope: Scope, headers: Headers, shared: Shared) -> dict[str, str]:
     """Return the headers of the response to a preflight, which allows what the request may have."""
     asked = headers.get("access-control-request-headers", "").lower().replace(" ", "").split(",")
     sdk = [name for name in asked[:_MAX_ASKED] if _SDK.fullmatch(name)]
-    allowed = {"Access-Control-Allow-Headers": ", ".join((*_ALLOWED, *sdk))}
-    return {**cors_headers(scope), **_PREFLIGHT, **allowed}
+    return {
+        **cors_headers(scope),
+        **_PREFLIGHT,
+        "Access-Control-Allow-Methods": shared.methods,
+        "Access-Control-Allow-Headers": ", ".join((*shared.sent, *sdk)),
+    }
 
 
 def _is_own(origin: str, host: str) -> bool:

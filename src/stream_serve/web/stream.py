@@ -13,6 +13,9 @@ If the server has the extension `WRITE`, an event that comes while the response 
 same call that appends it to the log, without switching to a task. With any other server, and for a
 client that reads too slowly, events are sent with ASGI's `send`.
 
+A door whose clients know failures by their status holds the head of its stream back until the run says
+something, but not for long (`Refusal`). A run that fails first has that status then, and no stream.
+
 Two ends of a stream are not the end of its run. A reader that has to continue at another process gets a
 `retry:` field and reconnects with its cursor. A reader whose events are lost gets an `error` without an
 `id:`. In another dialect both are errors, since its clients do not reconnect.
@@ -21,13 +24,13 @@ Two ends of a stream are not the end of its run. A reader that has to continue a
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.responses import Response
 
 from stream_serve.errors import EventsLost, LogLost, StreamMoved
 from stream_serve.events import codec, sse
-from stream_serve.events.types import Error
+from stream_serve.events.types import Error, Start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,11 +38,13 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from stream_serve.errors import RunFailure
-    from stream_serve.runs.subscription import Subscription
+    from stream_serve.eventlog.base import LogReader
     from stream_serve.web.dialects.base import Translator
 
-_REDIRECT: Final = b"retry: 1000\n\n"
-_LOST: Final = EventsLost("events of this run are gone: what came so far is not the whole of it")
+    Refusal = Callable[[Error, Mapping[str, str]], Response]
+
+REDIRECT: Final = b"retry: 1000\n\n"
+LOST: Final = EventsLost("events of this run are gone: what came so far is not the whole of it")
 _MOVED: Final = StreamMoved(
     "this process ends: go on at another one, with the run's id and a cursor"
 )
@@ -48,6 +53,9 @@ WRITE: Final = "stream_serve.write"
 `scope["extensions"][WRITE]()` returns a function `write(data: bytes) -> bool`, or None if the body cannot
 be written directly. `write` returns False, and writes nothing, when the client cannot take more."""
 
+_HELD: Final = 2.0
+"""For how long a head is held back at most: a provider refuses within some round trips, and a client that
+shows that it is connected, or that wants the run's id, waits no longer."""
 _QUARTERS: Final = 4
 _STREAMS: Final = "stream_serve.streams"
 _HEADERS: Final = {
@@ -57,29 +65,91 @@ _HEADERS: Final = {
 }
 
 
-class EventStream(Response):
+async def close_when_gone(subscription: Followed, receive: Receive) -> None:
+    """Wait until the client disconnects, and close its subscription."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    subscription.close()
+
+
+def stream_headers(heartbeat: float) -> dict[str, str]:
+    """Return the headers of a stream of events whose silences are no longer than so many seconds."""
+    return {**_HEADERS, "X-Heartbeat-Interval": f"{heartbeat:g}"}
+
+
+class Streamed(Response):
+    """A response that `Streaming` sends after the application has returned."""
+
+    def close(self) -> None:
+        """Let go of what is read, if it is never sent; a second call does nothing."""
+        raise NotImplementedError
+
+    async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it all, until its end or until the client goes away."""
+        raise NotImplementedError
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream now, or leave it to `Streaming` if that layer is above."""
+        streams: list[Streamed] | None = scope.get(_STREAMS)
+        if streams is None:
+            await self.stream(scope, receive, send)
+        else:
+            streams.append(self)
+
+
+class Followed(Protocol):
+    """What is streamed: a run's subscription, or a stream, which has no run id."""
+
+    @property
+    def reader(self) -> LogReader:
+        """Where the events come from."""
+        ...
+
+    @property
+    def run_id(self) -> str | None:
+        """The run's id."""
+        ...
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the client is to go on at another process."""
+        ...
+
+    def close(self) -> None:
+        """Let go. Twice is fine."""
+        ...
+
+
+class EventStream(Streamed):
     """Streams a subscription's events; `heartbeat` is the longest silence before a comment goes out.
 
+    The header `X-Heartbeat-Interval` tells the client, in seconds: a longer silence is a dead connection.
     With a `translator` the stream is in another dialect than the native one. It owns the subscription: it
     closes it at the end of the stream, and also if the constructor fails.
-    If the stream is never sent, `close` does it.
+    If the stream is never sent, `close` does it. `refusal` makes the response for a run that fails
+    before it has said anything, and soon; without it the stream tells that.
     """
 
     def __init__(
         self,
-        subscription: Subscription,
+        subscription: Followed,
         *,
         heartbeat: float,
         headers: Mapping[str, str],
         translator: Translator | None = None,
+        refusal: Refusal | None = None,
     ) -> None:
         self._subscription = subscription
         self._translator = translator
+        self._refusal = refusal
+        self._headers = headers
         try:
             self.status_code = 200
             self.background = None
-            self.init_headers({**_HEADERS, "X-Run-Id": subscription.run_id, **headers})
+            run = {} if subscription.run_id is None else {"X-Run-Id": subscription.run_id}
+            self.init_headers({**stream_headers(heartbeat), **run, **headers})
             self._quarter = heartbeat / _QUARTERS
+            self._held = min(heartbeat, _HELD)
             self._quiet = 0
             self._cursor = -1
         except BaseException:
@@ -90,14 +160,6 @@ class EventStream(Response):
         """Close the subscription; a second call does nothing."""
         self._subscription.close()
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream now, or leave it to `Streaming` if that layer is above."""
-        streams: list[EventStream] | None = scope.get(_STREAMS)
-        if streams is None:
-            await self.stream(scope, receive, send)
-        else:
-            streams.append(self)
-
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the events until the run ends or the client goes away.
 
@@ -106,8 +168,14 @@ class EventStream(Response):
         loop = asyncio.get_running_loop()
         reader = self._subscription.reader
         self._timer: asyncio.TimerHandle = loop.call_later(self._quarter, self._beat)
-        watcher = loop.create_task(self._watch(receive))
+        watcher = loop.create_task(close_when_gone(self._subscription, receive))
         try:
+            held: bytes | Response = b""
+            if self._refusal is not None:
+                held = await self._hold(reader, self._refusal)
+            if isinstance(held, Response):
+                await held(scope, receive, send)
+                return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             self.raw_headers: list[tuple[bytes, bytes]] = []
             extension = scope.get("extensions", {}).get(WRITE)
@@ -115,6 +183,9 @@ class EventStream(Response):
             translator = self._translator
             if translator is not None and write is not None:
                 write = translator.into(write)
+            if held:
+                body = held if translator is None else translator.translate(held)
+                await send({"type": "http.response.body", "body": body, "more_body": True})
             try:
                 while (data := await reader.read(write)) is not None:
                     body = data or sse.HEARTBEAT
@@ -124,15 +195,40 @@ class EventStream(Response):
                         await send({"type": "http.response.body", "body": body, "more_body": True})
                 last = self._moved() if self._subscription.redirected else b""
             except LogLost:
-                last = self._failed(_LOST)
+                last = self._failed(LOST)
             await send({"type": "http.response.body", "body": last})
         finally:
             self._timer.cancel()
             watcher.cancel()
             self._subscription.close()
 
+    async def _hold(self, reader: LogReader, refusal: Refusal) -> bytes | Response:
+        """Return what the run has said before its stream begins; or the response, if it has failed first.
+
+        Only its start is waited on: whatever else the run says begins the stream, and so does the time.
+        """
+        found = b""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._held
+        timer = loop.call_at(until, reader.nudge)
+        try:
+            while loop.time() < until and (data := await reader.read()) is not None:
+                found += data
+                said = [event for _, event in codec.split(data) if not isinstance(event, Start)]
+                if said and isinstance(said[0], Error):
+                    return refusal(said[0], self._headers)
+                if said:
+                    return found
+        except LogLost:
+            return refusal(Error.of(LOST, str(LOST)), self._headers)
+        finally:
+            timer.cancel()
+        if self._subscription.redirected:
+            return refusal(Error.of(_MOVED, str(_MOVED)), self._headers)
+        return found
+
     def _moved(self) -> bytes:
-        return _REDIRECT if self._translator is None else self._failed(_MOVED)
+        return REDIRECT if self._translator is None else self._failed(_MOVED)
 
     def _failed(self, failure: RunFailure) -> bytes:
         """Return how the reader is told that its stream ends without the run's end."""
@@ -140,12 +236,6 @@ class EventStream(Response):
         if self._translator is not None:
             return self._translator.failed(error)
         return sse.UNNUMBERED % codec.encode(error)
-
-    async def _watch(self, receive: Receive) -> None:
-        """Close the subscription when the client disconnects."""
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._subscription.close()
 
     def _beat(self) -> None:
         """Wake the reader for a heartbeat before the silence has lasted too long.
@@ -162,7 +252,7 @@ class EventStream(Response):
 
 
 class Streaming:
-    """An ASGI layer around an application, which sends each `EventStream` that a route has returned.
+    """An ASGI layer around an application, which sends each `Streamed` that a route has returned.
 
     `on_request` is called at the beginning of each HTTP request.
     """
@@ -176,7 +266,7 @@ class Streaming:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        streams: list[EventStream] = []
+        streams: list[Streamed] = []
         self._on_request()
         try:
             await self._app({**scope, _STREAMS: streams}, receive, send)

@@ -8,16 +8,16 @@ limit; so as soon as one is set, `extraBody` may only have what the operator lis
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from msgspec import structs
 
+from stream_serve.web import addresses
 from stream_serve.web.nearest import plain
 from stream_serve.web.question import LIMITS, ONE_ANSWER, SYSTEM
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from stream_serve.producers.provider import ChatRequest
     from stream_serve.settings import Settings
@@ -25,17 +25,7 @@ if TYPE_CHECKING:
 
 _ANY: Final = "*"
 _SHOWN: Final = 10
-_WORDS: Final = {"text", "type", "id", "name", "filename", "title", "thinking", "refusal"}
-"""Fields of content parts whose texts are only read."""
-_READ: Final = _WORDS | {"role", "tool_call_id", "reasoning", "reasoning_content"}
-"""Fields of messages that are only read."""
-_NAMED: Final = 40
-_URL: Final = re.compile(
-    r"[\s\x00-\x20\x7f-\x9f\u200b-\u200f\u2060\ufeff]*(?!data:)[a-z][a-z0-9+.\-\t\r\n]{1,40}:[^ ]",
-    re.IGNORECASE,
-)
-"""The beginning of an address, as lenient as servers that read it: spaces before, line ends inside. A
-space after the colon makes it a text (`Note: …`)."""
+_NAMED: Final = 100
 
 
 def check(asked: Question, settings: Settings, *, defaults: Sequence[str]) -> None:
@@ -52,16 +42,17 @@ def check(asked: Question, settings: Settings, *, defaults: Sequence[str]) -> No
     _check_cap(asked, "max_tokens", settings.max_tokens, "MAX_TOKENS")
     _check_cap(asked, "thinking_budget", settings.max_thinking_budget, "MAX_THINKING_BUDGET")
     if not settings.allow_content_urls:
-        _check_urls(asked)
+        _check_addresses(asked)
     if asked.extra:
         _check_extra(asked, settings)
 
 
 def system_prompt(asked: Question, settings: Settings) -> str | None:
     """Return the system prompt for a question: the caller's, or the service's own; None for none."""
+    own = settings.system_prompt or None
     if settings.fixed_system_prompt:
-        return settings.system_prompt
-    return asked.system_prompt or (None if asked.bare else settings.system_prompt)
+        return own
+    return asked.system_prompt or (None if asked.bare else own)
 
 
 def allows_extra(name: str, settings: Settings) -> bool:
@@ -106,32 +97,14 @@ def _check_cap(asked: Question, name: str, cap: int | None, setting: str) -> Non
         raise asked.invalid(name, f"may be at most {cap} here (STREAM_SERVE_{setting})")
 
 
-def _check_urls(asked: Question) -> None:
-    instead = (
-        "may not name an address, which the provider would fetch: send the data itself as a data: URL "
-        "(or set STREAM_SERVE_ALLOW_CONTENT_URLS)"
-    )
-    for number, message in enumerate(asked.messages):
-        # Of an answer that is sent back, the fields beside its content say what was cited.
-        answer = message["role"] == "assistant"
-        for name in ("content",) if answer else message:
-            value = message.get(name)
-            read = name in _READ or (name == "content" and isinstance(value, str))
-            if not read and _has_url(value):
-                what = "a content part" if name == "content" else "a message"
-                raise asked.invalid(f"messages[{number}].{name[:_NAMED]}", f"{what} {instead}")
-    prediction = asked.options.get("prediction")
-    expected = cast("dict[str, object]", prediction) if isinstance(prediction, dict) else {}
-    if any(not isinstance(value, str) and _has_url(value) for value in expected.values()):
-        raise asked.invalid("prediction", instead)
-
-
-def _has_url(content: object) -> bool:
-    """Return whether a content names an address outside of the texts that are only read."""
-    return any(
-        isinstance(value, str) and name not in _WORDS and _URL.match(value) is not None
-        for name, value in _values(content)
-    )
+def _check_addresses(asked: Question) -> None:
+    field = addresses.named(asked)
+    if field is not None:
+        raise asked.invalid(
+            field[:_NAMED],
+            "may not name an address, which the provider would fetch: send the data itself as a "
+            "data: URL (or set STREAM_SERVE_ALLOW_CONTENT_URLS)",
+        )
 
 
 def _check_extra(asked: Question, settings: Settings) -> None:
@@ -143,7 +116,7 @@ def _check_extra(asked: Question, settings: Settings) -> None:
             )
     if settings.max_tokens is None and settings.max_thinking_budget is None:
         return
-    for name, _ in _values(asked.extra):
+    for name, _ in addresses.values(asked.extra):
         if plain(name[:100]) in LIMITS or plain(name[:100]) in ONE_ANSWER:
             raise asked.invalid(
                 "extra_body", f"may not have {name[:40]} here, at any depth: it is a limit"
@@ -158,15 +131,3 @@ def _limited(settings: Settings) -> bool:
         or settings.max_tokens
         or settings.max_thinking_budget
     )
-
-
-def _values(value: object) -> Iterator[tuple[str, object]]:
-    """Return all values inside free-form JSON, each with the name of its field, "" in a list."""
-    waiting: list[tuple[str, object]] = [("", value)]
-    while waiting:
-        name, inner = waiting.pop()
-        yield name, inner
-        if isinstance(inner, dict):
-            waiting.extend(cast("dict[str, object]", inner).items())
-        elif isinstance(inner, list):
-            waiting.extend(("", part) for part in cast("list[object]", inner))

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect
 
 from stream_serve.errors import EventsLost, LogLost, StreamMoved
 from stream_serve.events.types import End, Error
+from stream_serve.web.stream import close_when_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +28,7 @@ async def gather(
     Raises Starlette's `ClientDisconnect` if the client does not wait for the end. However this ends, it
     lets go of the run.
     """
-    watcher = asyncio.create_task(_watch(subscription, receive))
+    watcher = asyncio.create_task(close_when_gone(subscription, receive))
     try:
         async for event in subscription.events():
             if isinstance(event, End | Error):
@@ -43,10 +44,3 @@ async def gather(
         moved = StreamMoved("this process ends: ask again for the run, at another one")
         return Error.of(moved, str(moved))
     raise ClientDisconnect
-
-
-async def _watch(subscription: Subscription, receive: Receive) -> None:
-    """Close the subscription when the client disconnects."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    subscription.close()

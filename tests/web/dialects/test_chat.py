@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 
+from stream_serve.events import sse
 from stream_serve.events.types import (
     Chunk,
     End,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-DONE = b"data: [DONE]\n\n"
+DONE = sse.DONE
 START = Start(RUN_ID, "m", created_at=7)
 END = End("stop", USAGE)
 
@@ -149,7 +150,7 @@ def test_what_a_provider_sends_beside_the_answer_stands_where_it_stood() -> None
     assert [one["choices"][0].get("logprobs") for one in chunks[:-1] if one["choices"]] == [
         *(None, None, logprobs[0], None, logprobs[1], None, None, None)
     ]
-    assert chunks[5]["choices"][0]["delta"] == {"annotations": [{"type": "x"}]}
+    assert chunks[5]["choices"][0]["delta"] == {"annotations": [{"type": "x", "index": 0}]}
     assert chunks[6]["system_fingerprint"] == "fp"
     whole = answered(run)
     (choice,) = whole["choices"]

@@ -153,3 +153,22 @@ def test_any_body_is_read_or_refused(fields: Json) -> None:
         with suppress(InvalidFields):
             question, _ = read(body, Settings.load())
             msgspec.json.encode([question.messages, question.options, question.extra])
+
+
+def test_what_a_model_thought_goes_back_to_its_provider_as_it_was_sent() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    secret = {"type": "reasoning.encrypted", "data": "AA==", "id": "r", "index": 0}
+    messages = [
+        {"role": "user", "content": "a"},
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "so",
+            "reasoning_details": [secret],
+            "tool_calls": [call],
+        },
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
+    asked, ignored = chat_request.question({"messages": messages}, Settings.load())
+    assert asked.request(model="m", system_prompt=None).messages == messages
+    assert ignored == []

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stream_serve.events.transcript import Transcript
+from stream_serve.events.types import End, Start, Usage
 from stream_serve.web.dialects.base import Translator
 from stream_serve.web.dialects.registry import NATIVE, dialect_of, names
 from support.canon import RUN_ID, frames, runs
@@ -44,6 +45,26 @@ def said(run: Sequence[Event]) -> Told:
 
 def test_every_dialect_is_known_here() -> None:
     assert set(TELLING) == set(names())
+
+
+CACHED = {
+    "native": b'"cachedTokens":4',
+    "chat-completions": b'"prompt_tokens_details":{"cached_tokens":4}',
+    "completions": b'"prompt_tokens_details":{"cached_tokens":4}',
+    "responses": b'"input_tokens_details":{"cached_tokens":4,',
+    "ai-sdk": b'"cachedInputTokens":4',
+    "ag-ui": b'"cachedInputTokens":4',
+}
+
+
+@pytest.mark.parametrize("name", TELLING)
+def test_cached_tokens_are_passed_on_in_every_dialect_that_has_a_place_for_them(name: str) -> None:
+    told, untold = (
+        b"".join(stream(name, [Start(RUN_ID, "m"), End("stop", usage)]))
+        for usage in (Usage(7, 2, 9, "provider", None, 4), Usage(7, 2, 9, "provider"))
+    )
+    assert CACHED[name] in told
+    assert (b"cached" in untold) is (name == "responses")  # whose types want a number
 
 
 @pytest.mark.parametrize("first", TELLING)

@@ -49,6 +49,15 @@ def call(call_id: str = "call-1", arguments: str = '{"city":"杭州"}') -> Json:
     return {"id": call_id, "type": "function", "function": function}
 
 
+def test_what_is_too_much_is_refused_whatever_it_is_made_of() -> None:
+    said, called = [STEP, text("x")], tool("output-available")
+    for parts in (said * 10_000, [STEP] + [called] * 10_000, [STEP, called] * 5_000):
+        with pytest.raises(InvalidFields, match="at most 10000 messages, steps and calls"):
+            told(user("?"), assistant(*parts))
+    assert len(told(user("?"), assistant(*[STEP, called] * 4_999))) == 1 + 2 * 4_999
+    assert len(told(user("?"), assistant(*[STEP] * 50_000, called))) == 3
+
+
 def test_texts_are_told_as_they_are_and_what_no_model_reads_is_left_out() -> None:
     source = {"type": "source-url", "sourceId": "1", "url": "https://example.org"}
     data = {"type": "data-weather", "data": {"c": 21}}

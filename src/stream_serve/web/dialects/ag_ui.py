@@ -255,8 +255,9 @@ def _door(start: Start) -> Json:
 
 
 def _calls_in(messages: list[Json]) -> frozenset[str]:
-    """Return the ids of the tool calls in messages."""
-    calls = (call for message in messages for call in message.get("toolCalls", ()))
+    """Return the ids of the tool calls in messages. What others than answers call so may be anything."""
+    answers = (message for message in messages if message.get("role") == "assistant")
+    calls = (call for message in answers for call in message.get("toolCalls", ()))
     return frozenset(cast("str", call["id"]) for call in calls)
 
 

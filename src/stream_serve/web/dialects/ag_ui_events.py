@@ -140,4 +140,6 @@ def _usage(usage: Usage, model: str) -> Json:
     found["totalTokens"] = usage.total_tokens
     if usage.reasoning_tokens is not None:
         found["reasoningTokens"] = usage.reasoning_tokens
+    if usage.cached_tokens is not None:
+        found["cachedInputTokens"] = usage.cached_tokens
     return found

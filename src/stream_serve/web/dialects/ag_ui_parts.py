@@ -40,7 +40,7 @@ def _part(value: object, where: str) -> Json:
     part = cast("Json", value) if isinstance(value, dict) else {}
     kind = part.get("type")
     if kind == "text":
-        return {"type": "text", "text": _text(part, "text", where)}
+        return {"type": "text", "text": text_of(part, "text", where)}
     if not isinstance(kind, str) or kind not in _TAKEN:
         raise invalid(f"{where}.type", f"may be one of text, {', '.join(_TAKEN)} here")
     source = cast("Json", part["source"]) if isinstance(part.get("source"), dict) else {}
@@ -49,10 +49,10 @@ def _part(value: object, where: str) -> Json:
             f"{where}.source.type",
             f"may be {' or '.join(_TAKEN[kind])} here, where the part is {kind}: send the data itself",
         )
-    value = _text(source, "value", f"{where}.source")
+    value = text_of(source, "value", f"{where}.source")
     if source["type"] == "url":
         return {"type": "image_url", "image_url": {"url": value}}
-    media_type = _text(source, "mimeType", f"{where}.source")
+    media_type = text_of(source, "mimeType", f"{where}.source")
     if kind == "audio":
         subtype = media_type.partition("/")[2].partition(";")[0].lower()
         data = {"data": value, "format": _FORMATS.get(subtype, subtype)}
@@ -70,7 +70,8 @@ def _filename(part: Json) -> str:
     return found if isinstance(found, str) and found else "document"
 
 
-def _text(fields: Json, name: str, where: str) -> str:
+def text_of(fields: Json, name: str, where: str) -> str:
+    """Return a field of an object, which is text and has to be there. Raises `InvalidFields`."""
     value = fields.get(name)
     if not isinstance(value, str):
         raise invalid(f"{where}.{name}", "should be text")

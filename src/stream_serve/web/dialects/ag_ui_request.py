@@ -21,6 +21,7 @@ from msgspec import Struct, structs
 
 from stream_serve.web.body import invalid
 from stream_serve.web.dialects import ag_ui, ag_ui_parts, chat_request
+from stream_serve.web.dialects.ag_ui_parts import text_of
 from stream_serve.web.fields import disconnect_of
 from stream_serve.web.question import SYSTEM
 
@@ -136,12 +137,12 @@ def _messages(given: list[Json]) -> Iterator[Json]:
             results[found["tool_call_id"]] = found
     for number, message in enumerate(given):
         where = f"messages[{number}]"
-        _text(message, "id", where)
+        text_of(message, "id", where)
         role = message.get("role")
         if role == "assistant":
             yield from _answer(message, results, where)
         elif role in SYSTEM:
-            yield {"role": role, "content": _text(message, "content", where)}
+            yield {"role": role, "content": text_of(message, "content", where)}
         elif role == "user":
             yield _question(message, where)
         elif role not in _DROPPED:
@@ -177,16 +178,16 @@ def _call(call: Json, where: str) -> Json:
     given = call.get("function")
     function = cast("Json", given) if isinstance(given, dict) else {}
     return {
-        "id": _text(call, "id", where),
+        "id": text_of(call, "id", where),
         "type": "function",
         "function": {
-            name: _text(function, name, f"{where}.function") for name in ("name", "arguments")
+            name: text_of(function, name, f"{where}.function") for name in ("name", "arguments")
         },
     }
 
 
 def _result(message: Json, where: str) -> Json:
-    name = _text(message, "toolCallId", where)
+    name = text_of(message, "toolCallId", where)
     content = ag_ui_parts.content_of(message.get("content"), f"{where}.content")
     if not content and isinstance(message.get("error"), str):
         content = message["error"]
@@ -204,7 +205,7 @@ def _context(fields: Json) -> str | None:
     """Return what the page tells the model of itself, as a part of the system prompt."""
     given = _objects(fields, "context")
     lines = [
-        ": ".join(_text(one, name, f"context[{number}]") for name in ("description", "value"))
+        ": ".join(text_of(one, name, f"context[{number}]") for name in ("description", "value"))
         for number, one in enumerate(given)
     ]
     return "\n".join(("Context:", *lines)) if lines else None
@@ -214,7 +215,7 @@ def _tools(fields: Json) -> list[Json] | None:
     """Return the tools as functions; None for none."""
     tools: list[Json] = []
     for number, tool in enumerate(_objects(fields, "tools")):
-        function: Json = {"name": _text(tool, "name", f"tools[{number}]")}
+        function: Json = {"name": text_of(tool, "name", f"tools[{number}]")}
         for name in ("description", "parameters"):
             if tool.get(name) is not None:
                 function[name] = tool[name]
@@ -258,13 +259,6 @@ def _objects(fields: Json, name: str, where: str = "") -> list[Json]:
         if not isinstance(one, dict):
             raise invalid(f"{where}{name}[{number}]", "should be an object")
     return cast("list[Json]", value)
-
-
-def _text(fields: Json, name: str, where: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise invalid(f"{where}.{name}", "should be text")
-    return value
 
 
 def _present(value: Any) -> Any:

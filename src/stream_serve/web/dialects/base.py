@@ -149,8 +149,14 @@ class Translator:
         return self.translate(data) if kept is None else kept
 
     def failed(self, error: Error) -> bytes:
-        """Return how the reader is told that its stream ends without the run's end."""
-        return self._translation.failed(error)
+        """Return how the reader is told that its stream ends without the run's end.
+
+        One that has not come to its place gets what was read up to here first: what an error says of it,
+        such as the number of the last event, is then true.
+        """
+        said = b"" if self._joined or self._past is not None else self._translation.joined()
+        self._joined = True
+        return said + self._translation.failed(error)
 
     def _before(self, number: int, event: Event) -> bytes:
         """Return what the reader gets for an event up to its place, or for the first one after it."""

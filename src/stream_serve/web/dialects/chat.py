@@ -48,7 +48,7 @@ class ChatCompletions(Chunked):
 class ChatTranslation(Chunks):
     """A run as the chunks of a chat completion."""
 
-    __slots__ = ("_named",)
+    __slots__ = ("_counts", "_named")
 
     id_prefix = _PREFIX
     kind = "chat.completion.chunk"
@@ -58,6 +58,7 @@ class ChatTranslation(Chunks):
     def __init__(self, run_id: str, *, include_usage: bool) -> None:
         super().__init__(run_id, include_usage=include_usage)
         self._named = False
+        self._counts: dict[str, int] = {}
 
     def add(self, number: int, event: Event) -> bytes:
         """Return the chunks for an event."""
@@ -87,7 +88,7 @@ class ChatTranslation(Chunks):
             case Source():
                 if self._named:
                     return b""
-                delta = {"annotations": [_cited(event)]}
+                delta = self._indexed({"annotations": [_cited(event)]})
             case Extra():
                 return self._extra(number, event)
         return self._chunk({"delta": delta}, {"event_id": number})
@@ -95,10 +96,28 @@ class ChatTranslation(Chunks):
     def _extra(self, number: int, extra: Extra) -> bytes:
         self._named = self._named or not _NAMES_SOURCES.isdisjoint(extra.fields)
         if extra.place == "delta":
-            return self._chunk({"delta": extra.fields}, {"event_id": number})
+            return self._chunk({"delta": self._indexed(extra.fields)}, {"event_id": number})
         if extra.place == "choice":
             return self._chunk(dict(extra.fields), {"event_id": number})
         return self._chunk({}, {**extra.fields, "event_id": number})
+
+    def _indexed(self, fields: Json) -> Json:
+        """Return fields whose lists of objects have an `index` in each entry.
+
+        OpenAI's Python helper for streams joins lists by it, and fails for an entry without one.
+        """
+        return {name: self._numbered(name, value) for name, value in fields.items()}
+
+    def _numbered(self, name: str, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        numbered: list[Any] = []
+        for one in cast("list[Any]", value):
+            place = self._counts.get(name, 0)
+            self._counts[name] = place + 1
+            lacks = isinstance(one, dict) and "index" not in one
+            numbered.append({**cast("Json", one), "index": place} if lacks else one)
+        return numbered
 
 
 class ChatAnswer:

@@ -87,12 +87,12 @@ def includes_usage(fields: Json) -> bool:
     return flag(cast("Json", options), "include_usage")
 
 
-def flag(fields: Json, name: str) -> bool:
-    """Return a field that is true or false, and false where it is absent. Raises `InvalidFields`."""
+def flag(fields: Json, name: str, *, default: bool = False) -> bool:
+    """Return a field that is true or false, and `default` where it is absent. Raises `InvalidFields`."""
     value = fields.get(name)
     if value is not None and not isinstance(value, bool):
         raise invalid(name, "should be true or false")
-    return bool(value)
+    return default if value is None else value
 
 
 def _question(fields: Json, asked: list[Json], settings: Settings) -> tuple[Question, list[str]]:
@@ -144,11 +144,12 @@ def _check_one_answer(fields: Json) -> None:
 
 def _limit(fields: Json) -> int | None:
     """Return the most tokens of the answer, under whichever name they are; each has to be a number."""
-    limits = [_tokens(fields, name) for name in _LIMITS]
+    limits = [tokens(fields, name) for name in _LIMITS]
     return next((one for one in limits if one is not None), None)
 
 
-def _tokens(fields: Json, name: str) -> int | None:
+def tokens(fields: Json, name: str) -> int | None:
+    """Return a field that is a number of tokens; None where it is absent. Raises `InvalidFields`."""
     value = fields.get(name)
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise invalid(name, "should be a whole number above 0")

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 encode: Final = msgspec.json.Encoder().encode
-_DONE: Final = b"data: [DONE]\n\n"
 _FINISH_REASONS: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
@@ -66,7 +65,7 @@ class Chunks:
         if self._include_usage:
             fields: Json = {**self._base, "choices": [], "usage": usage_of(end.usage)}
             last += sse.UNNUMBERED % encode(fields)
-        return last + _DONE
+        return last + sse.DONE
 
 
 def base_of(start: Start, id_prefix: str, kind: str) -> Json:
@@ -97,6 +96,8 @@ def usage_of(usage: Usage) -> Json:
     }
     if usage.reasoning_tokens is not None:
         found["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning_tokens}
+    if usage.cached_tokens is not None:
+        found["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
     if usage.source == "estimated":
         found["source"] = usage.source
     return found

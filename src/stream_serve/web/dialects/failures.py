@@ -59,7 +59,7 @@ def of_run(error: Error) -> Json:
     return found | {"retryable": error.retryable}
 
 
-def of_answer(error: Error, headers: Mapping[str, str]) -> Response:
+def response_of(error: Error, headers: Mapping[str, str]) -> Response:
     """Return the response for an answer in one piece whose run has failed."""
     return respond(
         status_of(error),

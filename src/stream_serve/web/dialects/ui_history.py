@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 ROLES: Final = ("assistant", "system", "user")
+_SAID: Final = ("text", "reasoning")
 _DYNAMIC: Final = "dynamic-tool"
 _TOOL: Final = "tool-"
 AGAIN: Final = "~"
@@ -126,14 +127,22 @@ def _answer(parts: Sequence[Json], *, with_reasoning: bool) -> Iterator[Json]:
 
 
 def steps(parts: Iterable[Json]) -> list[list[Json]]:
-    """Return the parts of each step of an assistant's message."""
+    """Return the parts of each step of an assistant's message that says, thinks or calls something; of a
+    message without any, one step."""
     found: list[list[Json]] = [[]]
     for part in parts:
         if part.get("type") == "step-start":
             found.append([])
         else:
             found[-1].append(part)
-    return found[1:] if len(found) > 1 and not found[0] else found
+    # Any number of the others cost a client nothing: they are not stored, and no id counts them.
+    return [step for step in found if any(map(_says, step))] or found[-1:]
+
+
+def _says(part: Json) -> bool:
+    """Return whether a step with this part is one: an answer that was stored had something of that."""
+    said = part.get("type") in _SAID and part.get("text")
+    return bool(said) or tool_of(part) is not None
 
 
 def answered(step: Iterable[Json]) -> list[Answered]:

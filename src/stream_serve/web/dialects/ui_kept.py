@@ -5,6 +5,10 @@ for it. A message that is there already is not stored again. The steps of an ass
 answers of their own in a conversation, with the tools' results between them: the first has the message's
 id, and the others have ids that are made of it. So the answer that a run adds to a message is found again
 when the client sends the whole message.
+
+The client's ids are any text. One with a slash in it could be one that is made of another; so it
+becomes a digest, as one that is too long does. A message without an id is known by its place and its
+first step, which the steps that follow leave as it is.
 """
 
 from __future__ import annotations
@@ -28,30 +32,28 @@ Json = dict[str, Any]
 _BETWEEN: Final = "/"
 
 
-def own_id(*parts: str) -> str:
-    """Return the id of what is named by these parts; a digest where it would be too long."""
-    name = _BETWEEN.join(parts)
-    if 0 < len(name) <= MAX_ID:
-        return name
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+def chat_id(chat: str) -> str:
+    """Return the id of a chat's conversation: the chat's, or a digest where that would be too long."""
+    return chat if len(chat) <= MAX_ID else _digest(chat)
 
 
 def edited_id(message_id: str, content: object) -> str:
-    """Return the id of a user's message that has other words than the one with this id."""
-    digest = hashlib.sha256(msgspec.json.encode(content)).hexdigest()
-    return own_id(message_id, digest[:16])
+    """Return the id of a user's message that has other words than the stored one with this id."""
+    return _made(message_id, _digest(content)[:16])
 
 
-def next_id(message: Json) -> str:
-    """Return the id of the answer that a run adds to an assistant's message."""
-    return _step_id(message["id"], len(ui_history.steps(message["parts"])))
+def next_id(messages: Sequence[Json]) -> str:
+    """Return the id of the answer that a run adds to the last message, which is an assistant's."""
+    last = messages[-1]
+    own = _own_id(len(messages) - 1, last)
+    return _step_id(own, len(ui_history.steps(last["parts"])))
 
 
 def kept(messages: Sequence[Json]) -> list[NewMessage]:
     """Return messages as they are stored; those of the system are not."""
     found: list[NewMessage] = []
     for number, message in enumerate(messages):
-        named = own_id(message["id"] or edited_id(f"{number}", message["parts"]))
+        named = _own_id(number, message)
         if message["role"] == ASSISTANT:
             found += _steps(named, message["parts"])
         elif message["role"] == USER and (content := ui_history.content("", message["parts"])):
@@ -77,12 +79,30 @@ def _steps(message_id: str, parts: Sequence[Json]) -> Iterator[NewMessage]:
                 content=one.result,
                 tool_call_id=given[one.id],
                 name=one.name,
-                id=own_id(message_id, "tool", one.id),
+                id=_made(message_id, "tool", one.id),
             )
 
 
+def _own_id(number: int, message: Json) -> str:
+    """Return the id under which the message at this place of a request is stored."""
+    given: str = message["id"]
+    if not given:
+        return _made("", f"{number}", _digest(ui_history.steps(message["parts"])[0]))
+    return _digest(given) if len(given) > MAX_ID or _BETWEEN in given else given
+
+
 def _step_id(message_id: str, number: int) -> str:
-    return own_id(message_id, f"{number}") if number else own_id(message_id)
+    return _made(message_id, f"{number}") if number else message_id
+
+
+def _made(message_id: str, *parts: str) -> str:
+    """Return an id that is made of a stored message's."""
+    name = _BETWEEN.join((message_id, *parts))
+    return name if len(name) <= MAX_ID else _digest(name)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value)).hexdigest()
 
 
 def _given(one: Answered, taken: set[str]) -> str:

@@ -40,7 +40,6 @@ Json = dict[str, Any]
 NAME: Final = "ai-sdk"
 _TEXT: Final = "text"
 _REASONING: Final = "reasoning"
-_DONE: Final = b"data: [DONE]\n\n"
 _STOPPED: Final = "stopped"
 _REASONS: Final = {
     "stop": "stop",
@@ -107,7 +106,7 @@ class UITranslation:
         if isinstance(event, Chunk) and self._kind is _TEXT:
             return b"id: %d\n%b%b}\n\n" % (number, self._head, _encode(event.content))
         frames = _frames(number, self._parts(event))
-        return frames + _DONE if isinstance(event, End | Error) else frames
+        return frames + sse.DONE if isinstance(event, End | Error) else frames
 
     def joined(self) -> bytes:
         """Return the beginning of the message, and of what is open in it."""
@@ -123,7 +122,7 @@ class UITranslation:
 
     def failed(self, error: Error) -> bytes:
         """Return the error, without a number: it is the reader's, and not the run's."""
-        return _frames(None, _failure(error)) + _DONE
+        return _frames(None, _failure(error)) + sse.DONE
 
     @property
     def _stretch(self) -> str:
@@ -285,6 +284,8 @@ def _usage(usage: Usage) -> Json:
     }
     if usage.reasoning_tokens is not None:
         found["reasoningTokens"] = usage.reasoning_tokens
+    if usage.cached_tokens is not None:
+        found["cachedInputTokens"] = usage.cached_tokens
     if usage.source == "estimated":
         found["source"] = usage.source
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from msgspec import Struct
 
 from stream_serve.web.body import invalid
-from stream_serve.web.dialects import ui_history, ui_replay
+from stream_serve.web.dialects import chat_request, ui_history, ui_replay
 from stream_serve.web.dialects.ui_messages import door_of
 from stream_serve.web.question import Question
 
@@ -51,7 +51,7 @@ _OPTIONS: Final = {
 _SPELLED: Final = {"max_tokens": "maxOutputTokens", "system_prompt": "system"} | {
     option: name for name, option in _OPTIONS.items() if option != "max_tokens"
 }
-_WHOLE: Final = frozenset({"maxOutputTokens", "maxTokens", "thinkingBudget"})
+_TOKENS: Final = frozenset({"maxOutputTokens", "maxTokens", "thinkingBudget"})
 _TRIGGERS: Final = ("regenerate-message", "submit-message")
 
 
@@ -111,20 +111,15 @@ def read(fields: Json) -> UIRequest:
         messages=messages,
         alone=alone,
         again=trigger == "regenerate-message" or _text(fields, "messageId") is not None,
-        stored=_stored(fields) and chat is not None,
+        stored=chat_request.flag(fields, "store", default=True) and chat is not None,
         question=_question(fields, messages, alone=alone),
         ignored=[name for name in fields if name not in known],
     )
     if alone and not asked.answerable:
         raise invalid("message", "should be a user's, or an assistant's with its tools' results")
+    if alone and asked.goes_on and not asked.last["id"]:
+        raise invalid("message.id", "should be the id of the message that the answer goes on with")
     return asked
-
-
-def _stored(fields: Json) -> bool:
-    value = fields.get("store")
-    if value is not None and not isinstance(value, bool):
-        raise invalid("store", "should be true or false")
-    return value is not False
 
 
 def _question(fields: Json, messages: list[Json], *, alone: bool) -> Question:
@@ -151,9 +146,7 @@ def _options(fields: Json) -> dict[str, object]:
         value = fields.get(name)
         if value is None or option in options:
             continue
-        if name in _WHOLE and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise invalid(name, "should be a whole number above 0")
-        options[option] = value
+        options[option] = chat_request.tokens(fields, name) if name in _TOKENS else value
     return options
 
 
@@ -188,11 +181,23 @@ def _messages(fields: Json) -> tuple[list[Json], bool]:
     """Return the messages, and whether it is only the newest one."""
     several, one = fields.get("messages"), fields.get("message")
     if several is None and one is not None:
-        return [_message("message", one)], True
+        return _bounded("message", [_message("message", one)]), True
     found = cast("list[object]", several) if isinstance(several, list) else []
     if not 0 < len(found) <= _MAX_MESSAGES:
         raise invalid("messages", f"should be a list of 1 to {_MAX_MESSAGES} messages")
-    return [_message(f"messages[{number}]", each) for number, each in enumerate(found)], False
+    read = [_message(f"messages[{number}]", each) for number, each in enumerate(found)]
+    return _bounded("messages", read), False
+
+
+def _bounded(where: str, messages: list[Json]) -> list[Json]:
+    """Return the messages, if they are not too many for a conversation and a provider, where each step of
+    an answer and each of its calls is one. Raises `InvalidFields`."""
+    answers = [one["parts"] for one in messages if one["role"] == "assistant"]
+    steps = sum(len(ui_history.steps(parts)) for parts in answers)
+    calls = sum(ui_history.tool_of(part) is not None for parts in answers for part in parts)
+    if len(messages) - len(answers) + steps + calls > _MAX_MESSAGES:
+        raise invalid(where, f"should have at most {_MAX_MESSAGES} messages, steps and calls")
+    return messages
 
 
 def _message(where: str, value: object) -> Json:

@@ -7,7 +7,6 @@ these out: they are described by OpenAI's own.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -20,7 +19,7 @@ from stream_serve.events.types import End
 from stream_serve.producers.provider import Model, Provider, offered
 from stream_serve.settings import Settings
 from stream_serve.web import whole
-from stream_serve.web.asking import Asking, asking_of, run_id_of
+from stream_serve.web.asking import Asking, asking_of, fingerprint_of, run_id_of
 from stream_serve.web.body import read_object
 from stream_serve.web.dependencies import provider_of, settings_of
 from stream_serve.web.dialects import chat_request, failures
@@ -72,7 +71,7 @@ async def _answer(
     subscription = await asking.start(
         question,
         run_id=run_id_of(request),
-        fingerprint=hashlib.sha256(msgspec.json.encode(fields)).digest(),
+        fingerprint=fingerprint_of(fields),
         on_disconnect=disconnect_of(
             fields.get("on_disconnect"), asking.on_disconnect(dialect.name), name="on_disconnect"
         ),
@@ -90,11 +89,12 @@ async def _answer(
             heartbeat=asking.settings.heartbeat_interval,
             headers={**headers, **dialect.headers},
             translator=Translator(dialect.translation(run_id)),
+            refusal=failures.response_of,
         )
     found = answer(run_id)
     end = await whole.gather(subscription, request.receive, found.add)
     if not isinstance(end, End):
-        return failures.of_answer(end, headers)
+        return failures.response_of(end, headers)
     body = msgspec.json.encode(found.whole(end))
     headers["Cache-Control"] = "no-store"
     return Response(body, media_type="application/json", headers=headers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import fastapi_swagger  # pyright: ignore[reportMissingTypeStubs]
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 _PAGES: Final = Path(stream_serve.__file__).parent / "pages"
+_CLIENT: Final = _PAGES / "client.js"
 _SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
 _DOCS_FILES: Final = {
     "start.js": _PAGES / "docs" / "start.js",
@@ -58,6 +59,12 @@ def _headers(style: str) -> dict[str, str]:
 _STRICT: Final = _headers("'self'")
 _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
 """Swagger UI needs inline styles; scripts stay strict."""
+_MODULE: Final = {
+    **_STRICT,
+    "Access-Control-Allow-Origin": "*",
+    "Cross-Origin-Resource-Policy": "cross-origin",
+}
+"""A module of another origin is fetched by the rules of CORS."""
 _UNKEPT: Final = {"Cache-Control": "no-store"}
 
 
@@ -161,6 +168,7 @@ async def show_ready(runs: Annotated[Runs, Depends(runs_of)], response: Response
 @router.get("/ai/info", tags=["service"])
 @guarded(INFO)
 async def show_info(
+    request: Request,
     provider: Annotated[Provider, Depends(provider_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> Info:
@@ -168,7 +176,7 @@ async def show_info(
     return Info(
         name="stream-serve",
         version=__version__,
-        demo=settings.catalog is None,
+        demo=request.app.state.demo,
         auth_required=bool(settings.api_keys),
         model=next((one.name for one in provider.models if one.default), None),
     )
@@ -178,7 +186,7 @@ async def show_info(
 @guarded(PAGE)
 async def redirect_to_page() -> Response:
     """Redirect to the debug page."""
-    return RedirectResponse("/test-stream.html", status_code=307)
+    return RedirectResponse("test-stream.html", status_code=307)
 
 
 @router.api_route("/test-stream.html", methods=["GET", "HEAD"], include_in_schema=False)
@@ -186,6 +194,13 @@ async def redirect_to_page() -> Response:
 async def show_page() -> Response:
     """Show the debug page."""
     return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)
+
+
+@router.api_route("/client.js", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
+async def show_client() -> Response:
+    """Return the JavaScript client, an ES module; pages of any origin may import it."""
+    return FileResponse(_CLIENT, headers=_MODULE, media_type="text/javascript")
 
 
 @router.get("/docs", include_in_schema=False)

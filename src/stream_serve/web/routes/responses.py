@@ -7,7 +7,6 @@ an answer in one piece.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from contextlib import suppress
 from typing import Annotated, Any, Final
@@ -21,11 +20,12 @@ from stream_serve.events.types import End, MessageRef
 from stream_serve.runs.spec import OnDisconnect
 from stream_serve.runs.subscription import Subscription
 from stream_serve.web import whole
-from stream_serve.web.asking import Asking, asking_of, run_id_of
+from stream_serve.web.asking import Asking, asking_of, fingerprint_of, run_id_of
 from stream_serve.web.body import invalid, read_object
 from stream_serve.web.dialects import failures
 from stream_serve.web.dialects.base import Translator
 from stream_serve.web.dialects.responses import ids, kept, request
+from stream_serve.web.dialects.responses.items import IN_PROGRESS
 from stream_serve.web.dialects.responses.object import NAME, QUEUED, Door, ResponseObject
 from stream_serve.web.dialects.responses.stored import StoredResponses
 from stream_serve.web.dialects.responses.translation import Responses
@@ -43,7 +43,10 @@ _MAX_DIGITS: Final = 9
 _PAGE: Final = 20
 _MAX_PAGE: Final = 100
 _MAX_DOOR: Final = 786_432
-"""The most bytes of what a response was asked with that are kept; messages and answers are beside."""
+"""The most bytes of what a response was asked with that are kept; messages and answers are beside.
+
+What the object repeats of the request (`Door.echo`) can be no larger: several events have it.
+"""
 
 
 @router.post("/v1/responses", response_class=Response)
@@ -53,6 +56,8 @@ async def create_response(http: Request, asking: Ask) -> Response:
     body = await read_object(http, max_bytes=asking.settings.max_body_bytes)
     run_id = run_id_of(http) or secrets.token_urlsafe(16)
     asked = request.read(body, run_id)
+    if not asking.settings.store_responses:
+        asked = msgspec.structs.replace(asked, store=False)
     subscription = await _start(http, asking, asked, run_id)
     headers = {
         **_headers(http),
@@ -68,7 +73,7 @@ async def create_response(http: Request, asking: Ask) -> Response:
     found = ResponseObject(run_id)
     end = await whole.gather(subscription, http.receive, found.add)
     if not isinstance(end, End):
-        return failures.of_answer(end, headers)
+        return failures.response_of(end, headers)
     found.add(end)
     return _json(found.shown(), headers)
 
@@ -100,14 +105,17 @@ async def cancel_response(http: Request, response_id: str, asking: Ask) -> Respo
     """Stop a response in the background, and show it. For one that has ended, this changes nothing."""
     run_id = _run_of(response_id)
     responses = _responses(asking)
-    door = await responses.door(asking.owner, run_id)
+    door = await _own_door(responses, asking.owner, run_id)
     if not door.background:
         raise invalid("response_id", "Cannot cancel a synchronous response.")
+    unreachable = False
     with suppress(RunNotFound):
         receipt = await asking.runs.stop(run_id, owner=asking.owner)
-        if receipt.outcome == "unreachable":
-            raise RunUnreachable("the process that has this response does not answer: try again")
+        unreachable = receipt.outcome == "unreachable"
     found = await responses.find(asking.owner, run_id)
+    # After a crash, nobody has ended it yet.
+    if unreachable or found.shown["status"] == IN_PROGRESS:
+        raise RunUnreachable("the process that has this response does not answer: try again")
     return _json(found.shown, _headers(http))
 
 
@@ -117,7 +125,7 @@ async def delete_response(http: Request, response_id: str, asking: Ask) -> Respo
     """Forget a response; one that goes on is stopped before."""
     run_id = _run_of(response_id)
     responses = _responses(asking)
-    await responses.door(asking.owner, run_id)
+    await _own_door(responses, asking.owner, run_id)
     await responses.delete(asking.owner, run_id)
     gone = {"id": response_id, "object": "response.deleted", "deleted": True}
     return _json(gone, _headers(http))
@@ -145,6 +153,7 @@ async def _start(http: Request, asking: Asking, asked: request.Asked, run_id: st
     door = asked.door(items if asked.store or asked.background else [])
     if not _fits(http, door):
         door = msgspec.structs.replace(door, input=[], store=False)
+        _check_echo(door)
 
     async def keep(run_id: str, model: str) -> tuple[MessageRef | None, Json]:
         return await responses.keep(asking.owner, door, run_id=run_id, model=model)
@@ -152,7 +161,7 @@ async def _start(http: Request, asking: Asking, asked: request.Asked, run_id: st
     return await asking.start(
         asked.question([*before, *items]),
         run_id=run_id,
-        fingerprint=hashlib.sha256(msgspec.json.encode(asked.fields)).digest(),
+        fingerprint=fingerprint_of(asked.fields),
         on_disconnect=OnDisconnect.FINISH if asked.background else on_disconnect,
         keep=keep if door.store else None,
         door=door.as_start(),
@@ -168,8 +177,33 @@ def _fits(http: Request, door: Door) -> bool:
     return len(msgspec.json.encode(door)) <= _MAX_DOOR
 
 
+async def _own_door(responses: StoredResponses, owner: str | None, run_id: str) -> Door:
+    """Return what a response was asked with.
+
+    Raises `InvalidFields` for a run that was not started as a response: it is only read here.
+    """
+    door = await responses.door(owner, run_id)
+    if door.foreign:
+        message = "This run was not started as a response: stop it by POST /ai/runs/{runId}/stop."
+        raise invalid("response_id", message)
+    return door
+
+
+def _check_echo(door: Door) -> None:
+    """Check that what the object repeats of the request is not too large. Raises `InvalidFields`."""
+    if len(msgspec.json.encode(door)) <= _MAX_DOOR:
+        return
+    largest = max(door.echo, key=lambda name: len(msgspec.json.encode(door.echo[name])))
+    raise invalid(
+        largest,
+        f"instructions, tools and what else a response repeats may have {_MAX_DOOR} bytes "
+        "together: send less here, or use /v1/chat/completions",
+    )
+
+
 def _responses(asking: Asking) -> StoredResponses:
-    return StoredResponses(asking.runs, asking.conversations)
+    budget = kept.Budget(asking.settings.max_body_bytes)
+    return StoredResponses(asking.runs, asking.conversations, budget)
 
 
 async def _accepted(asking: Asking, run_id: str) -> Json:
@@ -199,8 +233,10 @@ def _run_of(response_id: str) -> str:
 
 
 def _starting_after(http: Request) -> int:
-    """Return the number of the last event that the client has, or -1. Raises `InvalidFields`."""
+    """Return the number of the last event that the client has, -1 for none. Raises `InvalidFields`."""
     text = http.query_params.get("starting_after", "")
+    if text == "-1":
+        return -1
     if text and not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise invalid("starting_after", "should be the sequence_number of an event")
     return int(text) if text else -1

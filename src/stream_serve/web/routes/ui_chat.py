@@ -5,11 +5,9 @@ The OpenAPI document leaves it out: it is described by the AI SDK's own, "Stream
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter, Depends, Request
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import Response
@@ -18,7 +16,7 @@ from stream_serve.errors import RunNotFound, StreamServeError
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import OnDisconnect
 from stream_serve.settings import Settings
-from stream_serve.web.asking import Asking, asking_of, run_id_of
+from stream_serve.web.asking import Asking, asking_of, fingerprint_of, run_id_of
 from stream_serve.web.body import invalid, read_object
 from stream_serve.web.chats import Chats
 from stream_serve.web.dependencies import chats_of, runs_of, settings_of
@@ -33,11 +31,9 @@ from stream_serve.web.stream import EventStream
 
 if TYPE_CHECKING:
     from stream_serve.conversations.base import Turn
-    from stream_serve.web.dialects.ui_request import UIRequest
 
 ANSWER: Final = UIMessages(whole=False)
 REPLAY: Final = UIMessages()
-_SHARE: Final = 4
 
 
 class _AnyText(Convertor[str]):
@@ -68,7 +64,6 @@ async def stream_answer(
     asked = ui_request.read(fields)
     default = OnDisconnect.STOP if request.state.foreign else asking.on_disconnect(ANSWER.name)
     on_disconnect = disconnect_of(fields.get("onDisconnect"), default, name="onDisconnect")
-    door = _door(asked, asking.settings)
     run_id = run_id_of(request) or secrets.token_urlsafe(16)
     if asked.chat is not None:
         await chats.begin(asked.chat, run_id, owner=asking.owner)
@@ -83,10 +78,10 @@ async def stream_answer(
         subscription = await asking.start(
             asked.question,
             run_id=run_id,
-            fingerprint=hashlib.sha256(msgspec.json.encode(fields)).digest(),
+            fingerprint=fingerprint_of(fields),
             on_disconnect=on_disconnect,
             converse=converse if stored else None,
-            door=door,
+            door=asked.door,
         )
     except StreamServeError:
         if asked.chat is not None:
@@ -146,19 +141,6 @@ async def stop_answer(
         headers = {"Cache-Control": "no-store", **cors_headers(request.scope)}
         return Response(status_code=204, headers=headers)
     return json_response(request, receipt, status=202 if receipt.outcome == "unreachable" else 200)
-
-
-def _door(asked: UIRequest, settings: Settings) -> dict[str, Any] | None:
-    """Return the run's door, which may take a share of its events. Raises `InvalidFields`."""
-    door = asked.door
-    most = settings.max_run_bytes // _SHARE
-    if door is not None and len(msgspec.json.encode(door)) > most:
-        raise invalid(
-            "messages",
-            f"the last one, which the answer goes on with, may have {most} bytes "
-            "(a quarter of STREAM_SERVE_MAX_RUN_BYTES)",
-        )
-    return door
 
 
 async def _named(request: Request, settings: Settings) -> str | None:

@@ -20,13 +20,16 @@ async def store(history: History, owner: str, asked: UIRequest, *, run_id: str, 
 
     A user's message that is there with other words was edited: the new words are a message beside it.
     """
-    chat = ui_kept.own_id(asked.chat or "")
+    chat = ui_kept.chat_id(asked.chat or "")
     new = ui_kept.kept(asked.messages)
     answer = NewAnswer(
         run_id=run_id,
         model=model,
-        caller_id=ui_kept.next_id(asked.last) if asked.goes_on else None,
+        caller_id=ui_kept.next_id(asked.messages) if asked.goes_on else None,
     )
+    if asked.alone and not asked.last["id"]:
+        # Its place and its words do not tell it from an earlier one.
+        new[-1] = replace(new[-1], id=None)
     at_root, parent = not asked.alone, None
     if asked.again and not asked.goes_on:
         old = await _old(history, owner, chat, new[-1])

@@ -23,6 +23,7 @@ from stream_serve.events.types import (
     ToolCall,
 )
 from stream_serve.web.dialects.responses import ids
+from stream_serve.web.dialects.responses.brackets import Brackets
 
 Json = dict[str, Any]
 
@@ -49,8 +50,10 @@ class Item:
 
     @property
     def text(self) -> str:
-        """What it says so far."""
-        return "".join(self.pieces)
+        """What it says so far: one text, which all events share that have it."""
+        if len(self.pieces) > 1:
+            self.pieces[:] = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
 
     @property
     def where(self) -> Json:
@@ -207,12 +210,33 @@ class Call(Item):
     def __init__(self, run_id: str, index: int, call: ToolCall) -> None:
         super().__init__(run_id, index)
         self._call = call
+        self._unread: list[str] = []
+        self._brackets = Brackets()
+        self._whole = False
 
     @property
     def is_whole(self) -> bool:
-        """Whether the arguments so far are an object, to which nothing can be added."""
-        text = self.text
-        return text.lstrip().startswith("{") and _is_json(text)
+        """Whether the arguments so far are an object, to which nothing can be added.
+
+        Each piece is read once, and the text decoded once, however often this is asked.
+        """
+        unread = "".join(self._unread)
+        self._unread.clear()
+        if not unread.strip():
+            return self._whole
+        if self._brackets.closed:
+            self._whole = False  # something follows the object
+            return False
+        self._brackets.read(unread)
+        if self._brackets.closed:
+            self._whole = self.text.lstrip().startswith("{") and _is_json(self.text)
+        return self._whole
+
+    def argue(self, text: str) -> Json:
+        """Add a piece of the arguments, and return the event for it."""
+        self.pieces.append(text)
+        self._unread.append(text)
+        return self.delta(text)
 
     def complete(self) -> list[Json]:
         """Return the events with which it ends well: no arguments are an empty object."""
@@ -327,8 +351,7 @@ class Output:
         item = self._calls.get(index)
         if item is None or not text:
             return []
-        item.pieces.append(text)
-        return [item.delta(text)]
+        return [item.argue(text)]
 
     def _cite(self, source: Source) -> list[Json]:
         if isinstance(self.open, Message):

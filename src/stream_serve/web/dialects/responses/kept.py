@@ -1,8 +1,9 @@
-"""Responses that can still be read: the contract of who keeps them, and the event log as one.
+"""Responses that can still be read: the contract of who finds them, and those of the event log.
 
 How it works: a response is kept with the items of its input and the response that it goes on from, so
 that a chain of them is the whole of what was said. The event log keeps a run for as long as it is known;
-what the run was asked with is in its start event.
+what the run was asked with is in its start event. A small body may name many large responses; so what a
+question makes of them has a `Budget`.
 """
 
 from __future__ import annotations
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-MAX_CHAIN: Final = 1000
+MAX_RESPONSES: Final = 1000
+"""The most kept responses that one question is made of: each is looked for alone."""
 _GOES_ON: Final = frozenset({"completed", "incomplete", "cancelled"})
 """The states of responses from which a chain may go on."""
+NO_PREVIOUS: Final = "previous_response_not_found"
 
 
-class Kept(Struct, frozen=True, kw_only=True):
+class FoundResponse(Struct, frozen=True, kw_only=True):
     """A response as far as it has come: its object, and the new items that it was asked with."""
 
     shown: Json
@@ -48,21 +51,50 @@ class Kept(Struct, frozen=True, kw_only=True):
     @property
     def items(self) -> list[Json]:
         """What a chain that goes on from it begins with."""
-        return [*self.input, *self.shown["output"]]
+        return [*self.input, *self.output]
+
+    @property
+    def output(self) -> list[Json]:
+        """Its items as a question has them: without logprobs, which no provider is told."""
+        output: list[Json] = self.shown["output"]
+        return [_without_logprobs(item) if "content" in item else item for item in output]
+
+
+class Budget:
+    """What one question may still be made of: how many kept responses, and the bytes of their items.
+
+    A caller who sends all of a history may send as many bytes as a body may have; one who only names it
+    may name as many.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self._bytes = max_bytes
+        self._responses = MAX_RESPONSES
+
+    def spend(self, items: list[Json], field: str) -> None:
+        """Take the items of one response from it; `field` is where the question names it.
+
+        Raises `InvalidFields` when too little is left.
+        """
+        self._bytes -= input_items.size_of(items)
+        self._responses -= 1
+        if self._bytes < 0:
+            raise _too_much(field, f"{self.max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)")
+        if self._responses < 0:
+            raise _too_much(field, f"{MAX_RESPONSES} responses")
 
 
 class KeptResponses(Protocol):
-    """Who keeps responses."""
+    """Who finds the responses that one question is made of."""
 
-    async def find(self, owner: str | None, run_id: str, *, whole: bool = False) -> Kept:
+    budget: Budget
+
+    async def find(self, owner: str | None, run_id: str, *, whole: bool = False) -> FoundResponse:
         """Return a response, with its input if it is to be `whole`.
 
         Raises `ResponseNotFound`, also for somebody else's.
         """
-        ...
-
-    async def delete(self, owner: str | None, run_id: str) -> None:
-        """End a response if it goes on, and forget it. Raises `ResponseNotFound`."""
         ...
 
 
@@ -71,12 +103,6 @@ class LoggedResponses:
 
     def __init__(self, runs: Runs) -> None:
         self._runs = runs
-
-    async def find(self, owner: str | None, run_id: str, *, whole: bool = False) -> Kept:
-        """Return a response as it is now. Raises `ResponseNotFound`."""
-        del whole
-        response = await self.read(owner, run_id)
-        return Kept(shown=response.shown(), input=response.door.input)
 
     async def read(self, owner: str | None, run_id: str) -> ResponseObject:
         """Return the fold of a run's events so far. Raises `ResponseNotFound`."""
@@ -129,13 +155,14 @@ class LoggedResponses:
 async def chain(kept: KeptResponses, owner: str | None, response_id: str | None) -> list[Json]:
     """Return all items of a response and of those before it, the oldest first.
 
-    Raises `InvalidFields` for one that is not known, has not ended, or ended badly.
+    Raises `InvalidFields` for one that is not known, has not ended, or ended badly, and for more than the
+    budget has.
     """
     found: list[list[Json]] = []
     wanted = response_id
     while wanted is not None:
         run_id = ids.run_of(wanted)
-        if run_id is None or len(found) >= MAX_CHAIN:
+        if run_id is None:
             raise _no_previous(wanted)
         try:
             one = await kept.find(owner, run_id, whole=True)
@@ -145,7 +172,9 @@ async def chain(kept: KeptResponses, owner: str | None, response_id: str | None)
         if status not in _GOES_ON:
             message = f"is {status}: wait for its end, or go on from another one"
             raise invalid("previous_response_id", message)
-        found.append(one.items)
+        items = one.items
+        kept.budget.spend(items, "previous_response_id")
+        found.append(items)
         wanted = one.shown["previous_response_id"]
     return [item for items in reversed(found) for item in items]
 
@@ -153,8 +182,8 @@ async def chain(kept: KeptResponses, owner: str | None, response_id: str | None)
 async def resolve(kept: KeptResponses, owner: str | None, items: list[Json]) -> list[Json]:
     """Return the items with what references mean in their place.
 
-    Raises `ItemNotFound`, and `InvalidFields` for one that is named twice: a small body must not become
-    a question without bounds.
+    Raises `ItemNotFound`, and `InvalidFields` for one that is named twice, and for more than the budget
+    has: a small body must not become a question without bounds.
     """
     known: dict[str, Json] = {}
     named: set[str] = set()
@@ -168,7 +197,9 @@ async def resolve(kept: KeptResponses, owner: str | None, items: list[Json]) -> 
         named.add(item["id"])
         run_id = ids.run_of_item(item["id"])
         if run_id is not None and item["id"] not in known:
-            known |= {one["id"]: one for one in await _output(kept, owner, run_id)}
+            output = await _output(kept, owner, run_id)
+            kept.budget.spend(output, "input")
+            known |= {one["id"]: one for one in output}
         if item["id"] not in known:
             raise ItemNotFound(
                 f"Item with id '{item['id'][:100]}' not found. Items are kept for as long as their "
@@ -178,11 +209,16 @@ async def resolve(kept: KeptResponses, owner: str | None, items: list[Json]) -> 
     return found
 
 
-async def input_of(kept: KeptResponses, owner: str | None, one: Kept) -> list[Json]:
-    """Return all items that a response was asked with, the oldest first, as far as they are known."""
+async def input_of(kept: KeptResponses, owner: str | None, one: FoundResponse) -> list[Json]:
+    """Return all items that a response was asked with, the oldest first, as far as they are known.
+
+    Raises `InvalidFields` for more than the budget has.
+    """
     try:
         before = await chain(kept, owner, one.shown["previous_response_id"])
-    except InvalidFields:
+    except InvalidFields as error:
+        if error.code != NO_PREVIOUS:
+            raise
         before = []
     return [*before, *one.input]
 
@@ -194,7 +230,7 @@ def not_found(run_id: str) -> ResponseNotFound:
 
 async def _output(kept: KeptResponses, owner: str | None, run_id: str) -> list[Json]:
     try:
-        return (await kept.find(owner, run_id)).shown["output"]
+        return (await kept.find(owner, run_id)).output
     except ResponseNotFound:
         return []
 
@@ -202,7 +238,7 @@ async def _output(kept: KeptResponses, owner: str | None, run_id: str) -> list[J
 def _readable(response: ResponseObject, run_id: str) -> ResponseObject:
     """Refuse a response that only its own reader may have. Raises `ResponseNotFound`."""
     door = response.door
-    if response.start is None or not (door.store or door.background):
+    if response.start is None or not (door.store or door.background or door.foreign):
         raise not_found(run_id)
     return response
 
@@ -211,5 +247,21 @@ def _no_previous(response_id: str) -> InvalidFields:
     return InvalidFields(
         f"Previous response with id '{response_id[:100]}' not found.",
         fields=(("previous_response_id", "is not found"),),
-        code="previous_response_not_found",
+        code=NO_PREVIOUS,
     )
+
+
+def _too_much(field: str, limit: str) -> InvalidFields:
+    """Return the error for a question that names more than it may."""
+    message = (
+        f"the responses and items that it goes on from are more than {limit}: send the part of the "
+        "history that matters as input"
+    )
+    return invalid(field, message)
+
+
+def _without_logprobs(message: Json) -> Json:
+    parts: list[Json] = message["content"]
+    empty: Json = {"logprobs": []}
+    content = [part | empty if "logprobs" in part else part for part in parts]
+    return {**message, "content": content}

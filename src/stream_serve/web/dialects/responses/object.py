@@ -60,6 +60,8 @@ class Door(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `store` says whether the response may be read later than its own reader; `input` are the new items.
     `created_at` is there where it is stored, in epoch seconds: the run itself begins a little later.
+    `foreign` is the one of a run that came in elsewhere: it can only be read here, for as long as its run
+    is known; `store` then says whether a conversation keeps what it says.
     """
 
     echo: Json = field(default_factory=dict[str, Any])
@@ -68,6 +70,7 @@ class Door(Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous_response_id: str | None = None
     input: list[Json] = field(default_factory=list[Json])
     created_at: int | None = None
+    foreign: bool = False
 
     def as_start(self) -> Json:
         """Return it as the start event has it."""
@@ -77,10 +80,11 @@ class Door(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def of(cls, start: Start | None) -> Door:
         """Return what a start event has; of a run that came in by another door, nothing."""
         kept = (start.door or {}).get(NAME) if start is not None else None
+        foreign = cls(foreign=True, store=start is not None and start.ref is not None)
         try:
-            return cls() if kept is None else msgspec.convert(kept, cls)
+            return foreign if kept is None else msgspec.convert(kept, cls)
         except msgspec.ValidationError:
-            return cls()
+            return foreign
 
 
 class ResponseObject:
@@ -122,7 +126,7 @@ class ResponseObject:
             "incomplete_details": None if reason is None else {"reason": reason},
             "output": self.output.shown(),
             "previous_response_id": door.previous_response_id,
-            "store": door.store,
+            "store": door.store and (end is None or end.saved is not False),
             "usage": usage_of(end.usage) if isinstance(end, End) else None,
             **_ECHOED,
             **door.echo,
@@ -180,7 +184,10 @@ def usage_of(usage: Usage) -> Json:
     """Return a usage; an estimated one says so."""
     found: Json = {
         "input_tokens": usage.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+        "input_tokens_details": {
+            "cached_tokens": usage.cached_tokens or 0,
+            "cache_write_tokens": 0,
+        },
         "output_tokens": usage.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
         "total_tokens": usage.total_tokens,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import structlog
 
-from stream_serve.conversations.base import NewAnswer, Status
+from stream_serve.conversations.base import Kept, NewAnswer, Status
 from stream_serve.errors import (
     ConversationNotFound,
     HistoryError,
@@ -36,13 +36,17 @@ from stream_serve.events.types import (
 )
 from stream_serve.web.dialects.responses import ids
 from stream_serve.web.dialects.responses import input as input_items
-from stream_serve.web.dialects.responses.kept import Kept, LoggedResponses, not_found
+from stream_serve.web.dialects.responses.kept import (
+    Budget,
+    FoundResponse,
+    LoggedResponses,
+    not_found,
+)
 from stream_serve.web.dialects.responses.object import NAME, Door, ResponseObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from stream_serve.conversations import base
     from stream_serve.conversations.base import History
     from stream_serve.conversations.context import Conversations
     from stream_serve.events.types import Event, MessageRef
@@ -58,27 +62,28 @@ _log: Final = structlog.stdlib.get_logger("stream_serve.web")
 class StoredResponses:
     """The responses of the event log, and those of the conversations, for one request.
 
-    It asks the database once for a whole chain.
+    It asks the database once for a whole chain, as far as `budget` may reach.
     """
 
-    def __init__(self, runs: Runs, conversations: Conversations) -> None:
+    def __init__(self, runs: Runs, conversations: Conversations, budget: Budget) -> None:
         self.logged = LoggedResponses(runs)
+        self.budget = budget
         self._conversations = conversations
-        self._known: dict[str, base.Kept] = {}
+        self._known: dict[str, Kept] = {}
 
-    async def find(self, owner: str | None, run_id: str, *, whole: bool = False) -> Kept:
+    async def find(self, owner: str | None, run_id: str, *, whole: bool = False) -> FoundResponse:
         """Return a response as it is now. Raises `ResponseNotFound`, `HistoryError`."""
         if (known := self._known.get(run_id)) is not None:
-            return _kept(known, run_id)
+            return _found(known, run_id)
         try:
             response = await self.logged.read(owner, run_id)
         except ResponseNotFound:
-            return _kept(await self._stored(owner, run_id, whole=whole), run_id)
-        found = Kept(shown=response.shown(), input=response.door.input)
+            return _found(await self._stored(owner, run_id, whole=whole), run_id)
+        found = FoundResponse(shown=response.shown(), input=response.door.input)
         if not whole or response.start is None or response.start.ref is None:
             return found
         stored = await self._stored(owner, run_id, whole=True)
-        return msgspec.structs.replace(found, input=_kept(stored, run_id).input)
+        return msgspec.structs.replace(found, input=_found(stored, run_id).input)
 
     async def door(self, owner: str | None, run_id: str) -> Door:
         """Return what a response was asked with. Raises `ResponseNotFound`, `HistoryError`."""
@@ -89,7 +94,7 @@ class StoredResponses:
 
     async def delete(self, owner: str | None, run_id: str) -> None:
         """End a response if it goes on, and forget it. Raises `ResponseNotFound`, `HistoryError`."""
-        stored: base.Kept | None = None
+        stored: Kept | None = None
         with suppress(ResponseNotFound):
             stored = await self._stored(owner, run_id)
         try:
@@ -138,7 +143,7 @@ class StoredResponses:
             return None, None
         return found.conversation_id, found.message.id
 
-    async def _stored(self, owner: str | None, run_id: str, *, whole: bool = False) -> base.Kept:
+    async def _stored(self, owner: str | None, run_id: str, *, whole: bool = False) -> Kept:
         """Return what was stored of a run; if it is to be `whole`, learn of its chain at once."""
         history = await self._conversations.history()
         try:
@@ -148,23 +153,20 @@ class StoredResponses:
         if NAME not in (found.door or {}):
             raise not_found(run_id)
         if whole:
-            for one in await history.answers(owner or "", found.message.id):
+            reach = self.budget.max_bytes
+            for one in await history.answers(owner or "", found.message.id, max_bytes=reach):
                 if one.ending is not None and NAME in (one.door or {}):
                     self._known[one.message.run_id or ""] = one
         return found
 
 
-async def _erase(history: History, owner: str, stored: base.Kept) -> None:
+async def _erase(history: History, owner: str, stored: Kept) -> None:
     """Erase an answer with its question; a conversation with nothing else is deleted.
 
     Raises `ConversationNotFound`, `MessageNotFound`.
     """
     conversation_id = stored.conversation_id
-    own = {stored.message.id}
-    for message in reversed((await history.path(owner, stored.message.id))[:-1]):
-        if message.run_id is not None:
-            break
-        own.add(message.id)
+    own = set(await history.turn(owner, stored.message.id))
     page = await history.messages(owner, conversation_id, limit=_LOOKED)
     others = [one for one in page.messages if not one.erased and one.id not in own]
     if not others and page.next_cursor is None:
@@ -180,21 +182,21 @@ def _unstored(door: Door) -> Json:
     return msgspec.structs.replace(door, store=False, input=kept).as_start()
 
 
-def _kept(stored: base.Kept, run_id: str) -> Kept:
+def _found(stored: Kept, run_id: str) -> FoundResponse:
     """Return a response from what was stored of its run."""
     response = ResponseObject(run_id)
     for event in _events(stored, run_id):
         response.add(event)
-    return Kept(shown=response.shown(), input=response.door.input)
+    return FoundResponse(shown=response.shown(), input=response.door.input)
 
 
-def _start(stored: base.Kept, run_id: str) -> Start:
+def _start(stored: Kept, run_id: str) -> Start:
     message = stored.message
     created_at = int(message.created_at)
     return Start(run_id, message.model or "", created_at=created_at, door=stored.door)
 
 
-def _events(stored: base.Kept, run_id: str) -> Iterator[Event]:
+def _events(stored: Kept, run_id: str) -> Iterator[Event]:
     """Yield events that lead to what was stored."""
     message = stored.message
     yield _start(stored, run_id)
@@ -208,7 +210,7 @@ def _events(stored: base.Kept, run_id: str) -> Iterator[Event]:
         yield stored.ending or _ending(stored)
 
 
-def _ending(stored: base.Kept) -> End | Error:
+def _ending(stored: Kept) -> End | Error:
     """Return the end of an answer whose run could not tell it."""
     message = stored.message
     if message.status is Status.COMPLETE or message.status is Status.STOPPED:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import msgspec
 
+from stream_serve.events import sse
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.web.dialects.responses.items import Message
 from stream_serve.web.dialects.responses.object import NAME, ResponseObject, error_event
@@ -26,12 +27,11 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-DONE: Final = b"data: [DONE]\n\n"
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class Responses:
-    """The dialect. With `starting_after` a stream has only the events after that number."""
+    """The dialect. With `starting_after` a stream has only the events after that number, all for -1."""
 
     name: ClassVar[str] = NAME
 
@@ -85,7 +85,7 @@ class ResponsesTranslation:
         self._settle()
         said = [self._number(number, one) for one in self._response.add(event)]
         if self._response.end is not None:
-            said.append(DONE)
+            said.append(sse.DONE)
         self._prepare()
         return b"".join(said)
 
@@ -104,8 +104,11 @@ class ResponsesTranslation:
         return b"".join(_frame(sequence, event) for sequence, event in past)
 
     def failed(self, error: Error) -> bytes:
-        """Return the error, under the last number: a reader that comes back with it misses nothing."""
-        return _frame(max(self._last, 0), error_event(error))
+        """Return the error, under the number of the last event that the reader has, or -1.
+
+        One that comes back with this number misses nothing, and gets nothing twice.
+        """
+        return _frame(max(self._last, self._starting_after), error_event(error))
 
     def _prepare(self) -> None:
         """Get ready for more of the text that is open, unless the reader has it already."""
