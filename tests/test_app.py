@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stream_serve.app import create_provider
+from stream_serve.backends import create_provider
 from stream_serve.events.types import Chunk
 from stream_serve.producers.base import Patience
 from stream_serve.producers.demo import DemoProvider

@@ -49,10 +49,24 @@ async def test_the_version_loads_no_library_but_typer() -> None:
     assert not (HEAVY | {"pydantic", "structlog", "rich", "msgspec"}) & set(out.split())
 
 
+async def test_the_public_face_loads_no_library() -> None:
+    code = "import stream_serve\nfrom stream_serve import Streams\nStreams.memory()\n"
+    result, out = await python(code + LOADED)
+    assert result == 0
+    assert not (HEAVY | {"pydantic", "structlog", "rich", "typer"}) & set(out.split())
+
+
+async def test_every_public_name_is_there() -> None:
+    code = "import stream_serve\nfor name in stream_serve.__all__: getattr(stream_serve, name)\n"
+    assert await python(code) == (0, "")
+    result, out = await python("import stream_serve\nstream_serve.nothing\n")
+    assert result == 1
+    assert "has no attribute 'nothing'" in out
+
+
 async def test_chat_and_doctor_load_neither_a_database_nor_the_web() -> None:
-    code = (
-        "from stream_serve.app import local_runs\nfrom stream_serve.commands import chat, doctor\n"
-    )
+    code = "from stream_serve.backends import local_runs\nfrom stream_serve.commands import chat\n"
+    code += "from stream_serve.commands import doctor\n"
     result, out = await python(code + LOADED)
     assert result == 0
     assert not HEAVY & set(out.split())

@@ -22,6 +22,12 @@ def test_every_folder_that_the_matrix_leaves_out_exists() -> None:
     assert [path for path in left_out if not (ROOT / path).exists()] == []
 
 
+def test_every_path_that_the_groups_of_tests_name_exists() -> None:
+    named = re.findall(r"\btests/[\w/.*]+", read("scripts/test"))
+    assert named
+    assert [path for path in named if not list(ROOT.glob(path))] == []
+
+
 def test_every_folder_whose_tests_are_slow_exists() -> None:
     (names,) = re.findall(r"SLOW_FOLDERS: Final = \{(.+)\}", read("tests/conftest.py"))
     slow = set(re.findall(r'"(\w+)"', names))

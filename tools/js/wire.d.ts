@@ -9,6 +9,7 @@ declare namespace Wire {
     totalTokens: number;
     source: "provider" | "estimated";
     reasoningTokens?: number;
+    cachedTokens?: number;
   }
 
   interface Start {

@@ -33,7 +33,7 @@ from stream_serve.server.options import listener_url, uvicorn_options
 from stream_serve.server.pacing import Coalescer
 from stream_serve.server.tuning import preallocate_descriptor_table, tune_garbage_collector
 from stream_serve.server.workers import Supervisor, SupervisorChannel
-from stream_serve.settings import Settings, environment, explain
+from stream_serve.settings import Settings, environment, explain_to_operator
 from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket 
             settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
         )
     except SettingsError as error:
-        sys.stderr.write(f"stream-serve: {explain(error)}\n")
+        sys.stderr.write(f"stream-serve: {explain_to_operator(error)}\n")
         sys.exit(_EXIT_BAD_SETTINGS)
     server.run(sockets)
 
