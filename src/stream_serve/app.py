@@ -52,9 +52,6 @@ def create_app(
     `on_piece` for each piece that a provider brings. Raises `SettingsError`.
     """
     from fastapi import FastAPI
-    from fastapi.exceptions import RequestValidationError
-    from starlette.exceptions import HTTPException
-    from starlette.requests import ClientDisconnect
 
     from stream_serve import __version__
     from stream_serve.web import refusals
@@ -94,11 +91,7 @@ def create_app(
         refuse=refusals.refuse,
         identified=identified,
     )
-    app.add_exception_handler(StreamServeError, refusals.on_error)
-    app.add_exception_handler(HTTPException, refusals.on_error)
-    app.add_exception_handler(RequestValidationError, refusals.on_wrong_parameters)
-    app.add_exception_handler(ClientDisconnect, refusals.on_gone)
-    app.add_exception_handler(Exception, refusals.on_defect)
+    _add_handlers(app)
     # An append is short: it should not look for its route behind all others.
     app.router.routes[:0] = streams.routes
     doors = (openai, responses, ui_chat, ag_ui)
@@ -109,6 +102,21 @@ def create_app(
     app.add_route("/openapi.json", show_description, include_in_schema=False)
     app.mount("/test-stream", pages.Assets())
     return app
+
+
+def _add_handlers(app: FastAPI) -> None:
+    """Let each error become a response in the shape of its door."""
+    from fastapi.exceptions import RequestValidationError
+    from starlette.exceptions import HTTPException
+    from starlette.requests import ClientDisconnect
+
+    from stream_serve.web import refusals
+
+    app.add_exception_handler(StreamServeError, refusals.on_error)
+    app.add_exception_handler(HTTPException, refusals.on_error)
+    app.add_exception_handler(RequestValidationError, refusals.on_wrong_parameters)
+    app.add_exception_handler(ClientDisconnect, refusals.on_gone)
+    app.add_exception_handler(Exception, refusals.on_defect)
 
 
 def _lifespan(

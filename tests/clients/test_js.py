@@ -11,7 +11,7 @@ import pytest
 from clients.conftest import KEY, Door, KeyedDoor
 from stream_serve.testing import ANSWER, pieces
 from support.client import ask
-from support.clients import own_program, raises
+from support.clients import FOREIGN, PORTAL, UNAVAILABLE, own_program, raises
 from support.cluster import Node, cluster
 from support.proxy import Proxy
 from support.service import UPSTREAM_KEY
@@ -33,11 +33,7 @@ TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=TOKENS))
 LONG: Final = "answer?tokens=40&interval=0.02"
 LONG_TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=40))
 BEAT: Final = 0.2
-_CLOSE: Final = b"Connection: close\r\nContent-Length: 5\r\n\r\nLogin"
-UNAVAILABLE: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n" + _CLOSE
-PORTAL: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + _CLOSE
 START: Final = {"type": "start", "runId": "r", "model": "m"}
-FOREIGN: Final = b"HTTP/1.1 404 Not Found\r\n" + _CLOSE
 
 
 @pytest.fixture(scope="module")

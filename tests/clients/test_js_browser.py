@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,7 @@ from support.service import Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     import aiohttp
     from playwright.async_api import Page, Request
@@ -265,18 +266,25 @@ async def test_a_stop_of_a_run_that_shares_arrives_and_ends_it_alone(
 # Sleep, and networks that change
 
 
-async def test_a_hidden_page_lets_go_and_comes_back_by_its_cursor(
-    network: Proxy, upstream: ScriptedUpstream
-) -> None:
+@asynccontextmanager
+async def hidden(network: Proxy, question: str, *, events: int) -> AsyncGenerator[Page]:
+    """A page that is hidden when it has so many events, and has let go of its stream."""
     async with browser() as open_page:
         page = await open_page()
         await page.clock.install()
         await prepare(page, network)
-        await chat(page, "answer?tokens=150&interval=0.05")
-        await until(has(page, 40))
+        await chat(page, question)
+        await until(has(page, events))
         await page.evaluate(_HIDE, "hidden")
         await page.clock.run_for(6000)
         await until(lambda: network.streams == [])
+        yield page
+
+
+async def test_a_hidden_page_lets_go_and_comes_back_by_its_cursor(
+    network: Proxy, upstream: ScriptedUpstream
+) -> None:
+    async with hidden(network, "answer?tokens=150&interval=0.05", events=40) as page:
         seen = await text(page)
         await upstream.until(lambda: upstream.requests[0].events_sent > len(seen) / 4 + 5)
         assert await text(page) == seen
@@ -288,15 +296,7 @@ async def test_a_hidden_page_lets_go_and_comes_back_by_its_cursor(
 async def test_a_stop_in_a_hidden_page_that_has_let_go_ends_its_run_at_once(
     network: Proxy, upstream: ScriptedUpstream
 ) -> None:
-    async with browser() as open_page:
-        page = await open_page()
-        await page.clock.install()
-        await prepare(page, network)
-        await chat(page, "hang-mid")
-        await until(has(page, 1))
-        await page.evaluate(_HIDE, "hidden")
-        await page.clock.run_for(6000)
-        await until(lambda: network.streams == [])
+    async with hidden(network, "hang-mid", events=1) as page:
         assert (await page.evaluate("window.run.stop()"))["outcome"] == "stopped"
         await page.clock.pause_at(datetime.now(UTC) + timedelta(seconds=20))
         result = await page.evaluate("window.run.result()")

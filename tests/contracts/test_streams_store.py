@@ -12,6 +12,7 @@ from msgspec import structs
 from stream_serve.streams.base import Change, Quota, Totals
 from stream_serve.streams.errors import StreamsFull
 from stream_serve.streams.state import Producer, Segment, Source, State, Stop
+from support.streams import SHARED
 from support.waiting import until
 
 if TYPE_CHECKING:
@@ -196,9 +197,8 @@ async def test_what_is_due_is_named_until_a_change_says_another_time(
     assert await store.due(1e12, 9) == [("", "late")]
 
 
+@pytest.mark.parametrize("streams_place", SHARED, indirect=True)
 async def test_what_another_user_changes_is_told_of_what_is_watched(streams_place: Place) -> None:
-    if not streams_place.shared:
-        pytest.skip("there is no other user")
     changed: list[tuple[str, str]] = []
     writing, reading = await streams_place.store(), await streams_place.store(changed)
     now = await put(writing)

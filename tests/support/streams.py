@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from stream_serve.streams.base import Store
 
 BACKENDS: Final = ["memory", "sqlite"]
-"""Every kind of store. What a new one needs for the suites is a branch in `Place._store`."""
+SHARED: Final = [kind for kind in BACKENDS if kind != "memory"]
+"""Every kind of store, and those that several processes can use. What a new one needs for the suites is
+a branch in `Place._store`."""
 
 RULES: Final = Rules(stream_bytes=1_000_000, retention=1_000_000)
 QUOTA: Final = Quota(1_000, 10_000_000)
@@ -36,7 +38,7 @@ class Place:
     @property
     def shared(self) -> bool:
         """Whether several processes can use it."""
-        return self.kind != "memory"
+        return self.kind in SHARED
 
     async def store(self, changed: list[tuple[str, str]] | None = None) -> Store:
         """Return an open user; it adds to `changed` what others have changed."""
