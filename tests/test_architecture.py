@@ -22,7 +22,8 @@ TESTING: Final = "testing"
 
 ROOMS: Final = (
     *("errors", "settings", "logging"),
-    *("events", "cluster", "eventlog", "quotas", "producers", "runs", "conversations", "streams"),
+    *("events", "client", "cluster", "eventlog", "quotas", "producers", "runs"),
+    *("conversations", "streams"),
     *("web", "backends", "app", "library", "server", "commands", "__main__"),
 )
 """The rooms in their order: packages, and the modules of the root."""
@@ -43,6 +44,7 @@ LOADERS: Final = {"__main__", "app", "backends", "commands.cli", "library.stream
 
 PURE: Final = (
     *("errors", "events.types", "events.codec", "events.sse", "events.transcript", "events.usage"),
+    *("client.course", "client.patience", "client.requests", "client.receipt", "client.failures"),
     *("runs.lifecycle", "runs.spec", "runs.view", "producers.openai.chunks"),
     *("streams.offsets", "streams.messages", "streams.state", "streams.decisions"),
     *("settings.toml", "settings.tables", "settings.values", "settings.catalog", "settings.kinds"),
@@ -215,6 +217,7 @@ def test_only_the_settings_read_the_environment() -> None:
 @pytest.mark.parametrize(
     ("library", "users"),
     [
+        ("httpx2", {"client.wire"}),
         ("httptools", {"producers.http1.connection", "producers.http1.exchange"}),
         ("aiohappyeyeballs", {"producers.http1.pool"}),
         ("uvicorn", {"server.protocol", "server.lifetime"}),

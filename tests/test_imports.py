@@ -105,8 +105,23 @@ async def test_the_tools_for_tests_name_their_extra() -> None:
     assert "install stream-serve[testing]" in out
 
 
+async def test_the_client_loads_no_part_of_the_service() -> None:
+    result, out = await python("import stream_serve.client\n" + LOADED)
+    assert result == 0
+    assert not (HEAVY | {"pydantic", "structlog", "rich", "typer"}) & set(out.split())
+
+
+async def test_the_client_names_its_extra_and_nobody_else_needs_it() -> None:
+    blocked = "BLOCKED = {'httpx2'}" + BLOCK
+    code, out = await python(blocked + "import stream_serve.client\n")
+    assert code == 1
+    assert "install stream-serve[client]" in out
+    service = "import stream_serve\nfrom stream_serve.app import create_app\ncreate_app()\n"
+    assert await python(blocked + service) == (0, "")
+
+
 async def test_without_the_extras_the_service_is_whole() -> None:
-    blocked = "BLOCKED = {'redis', 'hiredis', 'asyncpg', 'aiohttp'}"
+    blocked = "BLOCKED = {'redis', 'hiredis', 'asyncpg', 'aiohttp', 'httpx2'}"
     code = (
         "from stream_serve.app import create_app\nimport stream_serve.conversations.sql.history\n"
     )

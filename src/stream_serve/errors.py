@@ -50,6 +50,8 @@
     │   ├── LogLost                frames that were written are gone
     │   ├── LogUnavailable         what keeps the logs is slow, away or full
     │   └── PeerUnreachable        the process that is asked does not answer
+    ├── ServiceUnreachable         a client cannot reach the service, or loses it again and again
+    ├── ServiceProtocol            what answers a client is not a service like this one
     └── HistoryError               the conversations
         ├── HistoryUnavailable     the database is slow or away
         ├── HistorySchemaError     the schema is not the one that this version needs
@@ -432,6 +434,19 @@ class LogUnavailable(LogError):
 
 class PeerUnreachable(LogError):
     """The process that is asked is gone, or does not answer."""
+
+
+class ServiceUnreachable(StreamServeError):
+    """A client gets no connection to the service, or none that lasts."""
+
+    code = "service_unreachable"
+    retryable = True
+
+
+class ServiceProtocol(StreamServeError):
+    """What answers a client does not speak as the service does."""
+
+    code = "service_protocol"
 
 
 class HistoryError(StreamServeError):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _CHUNK = 65_536
+_METHODS = (b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ")
 _BETWEEN = b"\n\n"
 _LAST = b"0\r\n\r\n"
 
@@ -34,8 +35,7 @@ class Proxy:
     """Passes connections on to the service at `target`; its own address is `url`."""
 
     def __init__(self, target: str) -> None:
-        parts = urlsplit(target)
-        self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self.redirect(target)
         self._flows: dict[asyncio.Task[None], _Flow] = {}
         self._server: asyncio.Server | None = None
         self._up = True
@@ -53,7 +53,9 @@ class Proxy:
         self.answered = 0
         """How many requests have got `answer`."""
         self.answer: bytes | None = None
-        """What new connections get instead of the service's answers."""
+        """What each request gets instead of the service's answer; its connection ends with it."""
+        self.requests: list[bytes] = []
+        """The first bytes of each request."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -93,6 +95,11 @@ class Proxy:
         """Take connections again."""
         self._up = True
 
+    def redirect(self, target: str) -> None:
+        """Pass new connections on to another service, as if it were this one started anew."""
+        parts = urlsplit(target)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
+
     def freeze(self, request: str) -> None:
         """Let the connections whose last request begins so stand, and bring nothing more through.
 
@@ -110,13 +117,7 @@ class Proxy:
             await asyncio.sleep(0.005)
         self.open += 1
         try:
-            if self.answer is not None:
-                self.answered += bool(await _read(reader))
-                near.write(self.answer)
-                await near.drain()
-                near.close()
-                await _read(reader)
-            elif self._up:
+            if self._up:
                 answers, flow.far = await asyncio.open_connection(*self._target)
                 await asyncio.gather(self._ask(flow, reader, flow.far), self._answer(flow, answers))
         finally:
@@ -128,10 +129,22 @@ class Proxy:
         self, flow: _Flow, reader: asyncio.StreamReader, far: asyncio.StreamWriter
     ) -> None:
         while data := await _read(reader):
-            flow.asked = data
+            if data.startswith(_METHODS):  # and not the body, which may come by itself
+                flow.asked = data
+                self.requests.append(data)
+                if self.answer is not None:
+                    await self._say(self.answer, flow, reader)
+                    break
             if not flow.frozen:
                 far.write(data)
         flow.cut()
+
+    async def _say(self, answer: bytes, flow: _Flow, reader: asyncio.StreamReader) -> None:
+        self.answered += 1
+        flow.near.write(answer)
+        await flow.near.drain()
+        flow.near.close()
+        await _read(reader)
 
     async def _answer(self, flow: _Flow, reader: asyncio.StreamReader) -> None:
         seen = 0

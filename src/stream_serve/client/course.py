@@ -1,0 +1,184 @@
+"""Where the reading of one run stands: the pure core that both clients share, without I/O and time.
+
+How it works: `request` says what to ask for next, and the client tells what came of it. An answer with
+a stream goes to `accept` and its bytes to `feed`, another one to `refuse`; a connection that could not be
+made, or broke, to `lose`. The last two say how long to wait before the next request, or raise when there
+is to be none. Before the service has answered, the start itself is sent again: it has an id, so that it
+joins the run. After that the run is only followed, by the number of the last event: never is it started
+anew.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec import Struct
+
+from stream_serve.client import failures, requests
+from stream_serve.client.patience import Patience, Tries, unreachable
+from stream_serve.errors import EventsLost, ServiceProtocol
+from stream_serve.events import codec, sse
+from stream_serve.events.types import End, Error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from stream_serve.client.requests import Request
+    from stream_serve.events.types import Event
+
+HEARTBEAT: Final = 15.0
+"""Seconds of silence that the service allows itself where it announces nothing."""
+MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
+"""More than any run has in all (16 MiB by default): no stream fills the memory."""
+
+_MARGIN: Final = 1.5
+"""A heartbeat may be late by a half: what is longer is silent because nothing comes through."""
+
+
+class _Kind(Struct):
+    type: str
+
+
+class Course:
+    """The state of reading one run. `start` is the body that starts it; None: it was started before."""
+
+    def __init__(
+        self,
+        run_id: str,
+        start: bytes | None = None,
+        *,
+        after: int = 0,
+        url: str = "",
+        tries: Tries | None = None,
+    ) -> None:
+        self.run_id: Final = run_id
+        self.cursor = after
+        self.over = False
+        """Whether the run's last event has been read, or there is nothing to read any more."""
+        self._start = start
+        self._url: Final = url
+        self._tries: Final = Tries(Patience()) if tries is None else tries
+        self._parser = sse.Parser(MAX_EVENT_BYTES)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run is known to have been started."""
+        return self._start is None
+
+    def request(self) -> Request:
+        """Return what to ask for now."""
+        if self._start is not None:
+            return requests.start(self.run_id, self._start)
+        return requests.follow(self.run_id, self.cursor)
+
+    def accept(self, headers: Mapping[str, str]) -> None:
+        """Begin to read an answer with status 200. Raises `ServiceProtocol` if it is no stream."""
+        kind = headers.get("content-type", "")
+        if not kind.lower().startswith("text/event-stream"):
+            raise ServiceProtocol(f"the answer is no event stream, but {kind[:100] or 'nothing'}")
+        self._start = None
+        self._parser = sse.Parser(MAX_EVENT_BYTES)
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
+        """Return the events that a piece of the stream completes and that have not been read before.
+
+        Raises a `RunFailure` when the run's last event is one, after the others.
+        """
+        try:
+            found = self._parser.feed(piece)
+        except sse.EventTooLarge as error:
+            raise ServiceProtocol(str(error)) from error
+        if piece.startswith(b":"):  # the run goes on, and has nothing to say
+            self._tries.succeed()
+        for one in found:
+            event = _decode(one.data)
+            if isinstance(event, Error):
+                self.over = True
+                raise failures.of_event(event)
+            if self._is_new(one.id) and event is not None:
+                self.over = isinstance(event, End)
+                yield event
+                if self.over:
+                    return
+
+    def _is_new(self, number: bytes) -> bool:
+        """Take the number of an event; return whether it follows those that were read."""
+        if not number.isdigit():
+            raise ServiceProtocol("an event has no number")
+        if int(number) > self.cursor + 1:
+            raise EventsLost(f"after event {self.cursor} came event {int(number)}")
+        new = int(number) > self.cursor
+        if new:
+            self.cursor = int(number)
+            self._tries.succeed()
+        return new
+
+    def finish(self) -> None:
+        """Take status 204: the run has ended, and all of it was read before."""
+        self.over = True
+
+    def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
+        """Take an answer without a stream; return the seconds to wait, or raise what it says."""
+        error = failures.of_answer(status, headers, body)
+        if not error.retryable:
+            raise error
+        return self._tries.pause(error, error.retry_after)
+
+    def lose(self, why: object = None) -> float:
+        """Take the end of a connection before the run's; return the seconds to wait.
+
+        A stream that ends with `retry:` says that the run goes on at another process, and when.
+        Raises `ServiceUnreachable`.
+        """
+        asked = self._parser.retry
+        self._parser = sse.Parser(MAX_EVENT_BYTES)
+        error = unreachable(why, self._url)
+        return self._tries.pause(error, None if asked is None else asked / 1000)
+
+
+def silence(heartbeat: float) -> float:
+    """Return the seconds of silence after which a connection is dead."""
+    return heartbeat * _MARGIN
+
+
+def announced(headers: Mapping[str, str]) -> float | None:
+    """Return the longest silence that the service announces, in seconds; None if it does not."""
+    try:
+        seconds = float(headers.get("x-heartbeat-interval", ""))
+    except ValueError:
+        return None
+    return seconds if 0 < seconds < 86_400 else None
+
+
+def _decode(data: bytes) -> Event | None:
+    """Return an event; None for one of a type that a later service may have."""
+    try:
+        return codec.decode(data)
+    except msgspec.MsgspecError as error:
+        if _is_unknown(data):
+            return None
+        raise ServiceProtocol(f"an event cannot be read: {error}") from error
+
+
+def _is_unknown(data: bytes) -> bool:
+    try:
+        kind = msgspec.json.decode(data, type=_Kind).type
+    except msgspec.MsgspecError:
+        return False
+    return kind not in _KNOWN
+
+
+_KNOWN: Final = frozenset(
+    {
+        "start",
+        "chunk",
+        "reasoning",
+        "tool_call",
+        "tool_arguments",
+        "source",
+        "extra",
+        "end",
+        "error",
+    }
+)
