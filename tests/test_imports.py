@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from support.process import running
+
 pytestmark = pytest.mark.slow
 
 BLOCK = """
@@ -22,13 +24,15 @@ LOADED = "import sys; print(*sorted({name.split('.')[0] for name in sys.modules}
 
 async def python(code: str, **environment: str) -> tuple[int, str]:
     """Run some code in a process of its own; return its exit code and all that it printed."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code),
-        env={"PATH": "/usr/bin:/bin", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    async with asyncio.timeout(60):
+    async with (
+        running(
+            *(sys.executable, "-c", code),
+            env={"PATH": "/usr/bin:/bin", **environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        ) as process,
+        asyncio.timeout(60),
+    ):
         out, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, out.decode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from stream_serve.testing import ANSWER
 from support.clients import NODE_MODULES, environment, node
-from support.process import PATIENCE
+from support.process import PATIENCE, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ async def ask(folder: Path, door: Door, model: str) -> tuple[int | None, list[di
     home = folder / "codex"
     home.mkdir()
     (home / "config.toml").write_text(CONFIG.format(url=door.words["base_url"]))
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         str(node()),
         str(NODE_MODULES / "@openai" / "codex" / "bin" / "codex.js"),
         *("exec", "--json", "--skip-git-repo-check", "-m", model, "Hello"),
@@ -42,14 +42,9 @@ async def ask(folder: Path, door: Door, model: str) -> tuple[int | None, list[di
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )
-    try:
+    ) as process:
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
     events = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
     return process.returncode, events, err.decode()
 

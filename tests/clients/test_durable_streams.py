@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from support.clients import NODE_MODULES, PROGRAMS, environment, node
+from support.process import running
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -24,18 +25,14 @@ async def conformance(url: str, report: Path) -> dict[str, Any]:
     """Run the suite against a service, and return what vitest says of it."""
     vitest = NODE_MODULES / "vitest" / "vitest.mjs"
     options = ["--testTimeout=30000", "--reporter=json", f"--outputFile={report}"]
-    running = await asyncio.create_subprocess_exec(
+    async with running(
         *(str(node()), str(vitest), "run", SUITE, *options),
         cwd=PROGRAMS / "node",
         env=environment(DS_URL=url),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        await asyncio.wait_for(running.wait(), PATIENCE)
-    except BaseException:
-        running.kill()
-        raise
+    ) as process:
+        await asyncio.wait_for(process.wait(), PATIENCE)
     return json.loads(report.read_text(encoding="utf-8"))
 
 

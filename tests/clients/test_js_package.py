@@ -16,6 +16,7 @@ from stream_serve.settings import Settings
 from stream_serve.web.openapi import describe
 from support.clients import ROOT
 from support.missing import lack
+from support.process import running
 
 if TYPE_CHECKING:
     import aiohttp
@@ -46,14 +47,14 @@ def test_it_is_small() -> None:
 async def test_what_is_shipped_is_what_the_source_builds_to_and_its_package_is_sound() -> None:
     if not (SOURCE / "node_modules" / ".ready").exists():
         lack("the tools of clients/js are missing: run scripts/client-js --prepare")
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         ROOT / "scripts" / "client-js",
         "--check",
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-    )
-    printed, _ = await process.communicate()
+    ) as process:
+        printed, _ = await process.communicate()
     assert process.returncode == 0, printed.decode()
 
 

@@ -11,9 +11,10 @@ import pytest
 
 from stream_serve.testing import ANSWER
 from support.clients import environment, python
-from support.process import PATIENCE
+from support.process import PATIENCE, running
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     from clients.conftest import Door
@@ -37,8 +38,8 @@ def folder(tmp_path: Path, door: Door) -> Path:
     return tmp_path
 
 
-async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+def start(folder: Path, *arguments: str) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return running(
         str(python()),
         "-m",
         "llm",
@@ -51,8 +52,7 @@ async def start(folder: Path, *arguments: str) -> asyncio.subprocess.Process:
 
 
 async def ask(folder: Path, *arguments: str) -> tuple[int | None, str, str]:
-    process = await start(folder, *arguments)
-    async with asyncio.timeout(PATIENCE):
+    async with start(folder, *arguments) as process, asyncio.timeout(PATIENCE):
         out, err = await process.communicate()
     return process.returncode, out.decode(), err.decode()
 
@@ -79,9 +79,9 @@ async def test_a_failure_in_the_middle_ends_it_with_an_error(folder: Path) -> No
 
 
 async def test_an_interrupt_stops_the_provider(folder: Path, upstream: ScriptedUpstream) -> None:
-    process = await start(folder, "-m", "hang-mid", "Hello")
-    assert process.stdout is not None
-    async with asyncio.timeout(PATIENCE):
+    asked = start(folder, "-m", "hang-mid", "Hello")
+    async with asked as process, asyncio.timeout(PATIENCE):
+        assert process.stdout is not None
         await process.stdout.readexactly(1)
         process.send_signal(signal.SIGINT)
         await process.communicate()

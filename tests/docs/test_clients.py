@@ -10,6 +10,7 @@ import pytest
 
 from stream_serve.testing import ANSWER, ScriptedUpstream
 from support.pages import blocks, pair
+from support.process import running
 
 if TYPE_CHECKING:
     from support.service import Service
@@ -24,11 +25,13 @@ async def test_the_examples_of_the_python_client_print_the_answer(
     examples = blocks(page, "python")
     assert len(examples) == 2
     for example in examples:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", example.replace("http://localhost:3000", service.url)),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        async with asyncio.timeout(60):
+        async with (
+            running(
+                *(sys.executable, "-c", example.replace("http://localhost:3000", service.url)),
+                stdout=asyncio.subprocess.PIPE,
+            ) as process,
+            asyncio.timeout(60),
+        ):
             out, _ = await process.communicate()
         assert out.decode() == ANSWER
     assert len(upstream.requests) == 2

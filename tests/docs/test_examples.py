@@ -14,11 +14,13 @@ from stream_serve.testing import ANSWER, unused_port
 from support.browser import browser
 from support.client import ask
 from support.pages import READMES, ROOT, blocks, pair
+from support.process import running
 from support.proxy import Proxy
 from support.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
     import aiohttp
 
@@ -39,13 +41,11 @@ async def keyed(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
         yield running
 
 
-async def start(script: str, **environment: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        "bash",
-        "-euo",
-        "pipefail",
-        "-c",
-        script,
+def start(
+    script: str, **environment: str
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    return running(
+        *("bash", "-euo", "pipefail", "-c", script),
         env={**os.environ, **environment},
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
@@ -54,8 +54,7 @@ async def start(script: str, **environment: str) -> asyncio.subprocess.Process:
 
 
 async def shell(script: str, **environment: str) -> str:
-    process = await start(script, **environment)
-    async with asyncio.timeout(30):
+    async with start(script, **environment) as process, asyncio.timeout(30):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -260,14 +259,12 @@ async def test_the_scripted_provider_starts_and_answers(page: str) -> None:
     command = blocks(page, "bash")[0]
     (question,) = curls(page)
     port = str(unused_port())
-    process = await start("exec " + command.replace("9000", port))
-    try:
+    async with start("exec " + command.replace("9000", port)) as process:
         assert process.stdout is not None
         async with asyncio.timeout(30):
             url = (await process.stdout.readline()).decode().strip()
         assert url == f"http://127.0.0.1:{port}/v1"
         assert "data: [DONE]" in await shell(question.replace("9000", port))
-    finally:
         process.terminate()
         await process.communicate()
     assert process.returncode == 0

@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 
 from support.pages import ROOT
+from support.process import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -23,15 +24,14 @@ pytestmark = pytest.mark.slow
 @asynccontextmanager
 async def example(name: str, folder: Path) -> AsyncGenerator[str]:
     """Serve an example from a folder that it may write to, and yield its URL."""
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *(sys.executable, "-m", "uvicorn", "main:app", "--port", "0"),
         *("--app-dir", str(ROOT / "examples" / name)),
         cwd=folder,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    try:
+    ) as process:
+        assert process.stderr is not None
         async with asyncio.timeout(60):
             said = ""
             while (found := re.search(r"running on (http://\S+)", said)) is None:
@@ -39,9 +39,6 @@ async def example(name: str, folder: Path) -> AsyncGenerator[str]:
                 assert line, said
                 said += line.decode()
         yield found[1]
-    finally:
-        process.terminate()
-        await process.communicate()
 
 
 @pytest.mark.parametrize(

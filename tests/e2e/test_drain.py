@@ -16,7 +16,7 @@ import pytest
 
 from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
 from support.client import ask, stop, text
-from support.process import PATIENCE, environment, serving
+from support.process import PATIENCE, environment, running, serving
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -201,15 +201,14 @@ async def test_a_reloading_server_ends_at_once_too(
     upstream: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:
     port = unused_port()
-    process = await asyncio.create_subprocess_exec(
+    url = f"http://127.0.0.1:{port}"
+    status = 0
+    reloading = running(
         *(sys.executable, "-m", "stream_serve", "serve", "--reload", "--port", str(port)),
         env=environment(**provider(upstream)),
         stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
     )
-    url = f"http://127.0.0.1:{port}"
-    status = 0
-    async with asyncio.timeout(PATIENCE):
+    async with reloading as process, asyncio.timeout(PATIENCE):
         while status != 200:
             try:
                 async with client.get(f"{url}/health/ready") as response:

@@ -13,7 +13,7 @@ import pytest
 from stream_serve import __version__
 from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
 from support.client import ask, text
-from support.process import command, environment, serving
+from support.process import command, environment, running, serving
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -224,30 +224,19 @@ async def test_a_port_in_use_is_said_in_words(upstream: ScriptedUpstream) -> Non
 
 async def test_reload_serves_too(client: aiohttp.ClientSession) -> None:
     port = unused_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "stream_serve",
-        "serve",
-        "--reload",
-        "--port",
-        str(port),
+    status = 0
+    reloading = running(
+        *(sys.executable, "-m", "stream_serve", "serve", "--reload", "--port", str(port)),
         env=environment(),
         stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
     )
-    try:
-        status = 0
-        async with asyncio.timeout(30):
-            while status != 200:
-                try:
-                    async with client.get(f"http://127.0.0.1:{port}/health") as response:
-                        status = response.status
-                except OSError:
-                    await asyncio.sleep(0)
-    finally:
-        process.terminate()
-        await process.communicate()
+    async with reloading, asyncio.timeout(30):
+        while status != 200:
+            try:
+                async with client.get(f"http://127.0.0.1:{port}/health") as response:
+                    status = response.status
+            except OSError:
+                await asyncio.sleep(0.01)
 
 
 # chat
@@ -285,17 +274,14 @@ async def test_chat_shows_the_tools_that_the_model_calls_and_its_sources_in_word
 
 
 async def test_chat_refuses_a_prompt_that_is_no_text() -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "stream_serve",
-        "chat",
+    async with running(
+        *(sys.executable, "-m", "stream_serve", "chat"),
         env=environment(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate(b"secret\xff")
+    ) as process:
+        out, err = await process.communicate(b"secret\xff")
     assert (process.returncode, out) == (2, b"")
     assert b"not UTF-8" in err
     assert b"Traceback" not in err
@@ -312,22 +298,18 @@ async def test_chat_says_what_failed(upstream: ScriptedUpstream) -> None:
 async def test_an_interrupt_of_chat_stops_the_generation_and_not_only_the_display(
     upstream: ScriptedUpstream,
 ) -> None:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "stream_serve",
-        "chat",
-        "hi",
+    async with running(
+        *(sys.executable, "-m", "stream_serve", "chat", "hi"),
         env=environment(**provider(upstream, "hang-mid")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    await process.stdout.readexactly(3)
-    process.send_signal(signal.SIGINT)
-    await upstream.wait_for(lambda record: record.closed_by == "peer")
-    async with asyncio.timeout(20):
-        _, err = await process.communicate()
+    ) as process:
+        assert process.stdout is not None
+        await process.stdout.readexactly(3)
+        process.send_signal(signal.SIGINT)
+        await upstream.wait_for(lambda record: record.closed_by == "peer")
+        async with asyncio.timeout(20):
+            _, err = await process.communicate()
     assert process.returncode == 130
     assert "connection to the provider: closed" in err.decode()
     assert "Traceback" not in err.decode()

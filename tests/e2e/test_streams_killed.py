@@ -16,7 +16,7 @@ import pytest
 
 from stream_serve.streams.decisions import Create
 from support import streams_writer
-from support.process import serving
+from support.process import running, serving
 from support.streams import Place
 
 if TYPE_CHECKING:
@@ -31,22 +31,22 @@ PRODUCERS: Final = 8
 
 async def write_until_killed(path: Path, begins: Sequence[int], after: int) -> dict[int, int]:
     """Append from these numbers on, until `after` appends are acknowledged; kill; return the newest."""
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *(sys.executable, streams_writer.__file__, str(path), *map(str, begins)),
         stdout=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    newest: dict[int, int] = {}
-    count = 0
-    async for line in process.stdout:
-        if not line.endswith(b"\n"):
-            break
-        producer, number = map(int, line.split())
-        newest[producer] = number
-        count += 1
-        if count == after:
-            process.send_signal(signal.SIGKILL)
-    assert await process.wait() == -signal.SIGKILL
+    ) as process:
+        assert process.stdout is not None
+        newest: dict[int, int] = {}
+        count = 0
+        async for line in process.stdout:
+            if not line.endswith(b"\n"):
+                break
+            producer, number = map(int, line.split())
+            newest[producer] = number
+            count += 1
+            if count == after:
+                process.send_signal(signal.SIGKILL)
+        assert await process.wait() == -signal.SIGKILL
     return newest
 
 

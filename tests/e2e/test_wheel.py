@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from support.client import ask, text
+from support.process import running
 
 if TYPE_CHECKING:
     import aiohttp
@@ -49,7 +50,7 @@ async def test_the_wheel_installs_into_an_empty_environment_and_answers(
     tmp_path: Path, client: aiohttp.ClientSession, wheel: Path
 ) -> None:
     binaries = environment(tmp_path / "env", f"{wheel}[server,database]")
-    server = await asyncio.create_subprocess_exec(
+    async with running(
         binaries / "stream-serve",
         "serve",
         "--port",
@@ -57,8 +58,7 @@ async def test_the_wheel_installs_into_an_empty_environment_and_answers(
         cwd=tmp_path,
         stderr=asyncio.subprocess.PIPE,
         env={"PATH": os.environ["PATH"], "STREAM_SERVE_LOG_FORMAT": "json"},
-    )
-    try:
+    ) as server:
         assert server.stderr is not None
         async with asyncio.timeout(60):
             url = json.loads(await server.stderr.readline())["url"]
@@ -69,9 +69,6 @@ async def test_the_wheel_installs_into_an_empty_environment_and_answers(
             async with client.get(url + path) as response:
                 assert response.status == 200
                 assert len(await response.read()) > 200
-    finally:
-        server.terminate()
-        await server.communicate()
 
 
 SMALL = """

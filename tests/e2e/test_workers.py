@@ -74,7 +74,7 @@ async def test_a_signal_to_the_whole_process_group_counts_once(
     settings: dict[str, str], client: aiohttp.ClientSession, number: int
 ) -> None:
     """Ctrl+C in a terminal, or a stopped container: all processes get the signal."""
-    async with serving(*TWO, command=("setsid",), **settings) as server:
+    async with serving(*TWO, **settings) as server:
         for pid in await pids(server):
             status = Path(f"/proc/{pid}/status")
             if status.exists():  # even while it starts, it must not see what its supervisor hears

@@ -7,14 +7,46 @@ import json
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
 PATIENCE = 30.0
 _GRACE = 2.0
+
+
+@asynccontextmanager
+async def running(
+    *command: str | os.PathLike[str], **options: Any
+) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Run a program until the block ends, and no longer, whatever it and its children do.
+
+    The options are those of `asyncio.create_subprocess_exec`. What the program still writes is read, so
+    that no full pipe holds up its end.
+    """
+    process = await asyncio.create_subprocess_exec(*command, start_new_session=True, **options)
+    try:
+        yield process
+    finally:
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Ask the process to end, ask again, and kill all that it has started."""
+    for grace in (_GRACE, PATIENCE):  # runs that a test has left go on: a second signal ends them
+        with suppress(ProcessLookupError, TimeoutError):
+            process.terminate()
+            async with asyncio.timeout(grace):
+                await process.communicate()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    try:
+        async with asyncio.timeout(_GRACE):
+            await process.communicate()
+    finally:  # uvloop waits at its own end, for ever, for a pipe that is still open somewhere
+        cast("Any", process)._transport.close()
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -26,18 +58,15 @@ async def command(
     *arguments: str, stdin: str | None = None, **settings: str
 ) -> tuple[int, str, str]:
     """Run `stream-serve` to its end; return the exit code and what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "stream_serve",
-        *arguments,
+    async with running(
+        *(sys.executable, "-m", "stream_serve", *arguments),
         env=environment(**settings),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )
-    async with asyncio.timeout(PATIENCE):
-        out, err = await process.communicate((stdin or "").encode())
+    ) as process:
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate((stdin or "").encode())
     assert process.returncode is not None
     return process.returncode, out.decode(), err.decode()
 
@@ -81,28 +110,12 @@ async def serving(
     *arguments: str, command: Sequence[str] = (), **settings: str
 ) -> AsyncGenerator[Server]:
     """Run `stream-serve serve` on a free port until the block ends, under a command if given."""
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *command,
-        sys.executable,
-        "-m",
-        "stream_serve",
-        "serve",
-        "--port",
-        "0",
-        *arguments,
+        *(sys.executable, "-m", "stream_serve", "serve", "--port", "0", *arguments),
         env=environment(**settings),
         stderr=asyncio.subprocess.PIPE,
-    )
-    server = Server(process)
-    try:
+    ) as process:
+        server = Server(process)
         server.url = (await server.line("listening"))["url"]
         yield server
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            try:
-                async with asyncio.timeout(_GRACE):
-                    await process.wait()
-            except TimeoutError:  # runs that a test has left go on: a second signal ends them
-                process.terminate()
-                await process.wait()

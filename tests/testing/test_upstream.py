@@ -13,6 +13,7 @@ import pytest
 
 from stream_serve.testing import ANSWER, SCENARIOS, ScriptedUpstream
 from stream_serve.testing.upstream import main
+from support.process import running
 from testing.client import KEY
 from testing.wire import request_bytes, wire
 
@@ -199,13 +200,12 @@ class TestOfficialClient:
 
 class TestCommand:
     async def test_prints_its_url_serves_and_ends_when_told(self) -> None:
-        process = await asyncio.create_subprocess_exec(
+        async with running(
             sys.executable,
             *("-W", "error", "-m", "stream_serve.testing.upstream"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-        )
-        try:
+        ) as process:
             assert process.stdout is not None
             line = await asyncio.wait_for(process.stdout.readline(), 20)
             url = line.decode().strip()
@@ -214,10 +214,6 @@ class TestCommand:
             assert "answer" in [model["id"] for model in models["data"]]
             process.terminate()
             rest, complaints = await asyncio.wait_for(process.communicate(), 20)
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
         assert (process.returncode, rest, complaints) == (0, b"", b"")
 
     @pytest.mark.parametrize(
