@@ -121,6 +121,7 @@ class Redis:
             "dir": self.folder,
             "save": '""',
             "appendonly": "yes" if persistent else "no",
+            "appendfsync": "always",
             "maxmemory-policy": "noeviction",
             "daemonize": "no",
         }

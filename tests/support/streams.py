@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from stream_serve.streams.base import Quota
 from stream_serve.streams.decisions import Append, Rules
 from stream_serve.streams.memory import MemoryStore
+from stream_serve.streams.redis.store import RedisStore
 from stream_serve.streams.service import Streams
 from stream_serve.streams.sqlite import SQLiteStore
+from support.redis import shared_server
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from stream_serve.streams.base import Store
 
-BACKENDS: Final = ["memory", "sqlite"]
+BACKENDS: Final = ["memory", "sqlite", "redis"]
 SHARED: Final = [kind for kind in BACKENDS if kind != "memory"]
 """Every kind of store, and those that several processes can use. What a new one needs for the suites is
 a branch in `Place._store`."""
@@ -34,13 +35,22 @@ class Place:
         self._folder = folder
         self._memory = MemoryStore()
         self._opened: list[Store] = []
+        if kind == "redis":
+            shared_server().flush()
 
     @property
     def shared(self) -> bool:
         """Whether several processes can use it."""
         return self.kind in SHARED
 
-    async def store(self, changed: list[tuple[str, str]] | None = None) -> Store:
+    @property
+    def url(self) -> str:
+        """What a service is told to use it."""
+        if self.kind == "redis":
+            return shared_server().url
+        return str(self._folder / "streams.db") if self.shared else self.kind
+
+    async def store(self, changed: list[tuple[str, str] | None] | None = None) -> Store:
         """Return an open user; it adds to `changed` what others have changed."""
         made = self._store()
         await made.open((changed if changed is not None else []).append)
@@ -66,7 +76,9 @@ class Place:
             await one.close()
 
     def _store(self) -> Store:
-        return SQLiteStore(self._folder / "streams.db") if self.shared else self._memory
+        if self.kind == "redis":
+            return RedisStore(self.url, 5.0)
+        return SQLiteStore(Path(self.url)) if self.shared else self._memory
 
 
 class Clock:

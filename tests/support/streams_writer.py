@@ -1,7 +1,7 @@
 """A process that appends to a stream as fast as it can, and says what was acknowledged.
 
-Arguments: the file, and for each producer the number that it begins with. On the standard output there is
-a line for each acknowledged append: the producer and its number.
+Arguments: the file or the URL of a Redis, and for each producer the number that it begins with. On the
+standard output there is a line for each acknowledged append: the producer and its number.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import sys
 import time
 from pathlib import Path
 
+import structlog
+
 from stream_serve.streams.base import Quota
 from stream_serve.streams.decisions import Append, Rules
+from stream_serve.streams.redis.store import RedisStore
 from stream_serve.streams.service import Streams
 from stream_serve.streams.sqlite import SQLiteStore
 
@@ -31,10 +34,12 @@ async def produce(streams: Streams, name: str, seq: int) -> None:
         seq += 1
 
 
-async def main(path: str, *begins: str) -> None:
+async def main(place: str, *begins: str) -> None:
     """Run all producers for ever."""
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     rules, quota = Rules(stream_bytes=2**40, retention=1e9), Quota(10, 2**40)
-    streams = Streams(SQLiteStore(Path(path)), rules, quota, clock=time.time)
+    store = RedisStore(place, 5.0) if "://" in place else SQLiteStore(Path(place))
+    streams = Streams(store, rules, quota, clock=time.time)
     await streams.open()
     await asyncio.gather(
         *(produce(streams, str(number), int(begin)) for number, begin in enumerate(begins))

@@ -43,7 +43,8 @@ _REFUSED: Final = (
     AuthorizationError,
     NoPermissionError,
 )
-_URL: Final = ("RedisClient.url",)
+_URL: Final = "RedisClient.url"
+_ROOM: Final = "keep finished runs for less time", ("Limits.retention",)
 
 _log = structlog.stdlib.get_logger("stream_serve.cluster")
 
@@ -96,13 +97,25 @@ class RedisClient:
 
     The lease calls `mark_down` after a beat that failed. From then until `mark_up` every other call
     fails at once, so that nobody waits for a Redis that is known to be away.
+
+    Errors say that `url_parameter` sets the URL, and how to make `room` in a full Redis: in words, and by
+    which parameters.
     """
 
-    def __init__(self, url: str, timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        timeout: float,
+        *,
+        url_parameter: str = _URL,
+        room: tuple[str, tuple[str, ...]] = _ROOM,
+    ) -> None:
         self.timeout = timeout
+        self._url_parameters = (url_parameter,)
+        self._room = room
         self._up = True
         self._closed = False
-        self._kind, self._options = _options(url)
+        self._kind, self._options = _options(url, self._url_parameters)
         self.where = _where(self._kind, self._options)
         """Where Redis is: for logs, never for callers."""
         self._pool = ConnectionPool(self._kind, max_connections=_AT_ONCE, **self._options)
@@ -167,15 +180,15 @@ class RedisClient:
 
     def unavailable(self, error: Exception) -> LogUnavailable:
         """Return an error that says in a sentence what this one means and what to do about it."""
-        parameters, where = _URL, self.where
+        parameters, where = self._url_parameters, self.where
         match error:
             case BusyLoadingError():
                 text, parameters = "Redis is still reading its data: wait a little", ()
             case RedisError() if isinstance(error, _REFUSED):
                 text = "Redis refuses the user or the password: look at its URL"
             case OutOfMemoryError():
-                text = "Redis is full: raise its maxmemory, or keep finished runs for less time"
-                parameters = ("Limits.retention",)
+                words, parameters = self._room
+                text = f"Redis is full: raise its maxmemory, or {words}"
             case ReadOnlyError():
                 text = "Redis is a replica: its URL has to name the primary"
             case RedisTimeoutError() | TimeoutError():
@@ -204,14 +217,16 @@ class RedisClient:
             _log.warning("a connection to Redis could not be closed cleanly", error=str(error))
 
 
-def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
+def _options(
+    url: str, parameters: tuple[str, ...]
+) -> tuple[type[AbstractConnection], dict[str, Any]]:
     try:
         options = cast("dict[str, Any]", {**parse_url(url)})
     except ValueError:
         raise SettingsError(
             "the URL of Redis is not one like redis://user:password@host:6379/0, rediss:// for TLS, "
             "or unix:///path/of/a/socket",
-            parameters=_URL,
+            parameters=parameters,
         ) from None
     kind: type[AbstractConnection] = options.pop("connection_class", Connection)
     options |= {
@@ -228,7 +243,7 @@ def _options(url: str) -> tuple[type[AbstractConnection], dict[str, Any]]:
         kind(**options)
     except TypeError as error:
         raise SettingsError(
-            f"the URL of Redis has an option that is not known: {error}", parameters=_URL
+            f"the URL of Redis has an option that is not known: {error}", parameters=parameters
         ) from None
     return kind, options
 
