@@ -22,6 +22,7 @@ from support.streams import RULES, TEXT, Clock, text
 from support.waiting import until
 
 if TYPE_CHECKING:
+    from stream_serve.streams.base import Store
     from stream_serve.streams.service import Streams
     from support.streams import Place
 
@@ -278,7 +279,88 @@ async def test_who_waits_at_the_end_is_told(streams_place: Place) -> None:
     follower = await streams.follow(KEY)
     waiting = asyncio.create_task(follower.wait())
     await asyncio.sleep(0)
-    await streams.close()
+    streams.let_go()
     await waiting
+    await follower.wait()
+    assert follower.closed
+    with pytest.raises(StreamsUnavailable):
+        await streams.follow(KEY)
+    await streams.append(KEY, text(b"y"))
+    await streams.close()
     with pytest.raises(StreamsUnavailable):
         await streams.append(KEY, text(b"x"))
+
+
+async def test_a_long_message_is_read_in_few_pieces_however_little_is_asked_for(
+    streams_place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = await streams_place.streams()
+    data = b'"%b"\n' % (b"x" * 500_000)
+    await streams.create(KEY, Create(content_type=JSON, data=data + b"2\n"))
+    reads: list[int] = []
+    kind = type(await streams_place.store())
+    read = kind.read
+
+    async def count(self: Store, data_id: str, start: int, end: int) -> bytes:
+        reads.append(start)
+        return await read(self, data_id, start, end)
+
+    monkeypatch.setattr(kind, "read", count)
+    page = await streams.read(KEY, 0, 1)
+    assert (page.data, page.end, page.last) == (data, len(data), False)
+    assert len(reads) < 5
+    assert (await streams.read(KEY, len(data), 1)).data == b"2\n"
+
+
+async def test_the_end_of_a_producer_is_told_where_its_owner_has_no_room_left(
+    streams_place: Place,
+) -> None:
+    clock = Clock()
+    streams = await streams_place.streams(quota=Quota(streams=9, bytes=40), clock=clock)
+    for number, owner in enumerate(("full", "other")):
+        await streams.create((owner, "a"), Create(content_type=JSON))
+        data = b'"%b"\n' % (b"x" * 37 if owner == "full" else b"x")
+        lease = 5 + number
+        await streams.append((owner, "a"), Append(data=data, content_type=JSON, lease=lease))
+    followers = [await streams.follow((owner, "a")) for owner in ("full", "other")]
+    clock.now += 10
+    for follower in followers:
+        while follower.state is None or not follower.state.lost:
+            await asyncio.wait_for(follower.wait(), 10)
+        follower.close()
+    assert b'"lost"' in (await streams.read(("full", "a"), 0, 1_000)).data
+
+
+async def test_a_producer_whose_lease_ran_out_while_nobody_was_there_may_come_back(
+    streams_place: Place,
+) -> None:
+    clock = Clock()
+    before = await streams_place.streams(clock=clock)
+    leased = Append(data=b'"x"\n', content_type=JSON, lease=5)
+    await before.create(KEY, Create(content_type=JSON))
+    await before.append(KEY, leased)
+    await before.close()
+    clock.now += 10
+    after = await streams_place.streams(clock=clock)
+    await after.create(("owner", "b"), Create(content_type=JSON))
+    await after.append(("owner", "b"), leased)
+    follower = await after.follow(("owner", "b"))
+    clock.now += 10
+    while follower.state is None or not follower.state.lost:  # they have been seen to
+        await asyncio.wait_for(follower.wait(), 10)
+    follower.close()
+    await after.append(KEY, leased)
+    assert not (await after.describe(KEY)).lost
+
+
+async def test_the_names_of_producers_count_as_bytes_of_their_owner(
+    streams_place: Place,
+) -> None:
+    streams = await streams_place.streams(quota=Quota(streams=9, bytes=5_000))
+    await streams.create(KEY, Create(content_type=TEXT))
+    for number in range(5_000 // 133):
+        await streams.append(KEY, text(b"x", producer=(f"{number:0100d}", 0, 0)))
+    with pytest.raises(StreamsFull):
+        await streams.append(KEY, text(b"x", producer=("x" * 100, 0, 0)))
+    await streams.delete(KEY)
+    await streams.create(KEY, Create(content_type=TEXT, data=bytes(5_000)))

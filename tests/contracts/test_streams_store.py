@@ -199,7 +199,7 @@ async def test_what_is_due_is_named_until_a_change_says_another_time(
 
 @pytest.mark.parametrize("streams_place", SHARED, indirect=True)
 async def test_what_another_user_changes_is_told_of_what_is_watched(streams_place: Place) -> None:
-    changed: list[tuple[str, str]] = []
+    changed: list[tuple[str, str] | None] = []
     writing, reading = await streams_place.store(), await streams_place.store(changed)
     now = await put(writing)
     reading.watch(KEY)

@@ -164,7 +164,20 @@ async def test_what_goes_beyond_a_bound_is_refused_in_words(client: aiohttp.Clie
 
 
 @pytest.mark.parametrize(
-    "path", ["", "a//b", "a/../b", "./a", "a/%2e%2e/b", "a%00b", "a%0ab", "__ds/x", "x" * 1_025]
+    "path",
+    [
+        "",
+        "a//b",
+        "a/../b",
+        "./a",
+        "a/%2e%2e/b",
+        "a%00b",
+        "a%0ab",
+        "__ds/x",
+        "x" * 1_025,
+        "%ff",
+        "%c0%af",
+    ],
 )
 async def test_a_name_that_no_stream_can_have_is_not_there(place: str, path: str) -> None:
     # As it is: a client would make another path of it.
@@ -185,6 +198,8 @@ async def test_a_name_that_no_stream_can_have_is_not_there(place: str, path: str
         {"Stream-TTL": "99999999999"},
         {"Stream-Expires-At": "tomorrow"},
         {"Stream-Expires-At": "2030-13-01T00:00:00Z"},
+        {"Stream-Expires-At": "9999-12-31T23:59:59-23:59"},
+        {"Content-Encoding": "gzip"},
         {"Stream-Fork-Offset": "0"},
         {"Stream-Forked-From": "/elsewhere/a"},
         {"Stream-Forked-From": "/v1/stream/a", "Stream-Fork-Sub-Offset": "x"},
@@ -197,6 +212,48 @@ async def test_a_header_that_means_nothing_is_refused(
         assert response.status == 400
         assert (await response.json())["detail"]
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_query_of_very_many_parameters_is_refused(
+    client: aiohttp.ClientSession, place: str
+) -> None:
+    await client.put(f"{place}/a", headers=TEXT)
+    many = "&".join(["a=1"] * 101)
+    for method, name in (("GET", "a"), ("GET", "a/control"), ("POST", "a/stop")):
+        async with client.request(method, f"{place}/{name}?{many}") as response:
+            assert response.status == 400
+            assert "100 parameters" in (await response.json())["detail"]
+
+
+async def test_a_body_that_is_too_large_is_refused_before_it_ends(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with Service(streams_url="memory", max_append_bytes=10) as service:
+        await client.put(f"{service.url}/v1/stream/a", headers=TEXT)
+        host, port = service.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"POST /v1/stream/a HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: text/plain\r\n"
+            b"transfer-encoding: chunked\r\n\r\nb\r\n01234567890\r\n"
+        )
+        line = await asyncio.wait_for(reader.readline(), 10)
+        assert line.split()[1] == b"413"
+        writer.close()
+
+
+async def test_what_a_browser_keeps_of_a_stream_it_asks_for_each_time(
+    client: aiohttp.ClientSession,
+) -> None:
+    async with Service(api_keys=f"{KEY},{OTHER}", streams_url="memory") as service:
+        url = f"{service.url}/v1/stream/a"
+        closed = {**TEXT, **bearer(KEY), "Stream-Closed": "true"}
+        await client.put(url, headers=closed, data=b"x")
+        for more in ({}, {"offset": "now"}, {"offset": "-1", "live": "long-poll"}):
+            async with client.get(url, headers=bearer(KEY), params=more) as response:
+                assert response.headers["Cache-Control"] in {"private, no-cache", "no-store"}
+                tag = response.headers.get("ETag", "*")
+            again = {**bearer(OTHER), "If-None-Match": tag}
+            assert (await client.get(url, headers=again, params=more)).status == 404
 
 
 async def test_readers_of_a_stream_get_each_append_at_once_and_the_end(

@@ -10,6 +10,7 @@ import os
 import random
 import signal
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -17,11 +18,10 @@ import pytest
 from stream_serve.streams.decisions import Create
 from support import streams_writer
 from support.process import running, serving
-from support.streams import Place
+from support.streams import SHARED, Place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
     import aiohttp
 
@@ -29,10 +29,11 @@ KILLS: Final = int(os.environ.get("KILLS", "20"))
 PRODUCERS: Final = 8
 
 
-async def write_until_killed(path: Path, begins: Sequence[int], after: int) -> dict[int, int]:
+async def write_until_killed(place: str, begins: Sequence[int], after: int) -> dict[int, int]:
     """Append from these numbers on, until `after` appends are acknowledged; kill; return the newest."""
     async with running(
-        *(sys.executable, streams_writer.__file__, str(path), *map(str, begins)),
+        *(sys.executable, "-m", streams_writer.__name__, place, *map(str, begins)),
+        cwd=Path(streams_writer.__file__).parents[1],
         stdout=asyncio.subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
@@ -50,26 +51,28 @@ async def write_until_killed(path: Path, begins: Sequence[int], after: int) -> d
     return newest
 
 
+@pytest.fixture(params=SHARED)
+async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Place]:
+    """An empty place that processes share, of each kind."""
+    place = Place(str(request.param), tmp_path)
+    yield place
+    await place.close()
+
+
 @pytest.mark.timeout(60 + KILLS * 5)
 async def test_of_a_process_that_is_killed_no_acknowledged_append_is_missing_and_none_is_doubled(
-    tmp_path: Path,
+    kept: Place,
 ) -> None:
-    place = Place("sqlite", tmp_path)
-    streams = await place.streams()
+    streams = await kept.streams()
     await streams.create(streams_writer.KEY, Create(content_type="application/json"))
-    await place.close()
     begins = [0] * PRODUCERS
     for _ in range(KILLS):
         after = random.randint(1, 400)
-        for producer, number in (
-            await write_until_killed(tmp_path / "streams.db", begins, after)
-        ).items():
+        for producer, number in (await write_until_killed(kept.url, begins, after)).items():
             # What was not acknowledged is appended again, with its number.
             begins[producer] = number + 1
-    place = Place("sqlite", tmp_path)
-    state = await (await place.streams()).describe(streams_writer.KEY)
-    page = await (await place.streams()).read(streams_writer.KEY, 0, state.tail)
-    await place.close()
+    state = await streams.describe(streams_writer.KEY)
+    page = await streams.read(streams_writer.KEY, 0, state.tail)
     found: dict[int, list[int]] = {producer: [] for producer in range(PRODUCERS)}
     for line in page.data.splitlines():
         producer, number = map(int, line.strip(b'"').split(b":"))
@@ -81,9 +84,9 @@ async def test_of_a_process_that_is_killed_no_acknowledged_append_is_missing_and
 
 
 async def test_a_killed_service_has_all_that_it_has_acknowledged(
-    tmp_path: Path, client: aiohttp.ClientSession
+    kept: Place, client: aiohttp.ClientSession
 ) -> None:
-    settings = {"STREAM_SERVE_STREAMS_URL": str(tmp_path / "streams.db")}
+    settings = {"STREAM_SERVE_STREAMS_URL": kept.url}
     acknowledged = 0
     for _ in range(2):
         async with serving(**settings) as server:
@@ -99,10 +102,10 @@ async def test_a_killed_service_has_all_that_it_has_acknowledged(
         assert await response.text() == "x" * acknowledged
 
 
-async def test_two_services_with_one_file_are_one(
-    tmp_path: Path, client: aiohttp.ClientSession
+async def test_two_services_with_one_place_are_one(
+    kept: Place, client: aiohttp.ClientSession
 ) -> None:
-    settings = {"STREAM_SERVE_STREAMS_URL": str(tmp_path / "streams.db")}
+    settings = {"STREAM_SERVE_STREAMS_URL": kept.url}
     headers = {"Content-Type": "text/plain"}
     async with serving(**settings) as one, serving(**settings) as other:
         urls = [f"{server.url}/v1/stream/job" for server in (one, other)]

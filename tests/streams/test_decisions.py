@@ -281,7 +281,10 @@ def test_a_producer_that_is_silent_for_longer_than_its_lease_ends_its_stream() -
     decisions.lapse(draft, 10.0)
     assert draft.state.closed
     assert draft.state.lost
-    assert draft.pieces[-1] == b'{"type":"end","finishReason":"lost","at":10.0}\n'
+    assert (
+        draft.pieces[-1]
+        == b'{"type":"end","finishReason":"lost","at":"1970-01-01T00:00:10.000Z"}\n'
+    )
     with pytest.raises(StreamClosed):
         decisions.append(draft, request, 11.0, RULES)
 
@@ -353,3 +356,35 @@ def test_a_stream_has_a_bounded_number_of_bytes() -> None:
     with pytest.raises(StreamsFull, match="1000 bytes"):
         decisions.append(draft, request, 1.0, RULES)
     assert not draft.changed
+
+
+def test_the_names_of_a_streams_producers_have_a_bounded_number_of_bytes() -> None:
+    draft = stream()
+    rules = Rules(stream_bytes=10_000, retention=1e9)
+
+    def write(name: str, now: float, seq: int = 0) -> None:
+        request = Append(data=b"1\n", content_type="application/json", producer=(name, 0, seq))
+        decisions.append(draft, request, now, rules)
+
+    long = [f"{number:01000d}" for number in range(decisions.MAX_NAMES // 1_032)]
+    for name in long:
+        write(name, 1.0)
+    with pytest.raises(StreamsFull, match="bytes"):
+        write("x" * 1_000, 1.0)
+    assert draft.state is not None
+    assert decisions.MAX_NAMES // 2 < draft.state.names <= decisions.MAX_NAMES
+    write(long[0], 1.0, seq=1)
+    write("short", decisions.PRODUCER_KEPT + 2.0)
+    assert draft.state.producers.keys() == {"short"}
+    assert draft.state.names < 100
+
+
+def test_forks_of_forks_have_an_end() -> None:
+    source = stream()
+    for depth in range(decisions.MAX_DEPTH):
+        made = Draft(None)
+        at = Fork(Source(str(depth), None, 0), 0)
+        decisions.fork(source, made, Create(), at, 1.0, RULES)
+        source = made
+    with pytest.raises(StreamConflict, match="100 forks"):
+        decisions.fork(source, Draft(None), Create(), Fork(Source("", None, 0), 0), 1.0, RULES)

@@ -105,3 +105,18 @@ def test_the_beginning_and_the_end_have_names() -> None:
     assert offsets.position("-1") == 0
     assert offsets.position("0" * 16 + "_" + "0" * 16) == 0
     assert offsets.position("now") is None
+
+
+def test_an_append_has_a_bounded_number_of_messages() -> None:
+    most = messages.MAX_MESSAGES
+    assert messages.pack(b"[" + b"1," * (most - 1) + b"1]").count(b"\n") == most
+    with pytest.raises(BadRequest, match="100000 messages"):
+        messages.pack(b"[" + b"1, " * most + b"1]")
+
+
+def test_what_is_behind_more_messages_than_there_are_is_not_looked_for() -> None:
+    class Counted(bytes):
+        def find(self, *_: object) -> int:
+            raise AssertionError("each message is looked for")
+
+    assert messages.after(Counted(b"1\n2\n"), 2**53) is None

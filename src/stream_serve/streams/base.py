@@ -12,7 +12,7 @@ All methods are bounded in time, and raise `StreamsUnavailable` when the backend
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from msgspec import Struct
 
@@ -29,6 +29,10 @@ class Quota(Struct, frozen=True):
 
     streams: int
     bytes: int
+
+
+FREE: Final = Quota(2**53, 2**53)
+"""Of what the service itself writes: the end of a stream has its place also where an owner is full."""
 
 
 class Totals(Struct, frozen=True):
@@ -60,9 +64,10 @@ class Change(Struct, frozen=True, kw_only=True):
 class Store(Protocol):
     """A place that keeps streams."""
 
-    async def open(self, changed: Callable[[Key], None]) -> None:
+    async def open(self, changed: Callable[[Key | None], None]) -> None:
         """Begin. `changed` is called, in the event loop, when another user of the same place has changed
-        a stream that is watched, soon after the commit; it may be called for nothing."""
+        a stream that is watched, soon after the commit; it may be called for nothing. None stands for
+        every stream, also for those that are not watched: the place may have lost its newest data."""
         ...
 
     async def close(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import secrets
 from copy import copy
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -42,8 +43,17 @@ BINARY: Final = "application/octet-stream"
 MAX_PRODUCERS: Final = 1_000
 """Of one stream. Its state is written with each append, so that this bounds the cost of one."""
 
+MAX_NAMES: Final = 131_072
+"""Bytes that it takes to know them, for the same reason: 130 for each, or longer names of fewer."""
+
+MAX_DEPTH: Final = 100
+"""Forks of forks: each read looks through them, and so does the removal of the last one."""
+
 PRODUCER_KEPT: Final = 604_800.0
 """When there are too many, those are forgotten that were silent for so long (5.2.1: seven days)."""
+
+_PRODUCER: Final = 32
+"""Bytes that a producer takes beside its name."""
 
 _MICROSECONDS: Final = 1_000_000
 _LOST: Final = {"type": "end", "finishReason": "lost"}
@@ -210,11 +220,14 @@ def fork(
         raise StreamConflict(f"a fork has the type of its source, {parent.content_type}")
     if at.position > parent.tail:
         raise BadRequest("Stream-Fork-Offset: it is beyond the end of the source")
+    if parent.depth >= MAX_DEPTH:
+        raise StreamConflict(f"a fork may be at most {MAX_DEPTH} forks away from the first stream")
     _check_size(at.position + len(request.data), rules)
     made = _new(request, request.content_type or parent.content_type, now)
     made.tail = made.base = at.position
     made.lineage = parent.lineage_to(at.position)
     made.source = at.origin
+    made.depth = parent.depth + 1
     if request.ttl is None and request.expires_at is None:
         made.ttl, made.expires_at = parent.ttl, parent.expires_at
     source.change().forks += 1
@@ -243,8 +256,8 @@ def append(draft: Draft, request: Append, now: float, rules: Rules) -> Appended:
             return _answer(state, new=False, epoch=epoch, seq=known.seq)
         if known is None and seq:
             raise ProducerGap(_MISSING, expected=0, received=seq)
-        if known is None and len(state.producers) >= MAX_PRODUCERS:
-            _check_producers(state, now)
+        if known is None and _crowded(state, name):
+            _check_producers(state, name, now)
     if request.seq is not None and state.seq is not None and not _above(request.seq, state.seq):
         raise StreamConflict("Stream-Seq: it is not above the one of the last append")
     _check_size(state.tail + len(request.data), rules)
@@ -421,20 +434,39 @@ def _follows(known: Producer, epoch: int, seq: int) -> bool:
     return seq > known.seq
 
 
-def _check_producers(state: State, now: float) -> None:
-    """Raise `StreamsFull` if no producer can be forgotten for a new one."""
-    if not any(now - one.at > PRODUCER_KEPT for one in state.producers.values()):
+def _crowded(state: State, name: str) -> bool:
+    """Return whether there is no place for one more producer."""
+    return len(state.producers) >= MAX_PRODUCERS or state.names + _cost(name) > MAX_NAMES
+
+
+def _cost(name: str) -> int:
+    return len(name) + _PRODUCER
+
+
+def _recent(state: State, now: float) -> dict[str, Producer]:
+    """Return the producers that are not forgotten for a new one."""
+    return {k: one for k, one in state.producers.items() if now - one.at <= PRODUCER_KEPT}
+
+
+def _check_producers(state: State, name: str, now: float) -> None:
+    """Raise `StreamsFull` if too few producers can be forgotten for a new one."""
+    kept = _recent(state, now)
+    if len(kept) >= MAX_PRODUCERS or sum(map(_cost, kept)) + _cost(name) > MAX_NAMES:
         raise StreamsFull(
-            f"a stream may have {MAX_PRODUCERS} producers at a time: use another stream"
+            f"a stream may have {MAX_PRODUCERS} producers at a time, whose names have at most "
+            f"{MAX_NAMES} bytes together: use another stream"
         )
 
 
 def _remember(state: State, producer: tuple[str, int, int], now: float) -> None:
     name, epoch, seq = producer
-    if len(state.producers) >= MAX_PRODUCERS and name not in state.producers:
-        recent = {k: one for k, one in state.producers.items() if now - one.at <= PRODUCER_KEPT}
-        state.producers = recent
-    state.producers[name] = Producer(epoch, seq, now)
+    if name not in state.producers:
+        if _crowded(state, name):
+            state.producers = _recent(state, now)
+        state.producers[name] = Producer(epoch, seq, now)
+        state.names = sum(map(_cost, state.producers))
+    else:
+        state.producers[name] = Producer(epoch, seq, now)
 
 
 def _renew(state: State, request: Append, now: float) -> None:
@@ -456,5 +488,10 @@ def _answer(state: State, *, new: bool, epoch: int = 0, seq: int = 0) -> Appende
     return Appended(new, state.tail, state.closed, state.stop is not None, epoch, seq)
 
 
+def _time_text(now: float) -> str:
+    text = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
 def _end(now: float) -> bytes:
-    return msgspec.json.encode({**_LOST, "at": round(now, 3)}) + messages.END
+    return msgspec.json.encode({**_LOST, "at": _time_text(now)}) + messages.END

@@ -14,6 +14,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -25,15 +27,23 @@ if TYPE_CHECKING:
 MAX_BATCH: Final = 1_000
 """Requests that are decided together."""
 
+_log: Final = structlog.stdlib.get_logger("stream_serve.streams")
+
 
 class Waiting:
-    """A request that waits: how it is decided, and who is told; without `decide`, whoever holds."""
+    """A request that waits: how it is decided, and who is told; without `decide`, whoever holds.
 
-    __slots__ = ("decide", "done")
+    No quota is asked for a `free` one, which is decided alone.
+    """
 
-    def __init__(self, decide: Decide | None, done: asyncio.Future[Any]) -> None:
+    __slots__ = ("decide", "done", "free")
+
+    def __init__(
+        self, decide: Decide | None, done: asyncio.Future[Any], *, free: bool = False
+    ) -> None:
         self.decide = decide
         self.done = done
+        self.free = free
 
 
 class Piece:
@@ -93,6 +103,8 @@ class Entry:
         self.alone = max(0, self.alone - 1)
         taken: list[Waiting] = []
         while self.waiting and len(taken) < most and self.waiting[0].decide is not None:
+            if taken and (taken[0].free or self.waiting[0].free):
+                break
             one = self.waiting.popleft()
             if not one.done.done():  # else whoever asked has gone
                 taken.append(one)
@@ -120,10 +132,15 @@ class Entry:
             before is None
             or state is None
             or before.tail != state.tail
-            or (before.data, before.closed, before.stop) != (state.data, state.closed, state.stop)
+            or _told(before) != _told(state)
         ):
             for follower in tuple(self.followers):
                 follower.changed()
+
+
+def _told(state: State) -> tuple[object, ...]:
+    """Return what followers are told of a stream, beside its bytes."""
+    return state.data, state.closed, state.stop, state.deleted
 
 
 class Follower:
@@ -142,12 +159,19 @@ class Follower:
         entry.followers.add(self)
 
     @property
+    def closed(self) -> bool:
+        """Whether it was let go of, by its reader or because the process ends."""
+        return self._on_close is None
+
+    @property
     def state(self) -> State | None:
         """The newest state that is known here; None if the stream is gone."""
         return self.entry.state
 
     async def wait(self, timeout: float | None = None) -> None:
-        """Wait for a change, or for `nudge`. Raises `TimeoutError`."""
+        """Wait for a change, or for `nudge`; closed, it does not wait. Raises `TimeoutError`."""
+        if self.closed:
+            return
         self._waiter = asyncio.get_running_loop().create_future()
         try:
             async with asyncio.timeout(timeout):
@@ -157,7 +181,15 @@ class Follower:
 
     def changed(self) -> None:
         """Serve the reader, and end its wait if it cannot be served."""
-        if self._waiter is not None and (self.serve is None or not self.serve()):
+        if self._waiter is None:
+            return
+        try:
+            served = self.serve is not None and self.serve()
+        except Exception:  # noqa: BLE001
+            # A defect of one reader, who meets it again; whoever writes, and the others, go on.
+            _log.exception("a reader of a stream cannot be served, by a defect")
+            served = False
+        if not served:
             self.nudge()
 
     def nudge(self) -> None:

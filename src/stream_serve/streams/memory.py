@@ -29,7 +29,7 @@ class MemoryStore:
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
 
-    async def open(self, changed: Callable[[Key], None]) -> None:
+    async def open(self, changed: Callable[[Key | None], None]) -> None:
         """Do nothing: nobody else changes anything."""
 
     async def close(self) -> None:
@@ -63,7 +63,8 @@ class MemoryStore:
 
     async def read(self, data_id: str, start: int, end: int) -> bytes:
         """Return a copy of the bytes."""
-        return bytes(self._data.get(data_id, b"")[start:end])
+        with memoryview(self._data.get(data_id, b"")) as data:
+            return bytes(data[start:end])
 
     def watch(self, key: Key) -> None:
         """Do nothing."""

@@ -14,6 +14,9 @@ import msgspec
 from stream_serve.errors import BadRequest
 
 END: Final = b"\n"
+MAX_MESSAGES: Final = 100_000
+"""In one append: each costs its writer and each reader more than its bytes."""
+
 _LIST: Final = b"["
 _SPACES: Final = b" \t\r\n"
 _decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -22,15 +25,17 @@ _decode = msgspec.json.Decoder(list[msgspec.Raw]).decode
 def pack(body: bytes) -> bytes:
     """Return the messages of a body as they are kept: those of an array, or one.
 
-    An empty array has none. Raises `BadRequest` for what is not JSON.
+    An empty array has none. Raises `BadRequest` for what is not JSON, and for more than `MAX_MESSAGES`.
     """
     try:
         if not body.isascii():
             body.decode()
         if body.lstrip(_SPACES).startswith(_LIST):
             # Of an array's elements, each is a message: one level is flattened (9.1.2).
-            messages = [msgspec.json.format(bytes(one), indent=-1) for one in _decode(body)]
-            return b"".join([message + END for message in messages])
+            messages = _decode(msgspec.json.format(body, indent=-1))
+            if len(messages) > MAX_MESSAGES:
+                raise BadRequest(f"an append may have at most {MAX_MESSAGES} messages: divide it")
+            return END.join([*messages, b""])
         return msgspec.json.format(body, indent=-1) + END
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the body is not valid JSON: {_reason(error)}") from None
@@ -43,11 +48,11 @@ def unpack(data: bytes) -> bytes:
 
 def after(data: bytes, count: int) -> int | None:
     """Return the place behind `count` messages; None if there are not as many."""
+    if data.count(END) < count:
+        return None
     place = 0
     for _ in range(count):
         place = data.find(END, place) + 1
-        if not place:
-            return None
     return place
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 import msgspec
 
 from stream_serve.errors import StreamServeError
-from stream_serve.streams.base import Change
+from stream_serve.streams.base import FREE, Change
 from stream_serve.streams.decisions import Draft
 from stream_serve.streams.entry import Entry, Waiting
 from stream_serve.streams.errors import StreamNotFound, StreamsFull, StreamsUnavailable
@@ -39,6 +39,12 @@ _MAX_ENTRIES: Final = 10_000
 _PIECE: Final = 1_048_576
 """As much as others have appended is read for all followers at once."""
 
+_MOST: Final = 8_388_608
+"""Bytes that requests bring which are decided together: they are one write of the store."""
+
+_AGAIN: Final = 0.25
+"""Seconds between two attempts to load a stream for its followers."""
+
 _Answer = TypeVar("_Answer")
 
 
@@ -53,37 +59,47 @@ class Sequencer:
         self._retention = retention
         self._clock = clock
         self._entries: dict[Key, Entry] = {}
+        self._most = _MAX_ENTRIES
         self._tasks: set[asyncio.Task[None]] = set()
         self._several = asyncio.Lock()
         self.closed = False
+        self.leaving = False
+
+    def let_go(self) -> None:
+        """Let go of all followers, who come back at another process; whoever comes now is refused."""
+        self.leaving = True
+        for entry in tuple(self._entries.values()):
+            for follower in tuple(entry.followers):
+                follower.close()
 
     async def close(self) -> None:
         """End. Whoever waits gets `StreamsUnavailable`, and followers their end."""
         self.closed = True
+        self.let_go()
         tasks = tuple(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for entry in tuple(self._entries.values()):
-            for follower in tuple(entry.followers):
-                follower.close()
             for one in entry.waiting:
                 if not one.done.done():
-                    one.done.set_exception(_ending())
+                    one.done.set_exception(ending())
             entry.waiting.clear()
 
-    def submit(self, key: Key, decide: Callable[[Draft], _Answer]) -> asyncio.Future[_Answer]:
+    def submit(
+        self, key: Key, decide: Callable[[Draft], _Answer], *, free: bool = False
+    ) -> asyncio.Future[_Answer]:
         """Decide a request when it is its turn; the future has the answer once it is committed.
 
-        `decide` may run several times. The future raises what `decide` does, `StreamsFull`,
-        `StreamsUnavailable`. Cancelled, it was done or not.
+        `decide` may run several times. A `free` request takes no notice of the quota. The future raises
+        what `decide` does, `StreamsFull`, `StreamsUnavailable`. Cancelled, it was done or not.
         """
         entry = self.entry(key)
         done = asyncio.get_running_loop().create_future()
         if self.closed:
-            done.set_exception(_ending())
+            done.set_exception(ending())
             return done
-        entry.waiting.append(Waiting(decide, done))
+        entry.waiting.append(Waiting(decide, done, free=free))
         if not entry.busy:
             self._next(entry)
         return done
@@ -124,13 +140,19 @@ class Sequencer:
         """Return what is known of a stream."""
         entry = self._entries.get(key)
         if entry is None:
-            if len(self._entries) >= _MAX_ENTRIES:
+            if len(self._entries) >= self._most:
                 self._entries = {k: one for k, one in self._entries.items() if not one.idle}
+                # While many are in use, not each new one looks for others to forget.
+                self._most = max(_MAX_ENTRIES, 2 * len(self._entries))
             entry = self._entries[key] = Entry(key)
         return entry
 
-    def on_changed(self, key: Key) -> None:
-        """Find out what has become of a stream that somebody else has changed."""
+    def on_changed(self, key: Key | None) -> None:
+        """Find out what has become of a stream that somebody else has changed; None: of all of them."""
+        if key is None:
+            for one in tuple(self._entries):
+                self.on_changed(one)
+            return
         entry = self._entries.get(key)
         if entry is None:
             return
@@ -150,6 +172,8 @@ class Sequencer:
             if changes == entry.changes and entry.known:
                 entry.become(state, data)
                 return
+            if entry.known and _is_as_new(entry.state, state):
+                return  # a commit, or another one who loaded, was faster
 
     async def _lacking(self, entry: Entry, before: State | None, state: State | None) -> bytes:
         """Return what followers lack, if it is not too much and still there."""
@@ -203,7 +227,7 @@ class Sequencer:
             return
         except BaseException:
             entry.known = False
-            self._fail(entry, entry.batch(), _ending())
+            self._fail(entry, entry.batch(), ending())
             raise
         self._work(entry, fresh=True)
 
@@ -214,8 +238,13 @@ class Sequencer:
             self._next(entry)
             return
         draft = Draft(entry.state)
+        before = _tail(entry.state)
         answers: list[tuple[bool, Any]] = []
         for one in batch:
+            if _tail(draft.state) - before >= _MOST:
+                entry.put_back(batch[len(answers) :])
+                del batch[len(answers) :]
+                break
             try:
                 answers.append((True, cast("Any", one.decide)(draft)))
             except StreamServeError as error:
@@ -225,7 +254,7 @@ class Sequencer:
                 return
         if draft.changed:
             change = self._change(entry, draft)
-            done = self._store.commit([change], self._quota)
+            done = self._store.commit([change], FREE if batch[0].free else self._quota)
             after = partial(self._committed, entry, draft, batch, answers)
             if done.done():
                 after(done)
@@ -240,7 +269,7 @@ class Sequencer:
     def _again(self, entry: Entry, batch: list[Waiting]) -> None:
         """Decide on the newest state."""
         if self.closed:
-            self._fail(entry, batch, _ending())
+            self._fail(entry, batch, ending())
         else:
             entry.put_back(batch)
             self.spawn(self._load_and_work(entry))
@@ -255,7 +284,7 @@ class Sequencer:
     ) -> None:
         """Tell who waited what has become of it, or decide again."""
         if done.cancelled():
-            self._fail(entry, batch, _ending())
+            self._fail(entry, batch, ending())
             return
         error = done.exception()
         if error is None and done.result():
@@ -299,10 +328,23 @@ class Sequencer:
         return change
 
     async def _show(self, entry: Entry) -> None:
+        """Tell the followers what has changed, as soon as the store says it."""
         try:
-            await self.reload(entry)
+            while entry.followers:
+                try:
+                    await self.reload(entry)
+                except StreamServeError:
+                    entry.known = False
+                    await asyncio.sleep(_AGAIN)
+                else:
+                    return
         finally:
             entry.reloading = False
+
+
+def _is_as_new(known: State | None, loaded: State | None) -> bool:
+    """Return whether what is known is for sure no older than what was loaded."""
+    return known is not None and loaded is not None and known.version >= loaded.version
 
 
 def _change(key: Key, draft: Draft, retention: float) -> Change:
@@ -312,7 +354,7 @@ def _change(key: Key, draft: Draft, retention: float) -> Change:
     if state is None:
         if before is None:
             raise ValueError("nothing becomes nothing")
-        size = before.tail - before.base
+        size = before.tail - before.base + before.names
         return Change(
             key=key, version=version, state=None, data_id=before.data, streams=-1, bytes=-size
         )
@@ -325,8 +367,12 @@ def _change(key: Key, draft: Draft, retention: float) -> Change:
         data=data,
         due=state.due(retention),
         streams=before is None,
-        bytes=len(data),
+        bytes=len(data) + state.names - (0 if before is None else before.names),
     )
+
+
+def _tail(state: State | None) -> int:
+    return 0 if state is None else state.tail
 
 
 def _settle(batch: list[Waiting], answers: list[tuple[bool, Any]]) -> None:
@@ -339,7 +385,8 @@ def _settle(batch: list[Waiting], answers: list[tuple[bool, Any]]) -> None:
             one.done.set_exception(answer)
 
 
-def _ending() -> StreamsUnavailable:
+def ending() -> StreamsUnavailable:
+    """Return the error of a request that comes too late."""
     return StreamsUnavailable("this process ends: try again")
 
 

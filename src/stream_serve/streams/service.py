@@ -21,7 +21,7 @@ from stream_serve.errors import BadRequest, StreamServeError
 from stream_serve.streams import decisions, messages
 from stream_serve.streams.decisions import Append, Appended, Create, Created, Draft, Fork, Rules
 from stream_serve.streams.entry import Entry, Follower
-from stream_serve.streams.sequencer import ATTEMPTS, Sequencer, busy
+from stream_serve.streams.sequencer import ATTEMPTS, Sequencer, busy, ending
 from stream_serve.streams.state import Source, State
 
 if TYPE_CHECKING:
@@ -32,11 +32,21 @@ if TYPE_CHECKING:
 
 _SWEEP: Final = 0.5
 _SWEPT: Final = 500
+_PUT_OFF: Final = 60.0
+_LONGEST: Final = 10.0
+"""Seconds that one stream may keep the others which are due."""
+
+_GRACE: Final = 30.0
+"""Seconds that a producer has to come back whose lease ran out while no process was there to hear it."""
+
 _KEEPS: Final = 4
 _KEEP: Final = 0.05
 """A stream with live readers is read again each fourth part of its lifetime, and not more often."""
 
 _PIECE: Final = 1_048_576
+_LOOK: Final = 16_384
+"""As much is read first to find a last message, which is mostly short."""
+
 _log = structlog.stdlib.get_logger("stream_serve.streams")
 
 
@@ -63,12 +73,17 @@ class Streams:
         self._store = store
         self.rules = rules
         self._clock = clock
+        self._put_off: dict[Key, float] = {}
         self._sequencer = Sequencer(store, quota, retention=rules.retention, clock=clock)
 
     async def open(self) -> None:
         """Begin to see to what is due. Raises `StreamsUnavailable`."""
         await self._store.open(self._sequencer.on_changed)
         self._sequencer.spawn(self._sweep())
+
+    def let_go(self) -> None:
+        """Let go of all live readers: they come back with their offset, to another process."""
+        self._sequencer.let_go()
 
     async def close(self) -> None:
         """End. Whoever waits gets `StreamsUnavailable`; what is committed stays."""
@@ -118,10 +133,26 @@ class Streams:
         if before and not data.startswith(messages.END):
             raise BadRequest("offset: no message begins there: take the one of an earlier response")
         data = data[before:]
-        while not (whole := data.rfind(messages.END) + 1):
-            data += await self._sequencer.bytes_of(state, end, min(state.tail, end + most))
-            end = start + len(data)
+        whole = data.rfind(messages.END) + 1
+        while not whole and end < state.tail:
+            # One message is longer than what was asked for: it is read to its end.
+            more = await self._sequencer.bytes_of(state, end, min(state.tail, end + _PIECE))
+            found = more.find(messages.END) + 1
+            whole = found and len(data) + found
+            data += more
+            end += len(more)
         return Page(data[:whole], start, start + whole, state)
+
+    async def last(self, state: State) -> bytes:
+        """Return the last message of a stream of JSON, without what ends it; nothing if it is empty.
+
+        Raises `StreamNotFound`.
+        """
+        data, start, most = b"", state.tail, _LOOK
+        while start and messages.END not in data[:-1]:
+            before, start, most = start, max(0, start - most), most * 2
+            data = await self._sequencer.bytes_of(state, start, before) + data
+        return data[:-1].rpartition(messages.END)[2]
 
     async def fork(
         self, key: Key, request: Create, source: str, offset: int | None, sub: int
@@ -157,7 +188,12 @@ class Streams:
         )
 
     async def follow(self, key: Key) -> Follower:
-        """Return a follower of a stream, whose state is the newest. Raises as `describe`."""
+        """Return a follower of a stream, whose state is the newest.
+
+        Raises as `describe`, and `StreamsUnavailable` while the process ends.
+        """
+        if self._sequencer.leaving:
+            raise ending()
         await self.touch(key)
         entry = self._sequencer.entry(key)
         if not entry.followers:
@@ -248,13 +284,44 @@ class Streams:
 
     async def _sweep(self) -> None:
         """See to streams that are due, for ever."""
+        opened: float | None = self._clock()
+        failed = False
         while True:
             await asyncio.sleep(_SWEEP)
+            now = time.monotonic()
+            self._put_off = {key: until for key, until in self._put_off.items() if until > now}
             try:
-                for key in await self._store.due(self._clock(), _SWEPT):
-                    await self._see_to(key)
+                if opened is not None:
+                    late = await self._store.due(opened, _SWEPT)
+                    self._put_off.update(dict.fromkeys(late, now + _GRACE))
+                    opened = None
+                keys = await self._store.due(self._clock(), _SWEPT)
+                failed = False
             except StreamServeError as error:
-                _log.warning("streams that are due could not be seen to", error=str(error))
+                log = _log.debug if failed else _log.warning
+                where = error.for_operator or None
+                log("it is not known which streams are due", error=str(error), server=where)
+                failed = True
+                continue
+            for key in keys:
+                if key not in self._put_off:
+                    await self._try_to_see_to(key)
+
+    async def _try_to_see_to(self, key: Key) -> None:
+        """See to a stream that is due; one that cannot be is put off, and keeps no other one waiting."""
+        try:
+            async with asyncio.timeout(_LONGEST):
+                await self._see_to(key)
+        except Exception as error:  # noqa: BLE001 - a defect: it is logged, and others go on
+            self._put_off[key] = time.monotonic() + _PUT_OFF
+            known = error if isinstance(error, StreamServeError) else None
+            _log.warning(
+                "a stream that is due cannot be seen to: it is put off",
+                path=key[1],
+                error=str(error),
+                server=(known.for_operator or None) if known else None,
+                exc_info=None if known else error,
+            )
 
     async def _see_to(self, key: Key) -> None:
         """Remove a stream that has expired, end one whose producer is gone, or say when it is due."""
@@ -262,7 +329,8 @@ class Streams:
         if state is not None and state.expired(self._clock(), self.rules.retention):
             await self._remove(key, self._expire)
         else:
-            await self._sequencer.submit(key, self._lapse)
+            # Where the owner has no room left, the end is told to the readers all the same.
+            await self._sequencer.submit(key, self._lapse, free=True)
 
     def _lapse(self, draft: Draft) -> None:
         decisions.lapse(draft, self._clock())

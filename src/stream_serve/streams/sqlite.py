@@ -3,9 +3,10 @@
 How it works: one thread has the connection. All commits that wait are written in one transaction, and
 what was asked meanwhile is read after it. So while one transaction is written, the next one gathers.
 
-What is committed survives the end of the process in whatever way: the operating system has it
-(`synchronous=NORMAL`). If the machine loses its power, the last moments may be missing; the file stays
-whole.
+What is committed survives the end of the process in whatever way; see `files.sqlite`.
+
+The bytes of a stream that is removed are deleted piece by piece when nothing else waits: nobody waits for
+them (see `tables`).
 
 Several processes may use the file: versions are checked in the transaction. `PRAGMA data_version` tells
 that another one has written; then the versions of what is watched are compared.
@@ -14,36 +15,42 @@ that another one has written; then the versions of what is watched are compared.
 from __future__ import annotations
 
 import asyncio
-import os
+import errno
 import queue
 import sqlite3
 import threading
 from contextlib import suppress
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
+import structlog
 
-from stream_serve.streams.base import Totals, excess
-from stream_serve.streams.errors import StreamsFull, StreamsUnavailable
-from stream_serve.streams.state import State
+from stream_serve.files.sqlite import BEGIN, connect
+from stream_serve.streams import tables
+from stream_serve.streams.errors import StreamsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from stream_serve.streams.base import Change, Quota
-    from stream_serve.streams.state import Key
+    from stream_serve.streams.base import Change, Quota, Totals
+    from stream_serve.streams.state import Key, State
 
 _VERSION: Final = 1
 _LOOK: Final = 0.02
 """Seconds between two looks for what other processes have changed, while something is watched."""
 
-_PATIENCE: Final = 5.0
-"""Seconds for which a transaction waits for that of another process."""
+_PAUSE: Final = 4
+"""How many times as long as a look took there is none."""
 
 _CLOSING: Final = 10.0
 _MAX_GROUP: Final = 2_000
-_BEGIN: Final = "BEGIN IMMEDIATE"
+_REST: Final = 0.002
+"""Seconds between two of these, in which others come."""
+
+_WAL_BYTES: Final = 67_108_864
+"""A log that was longer once is cut to so much: no large write takes its place on the disk for ever."""
+
 _SCHEMA: Final = (
     "CREATE TABLE streams (owner TEXT, path TEXT, version INTEGER NOT NULL, state BLOB NOT NULL, "
     "size INTEGER NOT NULL, due REAL, PRIMARY KEY (owner, path)) WITHOUT ROWID",
@@ -52,28 +59,8 @@ _SCHEMA: Final = (
     "WITHOUT ROWID",
     "CREATE TABLE owners (owner TEXT PRIMARY KEY, streams INTEGER NOT NULL, bytes INTEGER NOT NULL) "
     "WITHOUT ROWID",
-    f"PRAGMA user_version = {_VERSION}",
 )
-_LOAD: Final = "SELECT state FROM streams WHERE owner = ? AND path = ?"
-_CHECK: Final = "SELECT version, size FROM streams WHERE owner = ? AND path = ?"
-_INSERT: Final = "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)"
-_UPDATE: Final = "UPDATE streams SET version = ?, state = ?, size = ? WHERE owner = ? AND path = ?"
-_UPDATE_DUE: Final = (
-    "UPDATE streams SET version = ?, state = ?, size = ?, due = ? WHERE owner = ? AND path = ?"
-)
-_REMOVE: Final = "DELETE FROM streams WHERE owner = ? AND path = ?"
-_READ: Final = (
-    "SELECT start, bytes FROM data WHERE id = ? AND start < ? AND start >= "
-    "(SELECT max(start) FROM data WHERE id = ? AND start <= ?) ORDER BY start"
-)
-_DUE: Final = "SELECT owner, path FROM streams WHERE due <= ? ORDER BY due LIMIT ?"
-_TOTALS: Final = "SELECT streams, bytes FROM owners WHERE owner = ?"
-_GROW: Final = (
-    "INSERT INTO owners VALUES (?, ?, ?) ON CONFLICT (owner) DO UPDATE SET "
-    "streams = streams + excluded.streams, bytes = bytes + excluded.bytes"
-)
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(State).decode
+_log = structlog.stdlib.get_logger("stream_serve.streams")
 
 
 class _Job:
@@ -113,12 +100,15 @@ class SQLiteStore:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._changed: Callable[[Key], None] = lambda _: None
+        self._changed: Callable[[Key | None], None] = lambda _: None
         self._watched: dict[Key, int] = {}
         self._seen = -1
+        self._look_at = 0.0
         self._closed = False
+        self._file: tuple[int, int] | None = None
+        self._purging = False
 
-    async def open(self, changed: Callable[[Key], None]) -> None:
+    async def open(self, changed: Callable[[Key | None], None]) -> None:
         """Begin; the file is opened when something is asked of it."""
         self._loop = asyncio.get_running_loop()
         self._changed = changed
@@ -133,8 +123,7 @@ class SQLiteStore:
 
     async def load(self, key: Key) -> State | None:
         """Return the state."""
-        row = await self._call(lambda db: db.execute(_LOAD, key).fetchone())
-        return None if row is None else _decode(row[0])
+        return await self._call(lambda db: tables.load(db, key))
 
     def commit(self, changes: Sequence[Change], quota: Quota) -> asyncio.Future[bool]:
         """Let the thread make the changes, with all that waits."""
@@ -145,7 +134,7 @@ class SQLiteStore:
     async def read(self, data_id: str, start: int, end: int) -> bytes:
         """Return the bytes, which may be in many rows."""
         rows = await self._call(
-            lambda db: db.execute(_READ, (data_id, end, data_id, start)).fetchall()
+            lambda db: db.execute(tables.READ, (data_id, end, data_id, start)).fetchall()
         )
         if not rows:
             return b""
@@ -159,22 +148,22 @@ class SQLiteStore:
 
     def watch(self, key: Key) -> None:
         """Look for changes of others from now on."""
-        self._call(lambda db: self._begin_watching(db, key))
+        self._call(lambda db: self._begin_watching(db, key)).add_done_callback(_heard)
 
     def unwatch(self, key: Key) -> None:
         """Look no more."""
-        self._call(lambda _: self._watched.pop(key, None))
+        self._call(lambda _: self._watched.pop(key, None)).add_done_callback(_heard)
 
     async def due(self, now: float, most: int) -> list[Key]:
         """Return what is due; nothing as long as there is no file."""
         if self._thread is None and not self._path.exists():
             return []
-        rows = await self._call(lambda db: db.execute(_DUE, (now, most)).fetchall())
+        rows = await self._call(lambda db: db.execute(tables.DUE, (now, most)).fetchall())
         return [(owner, path) for owner, path in rows]
 
     async def totals(self, owner: str) -> Totals:
         """Return what an owner has."""
-        return await self._call(lambda db: _totals(db, owner))
+        return await self._call(lambda db: tables.totals(db, owner))
 
     def _call(self, call: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         job = _Job(asyncio.get_running_loop().create_future(), call=call)
@@ -201,21 +190,45 @@ class SQLiteStore:
             jobs, ended = self._take()
             try:
                 if db is None:
-                    db = _connect(self._path)
+                    db = self._open()
                 self._do(db, jobs)
             except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
+                failure = _unavailable(error)
                 for job in jobs:
-                    job.result = _unavailable(error)
+                    job.result = failure
+                _close(db)
+                db = None
             self._tell(jobs)
-        if db is not None:
-            with suppress(sqlite3.Error):
-                db.close()
+        _close(db)
+
+    def _open(self) -> sqlite3.Connection:
+        """Open the file. Raises `sqlite3.Error`, `OSError`."""
+        if self._file is not None:
+            self._check()
+        db = connect(self._path, _SCHEMA, version=_VERSION)
+        try:
+            db.execute("PRAGMA secure_delete = FAST")
+            db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+            db.execute(tables.LATER)
+            self._file = _identity(self._path)
+        except BaseException:
+            db.close()
+            raise
+        self._purging = True
+        self._seen = -1  # what others have changed meanwhile
+        return db
+
+    def _check(self) -> None:
+        """Raise `OSError` if the file was removed or replaced: what is written to it would be lost."""
+        if _identity(self._path) != self._file:
+            raise FileNotFoundError(errno.ENOENT, _GONE)
 
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for jobs, and return all that wait, and whether it is the end."""
         jobs: list[_Job] = []
         try:
-            job = self._jobs.get(timeout=_LOOK if self._watched else None)
+            wait = _REST if self._purging else _LOOK if self._watched else None
+            job = self._jobs.get(timeout=wait)
             while job is not None:
                 jobs.append(job)
                 if len(jobs) == _MAX_GROUP:
@@ -232,6 +245,8 @@ class SQLiteStore:
                 loop.call_soon_threadsafe(_tell_all, jobs)
 
     def _do(self, db: sqlite3.Connection, jobs: list[_Job]) -> None:
+        if jobs:
+            self._check()
         commits = [job for job in jobs if job.call is None]
         if commits:
             self._write(db, commits)
@@ -241,133 +256,62 @@ class SQLiteStore:
                     job.result = job.call(db)
                 except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
                     job.result = _unavailable(error)
-        if self._watched:
-            self._look(db)
+        with suppress(sqlite3.Error):  # those who are told have what they asked for
+            if self._watched and monotonic() >= self._look_at:
+                self._look(db)
+            if self._purging and not jobs:
+                self._purging = False  # if it fails, it goes on with the next removal
+                self._purging = tables.purge(db)
 
     def _write(self, db: sqlite3.Connection, commits: list[_Job]) -> None:
-        """Make all changes in one transaction; if it fails, each commit in its own."""
+        """Make all changes in one transaction; if one of them fails, each commit in its own."""
+        # If this fails, nothing can be written at all: each commit alone would only wait as long again.
+        db.execute(BEGIN)
         try:
-            db.execute(_BEGIN)
             for job in commits:
-                job.result = _apply(db, job.changes, job.quota)
+                job.result = tables.apply(db, job.changes, job.quota)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
             if db.in_transaction:
                 db.execute("ROLLBACK")
             if len(commits) > 1:
                 for job in commits:
-                    self._write(db, [job])
+                    self._write_alone(db, job)
             else:
                 commits[0].result = _unavailable(error)
             return
         for job in commits:
             if job.result is True:
+                self._purging |= any(one.state is None for one in job.changes)
                 for one in job.changes:
                     if one.key in self._watched:
                         self._watched[one.key] = 0 if one.state is None else one.state.version
 
+    def _write_alone(self, db: sqlite3.Connection, job: _Job) -> None:
+        try:
+            self._write(db, [job])
+        except sqlite3.Error as error:
+            job.result = _unavailable(error)
+
     def _begin_watching(self, db: sqlite3.Connection, key: Key) -> None:
-        self._watched[key] = _version(db, key)
+        self._watched[key] = tables.version_of(db, key)
 
     def _look(self, db: sqlite3.Connection) -> None:
         """Tell of what others have changed since the last look."""
         (seen,) = db.execute("PRAGMA data_version").fetchone()
         if seen == self._seen:
             return
-        self._seen = seen
+        began = monotonic()
         for key, version in tuple(self._watched.items()):
-            newest = _version(db, key)
+            newest = tables.version_of(db, key)
             if newest != version and self._loop is not None:
                 self._watched[key] = newest
                 with suppress(RuntimeError):
                     self._loop.call_soon_threadsafe(self._changed, key)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    """Open the file, which is made if it is not there. Raises `sqlite3.Error`, `OSError`."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, cached_statements=64)
-    try:
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = NORMAL")
-        _prepare(db)
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    """Make the tables where there are none. Raises `sqlite3.Error` for those of another version."""
-    db.execute(_BEGIN)
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    for statement in _SCHEMA if version == 0 else ():
-        db.execute(statement)
-    db.execute("COMMIT")
-    if version not in {0, _VERSION}:
-        raise sqlite3.DatabaseError(f"it is of another version of stream-serve ({version})")
-
-
-def _apply(db: sqlite3.Connection, changes: Sequence[Change], quota: Quota | None) -> Any:
-    """Make changes in the transaction that is open, or none; return what the commit's future gets."""
-    sizes: list[int] = []
-    for one in changes:
-        row = db.execute(_CHECK, one.key).fetchone()
-        version, size = (0, 0) if row is None else row
-        if version != one.version:
-            return False
-        sizes.append(size)
-    full = _grow(db, changes, quota)
-    if full is not None:
-        return full
-    for one, size in zip(changes, sizes, strict=True):
-        _change(db, one, size)
-    return True
-
-
-def _grow(
-    db: sqlite3.Connection, changes: Sequence[Change], quota: Quota | None
-) -> StreamsFull | None:
-    """Bring the owner's totals up to date, unless they would be above the quota."""
-    owner = changes[0].key[0]
-    streams = sum([one.streams for one in changes])
-    size = sum([one.bytes for one in changes])
-    if not (streams or size):
-        return None
-    if quota is not None and (streams > 0 or size > 0):
-        full = excess(_totals(db, owner), quota, streams=streams, size=size)
-        if full is not None:
-            return full
-    db.execute(_GROW, (owner, streams, size))
-    return None
-
-
-def _change(db: sqlite3.Connection, change: Change, size: int) -> None:
-    state, more = change.state, len(change.data)
-    if state is None:
-        db.execute(_REMOVE, change.key)
-        db.execute("DELETE FROM data WHERE id = ?", (change.data_id,))
-        return
-    encoded = _encode(state)
-    if change.version == 0:
-        db.execute(_INSERT, (*change.key, state.version, encoded, more, change.due))
-    elif change.due is None:
-        db.execute(_UPDATE, (state.version, encoded, size + more, *change.key))
-    else:
-        db.execute(_UPDATE_DUE, (state.version, encoded, size + more, change.due, *change.key))
-    if more:
-        db.execute("INSERT INTO data VALUES (?, ?, ?)", (change.data_id, size, change.data))
-
-
-def _version(db: sqlite3.Connection, key: Key) -> int:
-    row = db.execute(_CHECK, key).fetchone()
-    return 0 if row is None else row[0]
-
-
-def _totals(db: sqlite3.Connection, owner: str) -> Totals:
-    row = db.execute(_TOTALS, (owner,)).fetchone()
-    return Totals() if row is None else Totals(*row)
+        self._seen = seen
+        # Where very much is watched, looks take a fifth of the thread's time, and others the rest.
+        ended = monotonic()
+        self._look_at = ended + _PAUSE * (ended - began)
 
 
 def _tell_all(jobs: list[_Job]) -> None:
@@ -375,7 +319,34 @@ def _tell_all(jobs: list[_Job]) -> None:
         job.tell()
 
 
+def _close(db: sqlite3.Connection | None) -> None:
+    if db is not None:
+        with suppress(sqlite3.Error):
+            db.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file is at a path; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _heard(done: asyncio.Future[Any]) -> None:
+    """Take note of how something ended that nobody waits for."""
+    if not done.cancelled():
+        done.exception()
+
+
+_GONE: Final = "it was removed or replaced: put it back, or start anew"
+
+
 def _unavailable(error: BaseException) -> StreamsUnavailable:
+    """Return our error for one of the file; who asked for a stream does not read where the file is."""
+    _log.warning("the file of the streams cannot be used", error=str(error))
+    what = error.strerror if isinstance(error, OSError) else str(error)
     return StreamsUnavailable(
-        f"the file of the streams cannot be used: {error}", parameters=["SQLiteStore.path"]
+        f"the file of the streams cannot be used: {what}", parameters=["SQLiteStore.path"]
     )

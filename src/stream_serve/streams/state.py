@@ -65,8 +65,9 @@ class State(Struct, kw_only=True, omit_defaults=True):
     """A stream. Times are seconds since 1970, of the clock of whoever wrote.
 
     `touched` is when it was last read or written, `written` when it was last written. `closer` names the
-    append of a producer that closed the stream. `lost` says that its producer went silent for longer
-    than its lease, which is `lease` seconds and ends at `leased`.
+    append of a producer that closed the stream. `depth` is how many streams it was forked from, one from
+    another; `names` is how many bytes it takes to know its producers. `lost` says that its producer went
+    silent for longer than its lease, which is `lease` seconds and ends at `leased`.
     """
 
     version: int = 0
@@ -79,6 +80,7 @@ class State(Struct, kw_only=True, omit_defaults=True):
     base: int = 0
     lineage: tuple[Segment, ...] = ()
     source: Source | None = None
+    depth: int = 0
     forks: int = 0
     deleted: bool = False
     closed: bool = False
@@ -86,6 +88,7 @@ class State(Struct, kw_only=True, omit_defaults=True):
     ttl: int | None = None
     expires_at: float | None = None
     producers: dict[str, Producer] = field(default_factory=dict[str, Producer])
+    names: int = 0
     closer: tuple[str, int, int] | None = None
     seq: str | None = None
     lease: float | None = None
