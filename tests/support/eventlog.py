@@ -11,10 +11,12 @@ from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.cluster.redis.lease import Lease
 from stream_serve.cluster.redis.listener import Listener
 from stream_serve.eventlog.redis.log import RedisEventLog
+from stream_serve.eventlog.sqlite.log import SQLiteEventLog
 from support.redis import shared_server
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from stream_serve.eventlog.base import LogInfo, LogReader, LogWriter, Orphan
     from stream_serve.eventlog.redis.writer import RedisLogWriter
@@ -35,6 +37,15 @@ def shared_log() -> RedisEventLog:
         flush_interval=0.001,
         live_ttl=600.0,
         retention=60.0,
+    )
+
+
+def file_log(
+    path: Path, *, retention: float = 60.0, kept: int = 1_000, kept_bytes: int = 100_000_000
+) -> SQLiteEventLog:
+    """Logs in a file."""
+    return SQLiteEventLog(
+        path, flush_interval=0.001, retention=retention, kept=kept, kept_bytes=kept_bytes
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _BATCH_BYTES: Final = 65_536
+
+
+def lengths_of(frames: Sequence[bytes]) -> bytes:
+    """Return the lengths of frames as little-endian uint32, to be kept beside them joined."""
+    return struct.pack(f"<{len(frames)}I", *map(len, frames))
+
+
+def split(data: bytes, lengths: bytes) -> list[bytes]:
+    """Return the frames that were joined."""
+    frames: list[bytes] = []
+    start = 0
+    for (length,) in struct.iter_unpack("<I", lengths):
+        frames.append(data[start : start + length])
+        start += length
+    return frames
 
 
 class Frames:

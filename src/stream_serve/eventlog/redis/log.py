@@ -28,11 +28,11 @@ from stream_serve.errors import (
     StreamServeError,
 )
 from stream_serve.eventlog.base import LogInfo
-from stream_serve.eventlog.frames import FramesReader
+from stream_serve.eventlog.frames import FramesReader, lengths_of
 from stream_serve.eventlog.redis import keys
 from stream_serve.eventlog.redis.flusher import Flusher
 from stream_serve.eventlog.redis.mirror import Mirrors, first_of, frames_of
-from stream_serve.eventlog.redis.writer import RedisLogWriter, lengths_of, new_epoch
+from stream_serve.eventlog.redis.writer import RedisLogWriter, new_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence

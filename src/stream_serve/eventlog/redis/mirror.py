@@ -14,14 +14,13 @@ Frames that the mirror has already must arrive unchanged. Anything else means th
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 from stream_serve.errors import LogLost, LogNotFound, LogUnavailable
-from stream_serve.eventlog.frames import Frames, FramesReader
+from stream_serve.eventlog.frames import Frames, FramesReader, split
 from stream_serve.eventlog.redis import keys
 
 if TYPE_CHECKING:
@@ -54,12 +53,7 @@ def frames_of(fields: Fields) -> list[bytes]:
         raise LogLost("the log has an entry that no process of this service wrote")
     if lengths is None:
         return [data]
-    frames: list[bytes] = []
-    start = 0
-    for (length,) in struct.iter_unpack("<I", lengths):
-        frames.append(data[start : start + length])
-        start += length
-    return frames
+    return split(data, lengths)
 
 
 class Mirror:

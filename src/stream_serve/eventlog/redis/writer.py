@@ -7,13 +7,12 @@ send; the flusher asks it for the next command, and passes the reply to it. See 
 from __future__ import annotations
 
 import secrets
-import struct
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import structlog
 from redis.exceptions import ResponseError
 
-from stream_serve.eventlog.frames import Frames
+from stream_serve.eventlog.frames import Frames, lengths_of
 from stream_serve.eventlog.redis import keys
 
 if TYPE_CHECKING:
@@ -75,11 +74,6 @@ def new_epoch(old: str | None = None) -> str:
     """Return the epoch of a new log, or the one after `old`: both begin with the same birth mark."""
     birth = secrets.token_urlsafe(12) if old is None else old.partition(".")[0]
     return f"{birth}.{secrets.token_urlsafe(6)}"
-
-
-def lengths_of(frames: Sequence[bytes]) -> bytes:
-    """Return the field `n` of an entry."""
-    return struct.pack(f"<{len(frames)}I", *map(len, frames))
 
 
 class RedisLogWriter:

@@ -1,0 +1,1 @@
+"""The event log of a single process that survives the process, in a file."""
