@@ -10,14 +10,15 @@
 from __future__ import annotations
 
 try:
-    from stream_serve.client.asynchronous import AsyncAnswer, AsyncClient
-    from stream_serve.client.synchronous import Answer, Client
+    from stream_serve.client.asynchronous import AsyncAnswer, AsyncClient, AsyncTail
+    from stream_serve.client.synchronous import Answer, Client, Tail
 except ModuleNotFoundError as _error:
     if _error.name == "httpx2":
         _error.msg = "stream_serve.client needs httpx2: install stream-serve[client]"
     raise
 from stream_serve.client.patience import Patience
 from stream_serve.client.receipt import Receipt
+from stream_serve.client.tail import StreamReceipt
 from stream_serve.events.types import (
     Chunk,
     End,
@@ -34,6 +35,7 @@ __all__ = [
     "Answer",
     "AsyncAnswer",
     "AsyncClient",
+    "AsyncTail",
     "Chunk",
     "Client",
     "End",
@@ -43,6 +45,8 @@ __all__ = [
     "Receipt",
     "Source",
     "Start",
+    "StreamReceipt",
+    "Tail",
     "ToolArguments",
     "ToolCall",
     "Usage",

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from stream_serve.client import receipt, requests
 from stream_serve.client.course import HEARTBEAT, Course, announced, silence
+from stream_serve.client.jobs import ServicePlace
 from stream_serve.client.patience import Patience, Tries, unreachable
-from stream_serve.client.receipt import Receipt
+from stream_serve.client.receipt import Read, Receipt
+from stream_serve.client.tail import STOP_WAIT, StreamCourse, StreamReceipt, receipt_of
 from stream_serve.client.wire import AsyncLine, AsyncWire, Broken
-from stream_serve.errors import RunNotFound
+from stream_serve.errors import RunNotFound, StreamServeError
+from stream_serve.jobs.job import Job
+from stream_serve.jobs.writer import LEASE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from stream_serve.client.requests import Request
     from stream_serve.events.types import Event
+    from stream_serve.jobs.job import OnStop
+
+R = TypeVar("R", Receipt, StreamReceipt)
 
 
 class AsyncClient:
@@ -60,18 +68,54 @@ class AsyncClient:
         """Return the events of a run that was started before, those after a cursor."""
         return AsyncAnswer(self, self._course(run_id, after=after))
 
+    def tail(self, name: str, *, after: int = 0) -> AsyncTail:
+        """Return the messages of a stream, such as a job's, those after a cursor."""
+        tries = Tries(self.patience)
+        return AsyncTail(self, StreamCourse(name, after=after, url=self.url, tries=tries))
+
     async def stop(self, run_id: str) -> Receipt:
         """Stop a run, and return what came of it."""
+        return await self._deliver(requests.stop(run_id), receipt.of_answer)
+
+    async def stop_stream(self, name: str) -> StreamReceipt:
+        """Ask the producer of a stream to end, and return what is known of that.
+
+        The receipt comes when the producer has acknowledged it, or after some seconds; ask again for
+        more.
+        """
+        wait = min(STOP_WAIT, self._heartbeat)  # a longer silence would be a dead connection
+        return await self._deliver(requests.stop_stream(name, wait), receipt_of)
+
+    async def _deliver(self, request: Request, read: Read[R]) -> R:
+        """Send a stop until it arrives, and return its receipt."""
         tries = Tries(self.patience)
         while True:
             try:
-                async with self.open(requests.stop(run_id)) as line:
-                    found = receipt.of_answer(line.status, line.headers, await line.body())
+                async with self.open(request) as line:
+                    found = read(line.status, line.headers, await line.body())
             except Broken as why:
                 found = unreachable(why, self.url)
-            if isinstance(found, Receipt):
+            if not isinstance(found, StreamServeError):
                 return found
             await asyncio.sleep(tries.pause(found, found.retry_after))
+
+    def job(
+        self,
+        name: str,
+        *,
+        again: bool = False,
+        lease: float = LEASE,
+        on_stop: OnStop = "check",
+    ) -> Job:
+        """Return the job `name`, which writes to the service in `async with`; see `Streams.open`."""
+        return Job(
+            name,
+            partial(nullcontext, ServicePlace(self, name)),
+            again=again,
+            lease=lease,
+            on_stop=on_stop,
+            patience=self.patience,
+        )
 
     @asynccontextmanager
     async def open(self, request: Request) -> AsyncGenerator[AsyncLine]:
@@ -142,6 +186,52 @@ class AsyncAnswer:
         await self.close()
 
 
+class AsyncTail:
+    """The messages of a stream, as their JSON is in Python, to be iterated over once.
+
+    Each comes once, in order. The last one is the job's `end`; a stream that is closed without one ends
+    with `{"type": "end", "finishReason": "completed"}`. A closed tail lets go of the stream, and asks
+    nobody to stop.
+    """
+
+    def __init__(self, client: AsyncClient, course: StreamCourse) -> None:
+        self._client: Final = client
+        self._reading: Final = _Reading(client, course)
+        self._messages: Final[AsyncGenerator[Any]] = self._reading.events()
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self._reading.course.run_id
+
+    @property
+    def cursor(self) -> int:
+        """The offset behind the newest message that was read, for another `tail`."""
+        return self._reading.course.cursor
+
+    async def stop(self) -> StreamReceipt:
+        """Ask the producer to end, while the stream is read on; see `AsyncClient.stop_stream`."""
+        return await self._client.stop_stream(self.name)
+
+    async def close(self) -> None:
+        """Let go of the stream; a task that reads it gets no further message."""
+        self._reading.close()
+        with suppress(RuntimeError):  # it is being read: the reader closes it
+            await self._messages.aclose()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await anext(self._messages)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 class _Reading:
     """Reads a run by one connection after the other; it holds no answer, which may be dropped."""
 
@@ -175,6 +265,8 @@ class _Reading:
     async def _take(self, line: AsyncLine) -> AsyncGenerator[Event]:
         """Return the events of one answer; `_pause` is then the seconds until the next request."""
         self._pause = 0.0
+        if self._closed.is_set():
+            return  # before there was a line to hang up
         if line.status == 204:
             self.course.finish()
         elif line.status != 200:

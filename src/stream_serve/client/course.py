@@ -10,7 +10,7 @@ anew.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -43,6 +43,8 @@ class _Kind(Struct):
 class Course:
     """The state of reading one run. `start` is the body that starts it; None: it was started before."""
 
+    _parsing: type[sse.Parser] = sse.Parser
+
     def __init__(
         self,
         run_id: str,
@@ -59,7 +61,7 @@ class Course:
         self._start = start
         self._url: Final = url
         self._tries: Final = Tries(Patience()) if tries is None else tries
-        self._parser = sse.Parser(MAX_EVENT_BYTES)
+        self._parser = self._parsing(MAX_EVENT_BYTES)
 
     @property
     def begun(self) -> bool:
@@ -78,20 +80,14 @@ class Course:
         if not kind.lower().startswith("text/event-stream"):
             raise ServiceProtocol(f"the answer is no event stream, but {kind[:100] or 'nothing'}")
         self._start = None
-        self._parser = sse.Parser(MAX_EVENT_BYTES)
+        self._parser = self._parsing(MAX_EVENT_BYTES)
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """Return the events that a piece of the stream completes and that have not been read before.
 
         Raises a `RunFailure` when the run's last event is one, after the others.
         """
-        try:
-            found = self._parser.feed(piece)
-        except sse.EventTooLarge as error:
-            raise ServiceProtocol(str(error)) from error
-        if piece.startswith(b":"):  # the run goes on, and has nothing to say
-            self._tries.succeed()
-        for one in found:
+        for one in self._events(piece):
             event = _decode(one.data)
             if isinstance(event, Error):
                 self.over = True
@@ -101,6 +97,16 @@ class Course:
                 yield event
                 if self.over:
                     return
+
+    def _events(self, piece: bytes) -> list[sse.ServerSentEvent]:
+        """Return the events that a piece completes, as they are on the wire."""
+        try:
+            found = self._parser.feed(piece)
+        except sse.EventTooLarge as error:
+            raise ServiceProtocol(str(error)) from error
+        if piece.startswith(b":"):  # the run goes on, and has nothing to say
+            self._tries.succeed()
+        return found
 
     def _is_new(self, number: bytes) -> bool:
         """Take the number of an event; return whether it follows those that were read."""
@@ -132,7 +138,7 @@ class Course:
         Raises `ServiceUnreachable`.
         """
         asked = self._parser.retry
-        self._parser = sse.Parser(MAX_EVENT_BYTES)
+        self._parser = self._parsing(MAX_EVENT_BYTES)
         error = unreachable(why, self._url)
         return self._tries.pause(error, None if asked is None else asked / 1000)
 
@@ -149,6 +155,14 @@ def announced(headers: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return seconds if 0 < seconds < 86_400 else None
+
+
+def parsed(data: bytes) -> Any:
+    """Return JSON as values. Raises `ServiceProtocol`."""
+    try:
+        return msgspec.json.decode(data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ServiceProtocol(f"a message cannot be read: {error}") from error
 
 
 def _decode(data: bytes) -> Event | None:

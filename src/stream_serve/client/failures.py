@@ -105,7 +105,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return float(word[:9])  # more is too long anyway
     try:
         moment = parsedate_to_datetime(word)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

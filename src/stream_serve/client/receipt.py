@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from stream_serve.client import failures
-from stream_serve.errors import ServiceProtocol
+from stream_serve.errors import ServiceProtocol, StreamServeError
 from stream_serve.events.types import Usage  # noqa: TC001 - msgspec reads the annotation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from stream_serve.errors import StreamServeError
 
 
 class Receipt(Struct, frozen=True, rename="camel"):
@@ -34,6 +30,10 @@ class Receipt(Struct, frozen=True, rename="camel"):
     finish_reason: str | None = None
     usage: Usage | None = None
 
+
+R = TypeVar("R")
+Read = Callable[[int, Mapping[str, str], bytes], R | StreamServeError]
+"""What makes a receipt of an answer, or the error after which a stop may be asked for again."""
 
 _decode: Final = msgspec.json.Decoder(Receipt).decode
 

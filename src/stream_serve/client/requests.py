@@ -10,8 +10,12 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from stream_serve.jobs.base import PRODUCER
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from stream_serve.jobs.outbox import Batch
 
 _BASE: Final = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?\Z")
 
@@ -33,9 +37,11 @@ def base(url: str) -> str:
 
 
 def authorization(key: str | None) -> dict[str, str]:
-    """Return the headers that go with every request of a client."""
+    """Return the headers that go with every request of a client. Raises `ValueError`."""
     headers = {"User-Agent": "stream-serve-client"}
     if key is not None:
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("key: an API key has no characters but those of printable ASCII")
         headers["Authorization"] = f"Bearer {key}"
     return headers
 
@@ -74,6 +80,39 @@ def follow(run_id: str, after: int) -> Request:
     return Request("GET", f"/ai/runs/{quote(run_id, safe='')}/events", headers)
 
 
+def tail(name: str, after: int) -> Request:
+    """Return the request for the messages of a stream after a cursor."""
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    return Request("GET", f"/ai/streams/{quote(name)}/events", headers)
+
+
+def stop_stream(name: str, wait: float) -> Request:
+    """Return the request that asks a stream's producer to end; it waits for the acknowledgement."""
+    return Request("POST", f"/ai/streams/{quote(name)}/stop?wait={wait:.3f}", {})
+
+
 def stop(run_id: str) -> Request:
     """Return the request that stops a run."""
     return Request("POST", f"/ai/runs/{quote(run_id, safe='')}/stop", {})
+
+
+def stream(method: str, name: str) -> Request:
+    """Return a request about a stream: `PUT` makes one of JSON, `GET` reads nothing of it."""
+    headers = {"Content-Type": "application/json"} if method == "PUT" else {}
+    query = "?offset=now" if method == "GET" else ""
+    return Request(method, f"/v1/stream/{quote(name)}{query}", headers)
+
+
+def append(name: str, batch: Batch) -> Request:
+    """Return an append of a job. Sent again, it is not doubled."""
+    headers = {
+        "Content-Type": "application/json",
+        "Producer-Id": PRODUCER,
+        "Producer-Epoch": str(batch.epoch),
+        "Producer-Seq": str(batch.number),
+        "Stream-Lease": f"{batch.lease:.3f}",
+    }
+    if batch.last:
+        headers["Stream-Closed"] = "true"
+    body = b"[" + b",".join(batch.messages) + b"]" if batch.messages else b""
+    return Request("POST", f"/v1/stream/{quote(name)}", headers, body)

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from time import sleep
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
 
 from stream_serve.client import receipt, requests
+from stream_serve.client.asynchronous import AsyncClient
 from stream_serve.client.course import HEARTBEAT, Course, announced, silence
+from stream_serve.client.jobs import ServicePlace
 from stream_serve.client.patience import Patience, Tries, unreachable
-from stream_serve.client.receipt import Receipt
+from stream_serve.client.receipt import Read, Receipt
+from stream_serve.client.tail import STOP_WAIT, StreamCourse, StreamReceipt, receipt_of
 from stream_serve.client.wire import Broken, SyncLine, SyncWire
-from stream_serve.errors import RunNotFound
+from stream_serve.errors import RunNotFound, StreamServeError
+from stream_serve.jobs.job import Job
+from stream_serve.jobs.portal import Portal
+from stream_serve.jobs.twin import SyncJob
+from stream_serve.jobs.writer import LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import AsyncGenerator, Generator, Iterator
 
     from stream_serve.client.requests import Request
     from stream_serve.events.types import Event
+
+R = TypeVar("R", Receipt, StreamReceipt)
 
 
 class Client:
@@ -39,6 +49,8 @@ class Client:
         self.url: Final = requests.base(url)
         self.patience: Final = patience or Patience()
         self._heartbeat = heartbeat
+        self._key = key
+        self._portal = Portal()
         self._wire: Final = SyncWire(self.url, key)
 
     def chat(
@@ -61,18 +73,42 @@ class Client:
         """Return the events of a run that was started before, those after a cursor."""
         return Answer(self, self._course(run_id, after=after))
 
+    def tail(self, name: str, *, after: int = 0) -> Tail:
+        """Return the messages of a stream, such as a job's, those after a cursor."""
+        tries = Tries(self.patience)
+        return Tail(self, StreamCourse(name, after=after, url=self.url, tries=tries))
+
     def stop(self, run_id: str) -> Receipt:
         """Stop a run, and return what came of it."""
+        return self._deliver(requests.stop(run_id), receipt.of_answer)
+
+    def stop_stream(self, name: str) -> StreamReceipt:
+        """Ask the producer of a stream to end, and return what is known of that.
+
+        The receipt comes when the producer has acknowledged it, or after some seconds; ask again for
+        more.
+        """
+        wait = min(STOP_WAIT, self._heartbeat)  # a longer silence would be a dead connection
+        return self._deliver(requests.stop_stream(name, wait), receipt_of)
+
+    def _deliver(self, request: Request, read: Read[R]) -> R:
+        """Send a stop until it arrives, and return its receipt."""
         tries = Tries(self.patience)
         while True:
             try:
-                with self.open(requests.stop(run_id)) as line:
-                    found = receipt.of_answer(line.status, line.headers, line.body())
+                with self.open(request) as line:
+                    found = read(line.status, line.headers, line.body())
             except Broken as why:
                 found = unreachable(why, self.url)
-            if isinstance(found, Receipt):
+            if not isinstance(found, StreamServeError):
                 return found
             sleep(tries.pause(found, found.retry_after))
+
+    def job(self, name: str, *, again: bool = False, lease: float = LEASE) -> SyncJob:
+        """Return the job `name`, which writes to the service in `with`; see `Streams.open_sync`."""
+        connect = partial(_place, self.url, self._key, name)
+        job = Job(name, connect, again=again, lease=lease, patience=self.patience)
+        return SyncJob(job, self._portal)
 
     @contextmanager
     def open(self, request: Request) -> Generator[SyncLine]:
@@ -93,6 +129,13 @@ class Client:
 
     def _course(self, run_id: str, body: bytes | None = None, *, after: int = 0) -> Course:
         return Course(run_id, body, after=after, url=self.url, tries=Tries(self.patience))
+
+
+@asynccontextmanager
+async def _place(url: str, key: str | None, name: str) -> AsyncGenerator[ServicePlace]:
+    """Give the place of a job, with connections of its own: it lives in another thread."""
+    async with AsyncClient(url, key=key) as client:
+        yield ServicePlace(client, name)
 
 
 class Answer:
@@ -143,6 +186,52 @@ class Answer:
         self.close()
 
 
+class Tail:
+    """The messages of a stream, as their JSON is in Python, to be iterated over once.
+
+    Each comes once, in order. The last one is the job's `end`; a stream that is closed without one ends
+    with `{"type": "end", "finishReason": "completed"}`. A closed tail lets go of the stream, and asks
+    nobody to stop.
+    """
+
+    def __init__(self, client: Client, course: StreamCourse) -> None:
+        self._client: Final = client
+        self._reading: Final = _Reading(client, course)
+        self._messages: Final[Generator[Any]] = self._reading.events()
+
+    @property
+    def name(self) -> str:
+        """The stream's name."""
+        return self._reading.course.run_id
+
+    @property
+    def cursor(self) -> int:
+        """The offset behind the newest message that was read, for another `tail`."""
+        return self._reading.course.cursor
+
+    def stop(self) -> StreamReceipt:
+        """Ask the producer to end, while another thread reads on; see `Client.stop_stream`."""
+        return self._client.stop_stream(self.name)
+
+    def close(self) -> None:
+        """Let go of the stream; a thread that reads it gets no further message."""
+        self._reading.close()
+        with suppress(ValueError):  # it is being read: the reader closes it
+            self._messages.close()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._messages)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class _Reading:
     """Reads a run by one connection after the other; it holds no answer, which may be dropped."""
 
@@ -170,6 +259,8 @@ class _Reading:
 
     def _take(self, line: SyncLine) -> Generator[Event, None, float]:
         """Return the events of one answer, and in the end the seconds until the next request."""
+        if self._closed.is_set():
+            return 0.0  # before there was a line to hang up
         if line.status == 204:
             self.course.finish()
             return 0.0

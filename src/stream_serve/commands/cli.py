@@ -1,4 +1,4 @@
-"""The command `stream-serve`: serve (the default), chat, models, doctor, migrate.
+"""The command `stream-serve`: serve (the default), chat, run, models, doctor, migrate.
 
 Each command imports its own modules, so that `--version` is quick and only `serve` loads the web room.
 """
@@ -137,6 +137,63 @@ def chat(
     raise typer.Exit(asyncio.run(ask()))
 
 
+@app.command(
+    name="run",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+def wrap(  # noqa: PLR0913, PLR0917 - each is an option
+    command: Annotated[list[str], typer.Argument(help="The command, and what it is given.")],
+    stream: Annotated[str, typer.Option(help="The stream's name, such as job-42.")],
+    url: Annotated[
+        str | None,
+        typer.Option(help="A running service; without it, the streams of this folder's settings."),
+    ] = None,
+    key_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The variable that has the API key.")
+    ] = None,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds between SIGTERM and SIGKILL, after a stop.")
+    ] = 10.0,
+    lease: Annotated[
+        float, typer.Option(min=1, max=86_400, help="Seconds until a silent job is lost.")
+    ] = 30.0,
+    again: Annotated[
+        bool, typer.Option("--again", help="Begin a stream anew that has ended.")
+    ] = False,
+) -> None:
+    """Run a command, whose output becomes a stream; exits as it does."""
+    from stream_serve.commands import places
+    from stream_serve.commands.run import Wrapping, run
+    from stream_serve.errors import StreamServeError, Unauthorized
+    from stream_serve.jobs.errors import JobEnded
+    from stream_serve.settings import explain_to_operator, without
+
+    async def watch() -> int:
+        key = places.key_in(key_env)
+        if url is None:
+            connect = places.connect(stream, key)
+        else:
+            from stream_serve.commands import remote
+
+            connect = remote.connect(url, stream, key)
+        how = Wrapping(name=stream, again=again, grace=grace, lease=lease)
+        return await run(connect, command, without(key_env), how)
+
+    try:
+        code = asyncio.run(watch())
+    except JobEnded:
+        _refuse(f"the stream {stream} has ended: use another name, or begin it anew with --again")
+    except ModuleNotFoundError as error:
+        if error.name != "httpx2":
+            raise
+        _refuse("--url needs the extra client: install stream-serve[client]")
+    except (StreamServeError, ValueError) as error:
+        if isinstance(error, Unauthorized) and key_env is None:
+            _refuse("the service wants an API key: name the variable that has it with --key-env")
+        _refuse(explain_to_operator(error) if isinstance(error, StreamServeError) else str(error))
+    raise typer.Exit(code)
+
+
 @app.command(name="migrate")
 def bring_up_to_date() -> None:
     """Migrate the schema of the conversations' database."""
@@ -181,7 +238,13 @@ def examine() -> None:
     from rich.console import Console
 
     from stream_serve import logging
-    from stream_serve.backends import check_database, check_redis, create_each, local_runs
+    from stream_serve.backends import (
+        check_database,
+        check_redis,
+        check_streams,
+        create_each,
+        local_runs,
+    )
     from stream_serve.commands.doctor import Doctor, Subject
     from stream_serve.settings import Settings
 
@@ -190,6 +253,7 @@ def examine() -> None:
     others = {
         "Redis": partial(check_redis, settings),
         "conversations": partial(check_database, settings),
+        "streams": partial(check_streams, settings),
     }
 
     async def ask() -> bool:

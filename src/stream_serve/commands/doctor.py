@@ -89,7 +89,8 @@ class Doctor:
         """Examine everything; return whether all is well. Cancelled, it stops the run that it waits for.
 
         Without `subjects` the `demo` model answers. `others` are checks by what they look at: each
-        returns what is true of it, or raises `StreamServeError`.
+        returns what is true of it, and in further lines what may go wrong, or raises
+        `StreamServeError`.
         """
         self._console.print(_configuration(self._settings))
         self._warn()
@@ -230,10 +231,13 @@ class Doctor:
     async def _check(self, name: str, check: Callable[[], Awaitable[str]]) -> bool:
         self._console.print()
         try:
-            self._say(f"{name}: {await check()}")
+            found, *doubts = (await check()).splitlines()
         except StreamServeError as error:
             self._say(f"{name}: {explain_to_operator(error)}", "red")
             return False
+        self._say(f"{name}: {found}")
+        for doubt in doubts:
+            self._say(doubt, "yellow")
         return True
 
     def _show(self, rows: Mapping[str, str | None]) -> None:

@@ -1,0 +1,1 @@
+"""Jobs: any program writes its logs, progress and data to a stream, and hears of a stop."""
