@@ -39,6 +39,8 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/runs/{run_id}/events",
         "/ai/runs/{run_id}/stop",
         "/ai/live",
+        "/ai/streams/{name}/events",
+        "/ai/streams/{name}/stop",
         "/ai/conversations",
         "/ai/conversations/{conversation_id}",
         "/ai/conversations/{conversation_id}/messages",

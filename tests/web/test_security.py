@@ -31,6 +31,8 @@ PUBLIC = {
         "/client.js",
         "/test-stream.html",
         "/test-stream",
+        "/streams/{name:path}",
+        "/stream-page",
         "/docs",
         "/docs/{name}",
         "/openapi.json",

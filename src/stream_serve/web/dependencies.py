@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from stream_serve.producers.provider import Provider
     from stream_serve.runs.service import Runs
     from stream_serve.settings import Settings
+    from stream_serve.streams.service import Streams
     from stream_serve.web.chats import Chats
 
 
@@ -36,6 +37,11 @@ async def conversations_of(request: Request) -> Conversations:
 async def chats_of(request: Request) -> Chats:
     """Return the chats of this process."""
     return cast("Chats", request.state.chats)
+
+
+async def streams_of(request: Request) -> Streams:
+    """Return the streams of this process."""
+    return cast("Streams", request.state.streams)
 
 
 async def settings_of(request: Request) -> Settings:

@@ -34,6 +34,7 @@ from stream_serve.web.routes.conversations import (
 )
 from stream_serve.web.routes.models import ModelList
 from stream_serve.web.routes.runs import RunState
+from stream_serve.web.streams.stopping import StopReceipt
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -86,6 +87,8 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("get", "/ai/runs/{run_id}/events"): _Operation("StreamEvent", None, (404, 409, 422, 503)),
     ("get", "/ai/live"): _Operation("StreamEvent", None, (422, 503)),
     ("post", "/ai/runs/{run_id}/stop"): _Operation("Receipt", None, (404, 503)),
+    ("get", "/ai/streams/{name}/events"): _Operation(None, None, (404, 409, 410, 422, 503)),
+    ("post", "/ai/streams/{name}/stop"): _Operation("StopReceipt", None, (404, 410, 422, 503)),
     ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
     ("post", "/ai/conversations"): _Operation(
         "ConversationView", "NewBody", (400, 409, 413, 415, 422, 503), success=201
@@ -110,6 +113,7 @@ def describe(app: FastAPI) -> Json:
             *_EVENTS,
             ModelList,
             Receipt,
+            StopReceipt,
             RunState,
             ConversationPage,
             ConversationDetail,
@@ -156,7 +160,7 @@ def _fill(target: Json, operation: _Operation) -> None:
         target["requestBody"] = {"required": True, "content": {"application/json": content}}
     target["security"] = [{"key": []}, {}]
     target["responses"] = {str(operation.success): _success(operation.response)}
-    if target["operationId"].startswith("follow_run"):
+    if target["operationId"].startswith("follow_"):
         target["responses"]["204"] = {"description": "Finished, and read to its end"}
     for status in sorted((*_COMMON, *operation.problems)):
         target["responses"][str(status)] = {

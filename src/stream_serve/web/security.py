@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -97,11 +97,13 @@ class Policy(Struct, frozen=True):
     """The rules for the callers of an endpoint: whether they need an API key, and their origins.
 
     A key is needed only if keys are set at all. `shared` is what pages of those origins may use.
+    `direct`: see `guarded`.
     """
 
     key: bool
     origins: Origins
     shared: Shared = Shared()
+    direct: bool = False
 
 
 PAGE: Final = Policy(key=False, origins=Origins.UNCHECKED)
@@ -129,11 +131,16 @@ STREAM: Final = Policy(
 )
 
 
-def guarded(policy: Policy) -> Callable[[Endpoint], Endpoint]:
-    """Return a decorator that attaches `policy` to an endpoint (a function or a mounted application)."""
+def guarded(policy: Policy, *, direct: bool = False) -> Callable[[Endpoint], Endpoint]:
+    """Return a decorator that attaches `policy` to an endpoint (a function or a mounted application).
+
+    `direct`: the endpoint is an ASGI application, and responds to all errors that it knows. The guard
+    calls it itself, which saves what the framework does for each request.
+    """
+    attached = structs.replace(policy, direct=direct)
 
     def attach(endpoint: Endpoint) -> Endpoint:
-        setattr(endpoint, _POLICY, policy)
+        setattr(endpoint, _POLICY, attached)
         return endpoint
 
     return attach
@@ -208,11 +215,10 @@ class Guard:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         else:
-            response = self._respond(scope)
-            await (self._app if response is None else response)(scope, receive, send)
+            await self._target(scope)(scope, receive, send)
 
-    def _respond(self, scope: Scope) -> Response | None:
-        """Return the response to a preflight or the rejection; None for a request that may pass."""
+    def _target(self, scope: Scope) -> ASGIApp:
+        """Return what responds: to a preflight, with the rejection, or to a request that may pass."""
         state: dict[str, object] = scope.setdefault("state", {})
         state["owner"] = None
         state["cors"] = {}
@@ -222,7 +228,7 @@ class Guard:
             self._check_host(headers)
             self._check_url(scope)
             preflight = _is_preflight(scope, headers)
-            policy = self._policy(
+            policy, endpoint = self._route(
                 scope, headers["access-control-request-method"] if preflight else None
             )
             if policy.origins is not Origins.UNCHECKED:
@@ -238,17 +244,18 @@ class Guard:
             response = self._refuse(scope, error)
             response.headers.update(cors_headers(scope))
             return response
-        return None
+        return self._app if endpoint is None else endpoint
 
-    def _policy(self, scope: Scope, method: str | None) -> Policy:
+    def _route(self, scope: Scope, method: str | None) -> tuple[Policy, ASGIApp | None]:
         """Return the policy of the route for this request, or for the `method` that a preflight names.
 
+        With it comes the endpoint, if it is to be called directly; its parameters are in the scope then.
         Raises `HTTPException`: 404 for a path without a route, 403 for a route without a policy.
         """
         asked = scope if method is None else {**scope, "method": method}
         partial: BaseRoute | None = None
         for route in self._routes:
-            match, _ = route.matches(asked)
+            match, found = route.matches(asked)
             if match is Match.FULL:
                 break
             if match is Match.PARTIAL and partial is None:
@@ -256,14 +263,17 @@ class Guard:
         else:
             if partial is None:
                 raise HTTPException(404)
-            route = partial
+            route, found = partial, None
         policy = policy_of(route)
         if policy is None:
             _log.error(
                 "a route has no policy, so it is refused", route=getattr(route, "path", None)
             )
             raise HTTPException(403)
-        return policy
+        if found is None or not policy.direct:
+            return policy, None
+        scope.update(found)
+        return policy, cast("ASGIApp", found["endpoint"])
 
     def _check_host(self, headers: Headers) -> None:
         if not self._anonymous or _ANY in self._hosts:
@@ -343,6 +353,11 @@ class Guard:
                 "'Authorization: Bearer <key>'"
             )
         return given.hex()
+
+
+def owner_of_key(key: str) -> str:
+    """Return the owner that an API key stands for."""
+    return _digest(key.encode("latin-1", "replace")).hex()
 
 
 def _check_identity(scope: Scope) -> str:

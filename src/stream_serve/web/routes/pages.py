@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 from pydantic.alias_generators import to_camel
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 import stream_serve
@@ -32,6 +33,7 @@ router = APIRouter()
 
 _PAGES: Final = Path(stream_serve.__file__).parent / "pages"
 _CLIENT: Final = _PAGES / "client.js"
+_STREAM: Final = (_PAGES / "stream.html").read_text(encoding="utf-8")
 _SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
 _DOCS_FILES: Final = {
     "start.js": _PAGES / "docs" / "start.js",
@@ -70,10 +72,10 @@ _UNKEPT: Final = {"Cache-Control": "no-store"}
 
 @guarded(PAGE)
 class Assets(StaticFiles):
-    """The static files of the debug page, with its strict Content-Security-Policy."""
+    """The static files of a page, with its strict Content-Security-Policy."""
 
-    def __init__(self) -> None:
-        super().__init__(directory=_PAGES / "test-stream")
+    def __init__(self, name: str) -> None:
+        super().__init__(directory=_PAGES / name)
 
     def file_response(
         self,
@@ -194,6 +196,15 @@ async def redirect_to_page() -> Response:
 async def show_page() -> Response:
     """Show the debug page."""
     return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)
+
+
+@router.api_route("/streams/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
+async def show_stream(request: Request) -> Response:
+    """Show a stream, whose name the page reads from its own address."""
+    # A name may have slashes: only whole addresses lead back from there.
+    root = html.escape(request.scope.get("root_path", ""))
+    return HTMLResponse(_STREAM.replace('="/', f'="{root}/'), headers=_STRICT)
 
 
 @router.api_route("/client.js", methods=["GET", "HEAD"], include_in_schema=False)

@@ -12,7 +12,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from stream_serve.errors import StreamServeError
+from stream_serve.errors import BadRequest, StreamServeError
 from stream_serve.streams import offsets
 from stream_serve.streams.errors import (
     ProducerGap,
@@ -22,10 +22,11 @@ from stream_serve.streams.errors import (
 )
 from stream_serve.web import problems
 from stream_serve.web.security import STREAM, cors_headers, guarded
-from stream_serve.web.streams import reading, request
+from stream_serve.web.streams import control, reading, request
 from stream_serve.web.streams.readable import StreamReadable
 from stream_serve.web.streams.response import BROWSER, Raw
 from stream_serve.web.streams.runs import RunReadable
+from stream_serve.web.streams.stopping import stop, wait_of
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 PREFIX: Final = "/v1/stream/"
 _RUNS: Final = "runs/"
 _STOP: Final = "/stop"
+_CONTROL: Final = "/control"
 _NOT_STARTED: Final = (
     "the application was not started: run its lifespan (a mounted application's is run by the one "
     "around it)"
@@ -76,7 +78,7 @@ class Call:
         return await request.read_body(self.receive, self.headers, most)
 
 
-@guarded(STREAM)
+@guarded(STREAM, direct=True)
 class StreamsEndpoint:
     """Everything that can be done with a stream."""
 
@@ -98,8 +100,9 @@ class StreamsEndpoint:
         method: str = scope["method"]
         if call.path.startswith(_RUNS):
             return await self._read_run(call, method)
-        if call.path.endswith(_STOP):
-            return await self._stop(call, method)
+        for ending, respond in ((_STOP, self._stop), (_CONTROL, self._control)):
+            if call.path.endswith(ending):
+                return await respond(call, method)
         if method == "POST":
             return await self._append(call)
         if method == "PUT":
@@ -159,15 +162,28 @@ class StreamsEndpoint:
         """Ask the producer of a stream to end, and say what is known of that."""
         if method != "POST":
             return failed(HTTPException(405, headers={"Allow": "POST"}))
-        stop = await call.streams.stop((call.key[0], call.path.removesuffix(_STOP)))
-        heard = stop.acknowledged
-        receipt = {
-            "asked": request.time_text(stop.asked),
-            "acknowledged": None if heard is None else request.time_text(heard),
-            "appended": None if heard is None else offsets.text(stop.tail),
-        }
+        key = (call.key[0], call.path.removesuffix(_STOP))
+        wait = wait_of(request.value_of(call.scope, "wait"))
+        receipt = await stop(call.streams, key, wait, call.receive)
         said = {"content-type": "application/json", "cache-control": "no-store"}
         return Raw(200, said, msgspec.json.encode(receipt))
+
+    async def _control(self, call: Call, method: str) -> ASGIApp:
+        """Say what a producer has to know, once or as it changes."""
+        if method != "GET":
+            return failed(HTTPException(405, headers={"Allow": "GET"}))
+        readable = StreamReadable(call.streams, (call.key[0], call.path.removesuffix(_CONTROL)))
+        live = request.value_of(call.scope, "live")
+        if live is None:
+            said = {"content-type": "application/json", "cache-control": "no-store"}
+            return Raw(200, said, control.told(await readable.describe()))
+        if live != "sse":
+            raise BadRequest("live: it should be sse")
+        return await control.live(
+            readable,
+            heartbeat=call.settings.heartbeat_interval,
+            headers=call.scope["state"].get("cors", {}),
+        )
 
     async def _read(self, call: Call, method: str, readable: Readable) -> ASGIApp:
         if method == "HEAD":

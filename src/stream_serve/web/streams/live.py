@@ -2,7 +2,8 @@
 
 How it works: each change of a stream goes out as an event `data`, and an event `control` behind it that
 says where the reader is. What a change becomes is made once for all readers with the same cursor (see
-`streams.entry`). A reader that is behind reads from the store, page by page.
+`streams.entry`). A reader that is behind reads from the store, page by page. `events.EventsReader` reads
+in the same way, and says it in other words.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from stream_serve.web.streams import cursors
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from stream_serve.eventlog.base import LogReader
     from stream_serve.streams.entry import Follower, Piece
     from stream_serve.streams.state import State
     from stream_serve.web.streams.readable import Readable
@@ -48,7 +50,7 @@ class Live:
     run_id: None = None
     redirected = False
 
-    def __init__(self, reader: LiveReader) -> None:
+    def __init__(self, reader: LogReader) -> None:
         self.reader = reader
 
     def close(self) -> None:
@@ -58,6 +60,8 @@ class Live:
 
 class LiveReader:
     """A reader of a stream from `start` on, whose client had the cursor `cursor`."""
+
+    _life: float | None = _LIFE
 
     def __init__(
         self, readable: Readable, follower: Follower, start: int | None, cursor: int | None
@@ -76,10 +80,10 @@ class LiveReader:
         self._nudged = False
         self._kept: bytes | None = None
         self._write: Callable[[bytes], bool] | None = None
-        self._timer = asyncio.get_running_loop().call_later(
-            _LIFE * random.uniform(0.9, 1.1),  # noqa: S311 - not a secret
-            self._finish,
-        )
+        self._timer: asyncio.TimerHandle | None = None
+        if self._life is not None:
+            life = self._life * random.uniform(0.9, 1.1)  # noqa: S311 - not a secret
+            self._timer = asyncio.get_running_loop().call_later(life, self._finish)
         follower.serve = self._serve
 
     @property
@@ -97,12 +101,12 @@ class LiveReader:
                 data = self._next() or await self._behind()
             except StreamServeError as error:
                 _log.warning("a stream cannot be read on", error=str(error))
-                return None
+                return self._failed(error)
             if data:
                 return data
             state = self._state()
             if state is None or self._ended:
-                break
+                continue
             if state.tail not in {self._position, self._seen}:
                 continue  # it has grown while it was read
             if self._nudged:
@@ -113,6 +117,8 @@ class LiveReader:
                 await self._follower.wait()
             finally:
                 self._write = None
+            if self._follower.closed:
+                self._ended = True  # the process ends: the client comes back where it is
         return None
 
     def nudge(self) -> None:
@@ -124,7 +130,8 @@ class LiveReader:
         """Let go of the stream."""
         self._ended = True
         self._kept = None
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._follower.close()
 
     def _finish(self) -> None:
@@ -145,10 +152,20 @@ class LiveReader:
     def _state(self) -> State | None:
         """Return the stream; None, and the end of the response, if it is gone or another one."""
         state = self._follower.state
-        if state is None or state.data != self._data:
-            self._ended = True
+        if state is None or state.deleted or state.data != self._data:
+            self._gone()
             return None
         return state
+
+    def _gone(self) -> None:
+        """End, since the stream was removed."""
+        self._ended = True
+
+    def _failed(self, error: StreamServeError) -> bytes | None:
+        """Return what is said where it cannot be read on: nothing, so that the client comes back."""
+        del error
+        self._ended = True
+        return None
 
     def _next(self) -> bytes:
         """Return events of what is known here; nothing if there is nothing, or it has to be read."""
@@ -176,9 +193,12 @@ class LiveReader:
             if data is None:
                 if not state.closed and self._whole(piece.data) != len(piece.data):
                     return None
-                data = piece.shared["data"] = self._event(piece.data)
+                data = piece.shared["data"] = self._event(piece.data, piece.end)
             self._position = piece.end
-            found = piece.shared[name] = data + self._control(state, up_to_date=True)
+            found = data + self._control(state, up_to_date=True)
+            if cursor == cursors.current(time.time()):
+                # What a client chooses is kept for nobody else: each could choose another cursor.
+                piece.shared[name] = found
         return found
 
     async def _behind(self) -> bytes:
@@ -188,7 +208,7 @@ class LiveReader:
             return b""
         page = await self._readable.read(self._position, _PAGE)
         if page.state.data != self._data:
-            self._ended = True
+            self._gone()
             return b""
         last = page.last
         closed = last and page.state.closed
@@ -198,14 +218,16 @@ class LiveReader:
         if not size and self._count:
             return b""  # a part of a character waits for the rest
         self._position = page.end - (len(page.data) - size)
+        event = self._event(page.data[:size], self._position) if size else b""
         control = self._control(page.state, up_to_date=last)
-        event = self._event(page.data[:size]) if size else b""
         return self._sent(event + control, page.state)
 
     def _whole(self, data: bytes) -> int:
         return messages.whole(data) if self.content_type.startswith("text/") else len(data)
 
-    def _event(self, data: bytes) -> bytes:
+    def _event(self, data: bytes, end: int) -> bytes:
+        """Return an event of bytes that end at a position."""
+        del end
         if encodes(self.content_type):
             return b"event: data\ndata:%b\n\n" % b64encode(data)
         if media_type(self.content_type) == "application/json":

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 _PAGE: Final = 1_048_576
 """Bytes of one response; a client asks for the next ones where it ends."""
 
-_KEPT: Final = "private, max-age=60, stale-while-revalidate=300"
 _LOOKED_AT: Final = "private, no-cache"
-"""What reaches the end of an open stream is asked for again, and answered by its ETag."""
+"""Whose a stream is, and whether it is there, is asked each time, and answered by its ETag: a browser
+keeps what it has read for whoever uses it next, with another key or none."""
 
 _NOT_KEPT: Final = "no-store"
 _EVENTS: Final = "text/event-stream"
@@ -43,8 +43,7 @@ async def catch_up(readable: Readable, reading: Reading, headers: Headers) -> Ra
         return _respond(page, {**said, "cache-control": _NOT_KEPT})
     tag = _tag(page)
     said["etag"] = tag
-    open_end = page.last and not page.state.closed
-    said["cache-control"] = _LOOKED_AT if open_end else _KEPT
+    said["cache-control"] = _LOOKED_AT
     if _matches(headers.get(b"if-none-match"), tag):
         return Raw(304, said)
     return _respond(page, said)
@@ -63,7 +62,7 @@ async def long_poll(readable: Readable, reading: Reading, receive: Receive, time
         deadline = time.monotonic() + timeout
         while not page.data and not page.state.closed:
             left = deadline - time.monotonic()
-            if left <= 0 or watcher.done():
+            if left <= 0 or watcher.done() or follower.closed:
                 break
             state = follower.state
             if state is None or state.data != page.state.data:

@@ -28,6 +28,8 @@ _MAX_VALUE: Final = 1_024
 _MAX_TYPE: Final = 256
 _MAX_NUMBER: Final = 2**53 - 1
 _MAX_SECONDS: Final = 10 * 365 * 86_400
+_FIELDS: Final = 100
+_DIGITS: Final = 18
 _MAX_LEASE: Final = 86_400.0
 _TYPE: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
@@ -35,7 +37,9 @@ _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _TIME: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffd]")
+"""In a name: control characters, and what is no UTF-8, which would make one name of several."""
+
 _RESERVED: Final = "__ds"
 
 
@@ -63,7 +67,8 @@ def path_of(path: str) -> str:
     ):
         raise StreamNotFound(
             f"no stream can have this name: at most {MAX_PATH} bytes, no empty part between two "
-            f"slashes, none that is a dot or two, no control characters, and not {_RESERVED} first"
+            f"slashes, none that is a dot or two, UTF-8 without control characters, and not {_RESERVED} "
+            "first"
         )
     return path
 
@@ -71,25 +76,27 @@ def path_of(path: str) -> str:
 async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
     """Return the body.
 
-    Raises `BodyTooLarge` before more than `most` bytes are in memory, `ClientGone`.
+    Raises `BodyTooLarge` before more than `most` bytes are in memory, `BadRequest`, `ClientGone`.
     """
     declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and int(declared) > most:
+    if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > most):
         raise _too_large(most)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        if len(body) > most:
-            raise _too_large(most)
-        return body
-    pieces = bytearray(body)
-    while message["type"] == "http.request" and message.get("more_body", False):
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise BadRequest("send the body as it is, without a Content-Encoding")
+    pieces = bytearray()
+    more = True
+    while more:
         message = await receive()
-        pieces += message.get("body", b"")
-        if len(pieces) > most:
+        if message["type"] != "http.request":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        # Before the next piece is waited for, which may never come.
+        if len(pieces) + len(body) > most:
             raise _too_large(most)
-    if message["type"] != "http.request":
-        raise ClientGone
+        more = message.get("more_body", False)
+        if not (pieces or more):
+            return body
+        pieces += body
     return bytes(pieces)
 
 
@@ -149,7 +156,7 @@ def reading_of(scope: Scope) -> Reading:
     query: bytes = scope["query_string"]
     if not query:
         return Reading(0, "", None)
-    given = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=100)
+    given = _parameters(query)
     offset = [value for name, value in given if name == "offset"]
     live = [value for name, value in given if name == "live"]
     cursor = [value for name, value in given if name == "cursor"]
@@ -164,6 +171,22 @@ def reading_of(scope: Scope) -> Reading:
         live[0] if live else "",  # pyright: ignore[reportArgumentType] - checked above
         cursors.parse(cursor[0]) if cursor else None,
     )
+
+
+def value_of(scope: Scope, name: str) -> str | None:
+    """Return a parameter of the query; None if it is not there. Raises `BadRequest`."""
+    values = [value for known, value in _parameters(scope["query_string"]) if known == name]
+    if len(values) > 1:
+        raise BadRequest(f"{name}: it may be there once")
+    return values[0] if values else None
+
+
+def _parameters(query: bytes) -> list[tuple[str, str]]:
+    """Return the names and values of a query. Raises `BadRequest`."""
+    try:
+        return parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=_FIELDS)
+    except ValueError:
+        raise BadRequest(f"the query may have at most {_FIELDS} parameters") from None
 
 
 def content_type(headers: Headers) -> str | None:
@@ -227,7 +250,8 @@ def _expires_at(headers: Headers) -> float | None:
         return None
     if _TIME.fullmatch(given) is not None:
         with suppress(ValueError, OverflowError):
-            return datetime.fromisoformat(given.upper()).timestamp()
+            # In UTC it may have another year, and no time has the year 10000.
+            return datetime.fromisoformat(given.upper()).astimezone(UTC).timestamp()
     raise BadRequest(
         "Stream-Expires-At: it should be a time such as 2030-01-31T12:00:00Z (RFC 3339)"
     )
