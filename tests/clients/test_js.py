@@ -349,7 +349,7 @@ async def test_a_run_that_was_read_to_its_end_has_no_more_to_say(
     words = {"runId": whole["id"], "from": {"after": whole["cursor"], "text": whole["text"]}}
     found = await program.run("follow", url=door.url, **words)
     assert found["events"] == []
-    assert found["result"] == {**whole["result"], "finishReason": None, "usage": None}
+    assert found["result"] == whole["result"] | dict.fromkeys(("finishReason", "usage", "end"))
 
 
 async def test_a_run_that_nobody_knows_is_refused(program: Program, door: Door) -> None:

@@ -176,7 +176,7 @@ async def test_a_tab_that_no_longer_leads_is_replaced_and_nothing_is_lost(
     for one in tabs:
         one.on("request", noting(asked, one))
     await asyncio.gather(*(chat(one) for one in tabs))
-    await until(lambda: network.streams == [LIVE])
+    await until(lambda: bool(asked) and network.streams == [LIVE])
     leader = asked[-1]
     others = [one for one in tabs if one is not leader]
     stuck: asyncio.Task[Any] | None = None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SOURCE: Final = ROOT / "clients" / "js"
 SERVED: Final = ROOT / "src" / "stream_serve" / "pages" / "client.js"
-MOST: Final = 5000
+MOST: Final = 5120
 """Bytes that it may have, compressed as a web server does."""
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
+from fastapi import FastAPI
 from playwright.async_api import expect
 
-from support.page import visit
+from stream_serve import ChatRequest, Streams
+from support.host import serving
+from support.page import Debugger, visit
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from support.page import PageFactory, Service
 
 
@@ -173,3 +178,28 @@ async def test_light_and_dark_follow_the_system(
         brightness[scheme] = sum(int(part) for part in re.findall(r"\d+", colour)[:3])
     assert brightness["dark"] < 150
     assert brightness["light"] > 600
+
+
+# Where it is
+
+
+async def test_the_debug_page_works_below_a_prefix(page_context: PageFactory) -> None:
+    streams = Streams.memory()
+
+    @streams.chat
+    async def answer(request: ChatRequest) -> AsyncGenerator[str]:
+        yield request.question
+
+    app = FastAPI(lifespan=streams.lifespan)
+    app.mount("/any/where", streams.routes())
+    async with serving(app) as url:
+        page = await page_context(locale="en-US")
+        await page.goto(f"{url}/any/where/")
+        debugger = Debugger(page)
+        await debugger.send("", "below")
+        await debugger.reaches("finished")
+        await expect(debugger.answer).to_have_text("below")
+        command = page.locator("#curl")
+        await expect(command).to_contain_text(f"{url}/any/where/ai/chat/stream-sse")
+        await page.reload()
+        await expect(debugger.answer).to_have_text("below")

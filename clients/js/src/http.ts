@@ -1,7 +1,7 @@
 /** Requests to the service: the address, the key, and what a refusal says. */
 
 import { ConnectionError, RequestError } from "./errors.js";
-import { hidden, onWake } from "./wake.js";
+import { hidden, onAbort, onWake } from "./wake.js";
 
 export interface ClientOptions {
   /** Where the service is, such as `https://example.com/prefix`. In a page the default is the page's origin. */
@@ -12,8 +12,12 @@ export interface ClientOptions {
   headers?: Record<string, string>;
   /** What is called instead of `fetch`. */
   fetch?: typeof fetch;
-  /** For how many seconds a connection that cannot be made is tried again; 300. A start has 30 at most. */
+  /** For how many seconds a connection that cannot be made is tried again; 300. */
   patience?: number;
+  /** The same for a start, which may have less; 30. */
+  startPatience?: number;
+  /** Whether a hidden page keeps a connection that it does not share. */
+  background?: boolean;
   /** Whether the tabs of an origin share one connection; `true` in browsers. */
   share?: boolean;
 }
@@ -24,14 +28,17 @@ const DOUBT = 3000; // milliseconds that a connection has to show that it is ali
 
 export class Http {
   readonly patience: number;
+  readonly startPatience: number;
+  readonly background: boolean | undefined;
   readonly base: string;
   #options: ClientOptions;
 
   constructor(options: ClientOptions) {
-    const { origin, pathname } = new URL(options.baseUrl ?? "/", globalThis.location?.href);
-    this.base = origin + pathname.replace(/\/$/, "");
-    this.patience = (options.patience ?? 300) * 1000;
-    this.#options = options;
+    this.base = new URL(options.baseUrl ?? "/", globalThis.location?.href).href.replace(/\/?([?#].*)?$/, "");
+    const { patience = 300, startPatience = 30, background } = (this.#options = options);
+    this.patience = patience * 1000;
+    this.startPatience = Math.min(patience, startPatience) * 1000;
+    this.background = background;
     // A wrong address, header or key is a mistake in the program: it is thrown here, and not tried again.
     if (typeof options.key !== "function") this.#headers(options.key);
   }
@@ -55,20 +62,17 @@ export class Http {
   }
 
   /**
-   * Read a stream of text. Returns true where there is none, since nothing more comes (204), and false at its end.
+   * Read a stream of text; with a body it is asked for by POST. Returns true where there is none, since nothing more comes (204), and false at its end.
    * Throws when it breaks or is silent for too long, and the signal's reason when the signal ends it.
    */
   async stream(
-    method: string,
     path: string,
     init: { headers: Record<string, string>; body?: string },
     leave: AbortSignal,
-    on: { open: () => void; text: (text: string) => void; over: () => boolean },
+    on: { open: () => void; text: (text: string) => void; over?: () => boolean },
   ): Promise<boolean> {
     const broken = new AbortController();
-    const letGo = () => broken.abort(leave.reason);
-    leave.addEventListener("abort", letGo);
-    if (leave.aborted) letGo();
+    const stay = onAbort(leave, () => broken.abort(leave.reason));
     let limit = OPENING;
     let heard = Date.now();
     const doubt = () => {
@@ -76,17 +80,17 @@ export class Http {
       limit = Math.min(limit, DOUBT);
       heard = Date.now();
     };
-    // A clock that is looked at, and no timer to the end: both stand still while a machine sleeps.
+    // A clock that is looked at, and no timer to the end: both stand still while a machine sleeps. It may be set back.
     const watch = setInterval(() => {
-      if (Date.now() - heard > limit) broken.abort(new ConnectionError("the connection is silent"));
+      if (Math.abs(Date.now() - heard) > limit) broken.abort(new ConnectionError("the connection is silent"));
     }, 250);
     const wakes = onWake(doubt);
     try {
-      const response = await this.ask(method, path, { ...init, signal: broken.signal });
+      const response = await this.ask(init.body ? "POST" : "GET", path, { ...init, signal: broken.signal });
       const type = response.headers.get("Content-Type") ?? "";
       if (response.status === 204) return true;
       if (!response.body || !/^text\/event-stream/i.test(type)) {
-        throw new ConnectionError(`expected text/event-stream, got ${type || "nothing"}`);
+        throw new ConnectionError(`expected text/event-stream, got "${type}"`);
       }
       const silence = 1500 * (Number(response.headers.get("X-Heartbeat-Interval")) || HEARTBEAT);
       on.open();
@@ -94,7 +98,7 @@ export class Http {
       const decoder = new TextDecoder();
       for (;;) {
         heard = Date.now();
-        limit = on.over() ? DOUBT : silence;
+        limit = on.over?.() ? DOUBT : silence;
         const { done, value } = await reader.read();
         if (done) return false;
         on.text(decoder.decode(value, { stream: true }));
@@ -104,7 +108,7 @@ export class Http {
     } finally {
       clearInterval(watch);
       wakes();
-      leave.removeEventListener("abort", letGo);
+      stay();
       broken.abort();
     }
   }
@@ -121,6 +125,6 @@ async function refusal(response: Response): Promise<RequestError> {
   }
   const after = response.headers.get("Retry-After");
   const seconds = after ? Number(after) || Math.max(0, (Date.parse(after) - Date.now()) / 1000) || 0 : undefined;
-  const words = problem.detail || problem.title || `HTTP ${response.status} ${response.statusText}`.trim();
+  const words = problem.detail || problem.title || `HTTP ${response.status}`;
   return new RequestError(String(words), response.status, String(problem.code ?? ""), seconds, problem.errors ?? []);
 }

@@ -30,7 +30,7 @@ export interface Rider {
 
 type Word = {
   hello?: 1;
-  beat?: string;
+  beat?: number;
   shown?: boolean;
   call?: boolean;
   bye?: 1;
@@ -52,7 +52,7 @@ const ROUND = 15; // beats between two calls for what is wanted; what nobody wan
 export class Line {
   #http: Http;
   #channel: BroadcastChannel;
-  #me = Math.random().toString(36).slice(2);
+  #me = Math.random(); // its name
   #waiting = new Set<Rider>(); // runs with a connection of their own
   #riding = new Set<Rider>();
   #clock: ReturnType<typeof setInterval> | undefined;
@@ -64,6 +64,7 @@ export class Line {
   #wanted = new Map<string, number>(); // in which round a run was wanted last
   #open: string[] = [];
   #beats = 0;
+  #round = 0;
   #connection = new AbortController();
 
   constructor(http: Http, name: string) {
@@ -125,9 +126,9 @@ export class Line {
     if (this.#leads) {
       const call = this.#beats++ % ROUND === 0;
       if (call) {
-        const round = Math.floor(this.#beats / ROUND);
+        this.#round++;
         this.#want();
-        for (const [run, last] of this.#wanted) if (last < round - 1) this.#drop(run);
+        for (const [run, last] of this.#wanted) if (last < this.#round - 1) this.#drop(run);
         if (!this.#wanted.size) return this.#resign(true);
       }
       this.#beat(call);
@@ -188,14 +189,14 @@ export class Line {
   /** Read a run for somebody who has its events up to a number. */
   #carry(run: string, after: number): void {
     const at = this.#cursors.get(run);
-    this.#wanted.set(run, Math.floor(this.#beats / ROUND));
+    this.#wanted.set(run, this.#round);
     if (at !== undefined && at <= after) {
       if (this.#open.includes(run)) this.#tell({ open: [run] });
       return;
     }
     this.#cursors.set(run, after);
-    const { signal } = this.#connection;
-    setTimeout(() => signal === this.#connection.signal && this.#connection.abort(), SETTLE);
+    const connection = this.#connection;
+    setTimeout(() => connection.abort(), SETTLE);
   }
 
   async #lead(): Promise<void> {
@@ -208,11 +209,11 @@ export class Line {
         await pause(10_000, signal);
         continue;
       }
-      const take = parser(() => {});
+      const take = parser();
       try {
         const query = runs.map((run) => `run=${encodeURIComponent(run)}`).join("&");
         const headers = { "Last-Event-ID": runs.map((run) => this.#cursors.get(run)).join(".") };
-        const read = await this.#http.stream("GET", `/ai/live?${query}`, { headers }, signal, {
+        const read = await this.#http.stream(`/ai/live?${query}`, { headers }, signal, {
           open: () => this.#tell({ open: (this.#open = runs) }),
           text: (text) => {
             for (const { id, event: run, data } of take(text)) {
@@ -223,7 +224,6 @@ export class Line {
               this.#tell({ run, number, data });
             }
           },
-          over: () => false,
         });
         if (read) {
           for (const run of runs) this.#drop(run);

@@ -11,8 +11,8 @@ import { ConnectionError, RequestError, RunError, StreamServeError } from "./err
 import type { Http } from "./http.js";
 import type { Line } from "./line.js";
 import { parser } from "./sse.js";
-import type { Event, Receipt, Usage } from "./types.js";
-import { backoff, hidden, onWake, pause } from "./wake.js";
+import type { Event, Failure, Receipt, Usage } from "./types.js";
+import { backoff, hidden, onAbort, onWake, pause } from "./wake.js";
 
 /** What an answer came to. */
 export interface Result {
@@ -22,24 +22,25 @@ export interface Result {
   /** stop, length, content_filter, tool_calls, stopped, or unknown; null where the end was read before. */
   finishReason: string | null;
   usage: Usage | null;
+  /** The last event, with all that it says; null where it was read before. */
+  end: object | null;
 }
 
 /** `lost`: the connection broke, and is made again. */
 export type State = "connecting" | "streaming" | "lost" | "over";
 
 /** What is called as a run goes on. An iterator gets the same. */
-export interface Callbacks {
-  onEvent?: (event: Event, run: Run) => void;
+export interface Callbacks<E = Event, R = Receipt | null> {
+  onEvent?: (event: E, run: Run<E, R>) => void;
   /** A piece of the answer, and the answer so far. */
   onText?: (piece: string, text: string) => void;
-  onState?: (state: State, run: Run) => void;
+  onState?: (state: State, run: Run<E, R>) => void;
   onEnd?: (result: Result) => void;
   onError?: (error: StreamServeError) => void;
   /** Stops a run that was started here; leaves one that was joined. */
   signal?: AbortSignal;
 }
 
-const START_PATIENCE = 30_000; // milliseconds
 const GAPS = 3;
 const FALLS = 5; // off the line, after which a run keeps a connection of its own
 const LOOK = 5000; // milliseconds that a hidden page keeps a connection
@@ -47,22 +48,24 @@ const BOARDING = 500; // milliseconds that a run keeps its connection while the 
 const UNCARRIED = 5000; // milliseconds after which it has one of its own again
 const AWAY = 60_000; // milliseconds until it looks again: the service stops a run that nobody reads for long
 
-const ends = (event: Event | undefined): boolean => event?.type === "end" || event?.type === "error";
+const ends = (event: Event): boolean => event.type === "end" || event.type === "error";
 
-export class Run implements AsyncIterable<Event> {
+export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
   /** What a thinking model thought. */
   reasoning = "";
   state: State = "connecting";
   /** The events that have come so far. */
-  readonly events: Event[] = [];
+  readonly events: E[] = [];
   #http: Http;
   #body: string | undefined; // of the start; undefined once the service knows the run
-  #on: Callbacks;
+  #on: Callbacks<E, R>;
+  #tail: boolean; // a stream: its ids are offsets, its messages anything
+  #path: string;
   #own: boolean; // started here
-  #end: { result: Result } | { error: StreamServeError } | undefined;
+  #end: (() => Result) | undefined; // what came of it
   #connection = new AbortController(); // of the connection, or the pause before it
   #wanted = Promise.resolve(); // settles when there is to be a connection
-  #stopping: Promise<Receipt | null> | undefined;
+  #stopping: Promise<R> | undefined;
   #gaps = 0;
   #falls = 0;
   #heard = 0; // when the service last answered
@@ -71,7 +74,7 @@ export class Run implements AsyncIterable<Event> {
 
   #line: Line | undefined;
 
-  /** Made by a client: `chat` has a body, `follow` a cursor. */
+  /** Made by a client: `chat` has a body, `follow` a cursor, and `tail` the name of a stream. */
   constructor(
     http: Http,
     line: Line | undefined,
@@ -81,17 +84,17 @@ export class Run implements AsyncIterable<Event> {
     /** The text of the answer so far. */
     public text: string,
     body: string | undefined,
-    on: Callbacks,
+    on: Callbacks<E, R>,
+    tail = false,
   ) {
+    this.#tail = tail;
+    this.#path = `/ai/${tail ? "streams" : "runs"}/${encodeURIComponent(id).replace(/%2F/g, "/")}`;
     this.#http = http;
     this.#line = line;
     this.#body = body;
     this.#own = body !== undefined;
     this.#on = on;
-    const quit = () => this.#quit();
-    on.signal?.addEventListener("abort", quit);
-    void this.#live().finally(() => on.signal?.removeEventListener("abort", quit));
-    if (on.signal?.aborted) quit();
+    void this.#live().finally(onAbort(on.signal, () => this.#quit()));
   }
 
   /** Whether the run's end is here, or why there will be none. */
@@ -102,8 +105,7 @@ export class Run implements AsyncIterable<Event> {
   /** Return the whole answer when it is there. Throws as the iterator does. */
   async result(): Promise<Result> {
     while (!this.#end) await this.#more();
-    if ("error" in this.#end) throw this.#end.error;
-    return this.#end.result;
+    return this.#end();
   }
 
   /**
@@ -111,14 +113,14 @@ export class Run implements AsyncIterable<Event> {
    * `RequestError` when the service refuses, a `ConnectionError` when it cannot be reached. Leaving the loop stops
    * a run that was started here.
    */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Event, void, undefined> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<E, void, undefined> {
     let whole = false;
+    const { events } = this;
     try {
       for (let at = 0; ; ) {
-        const event = this.events[at];
-        if (event) {
-          at++;
-          if (event.type === "error") break;
+        if (at < events.length) {
+          const event = events[at++] as E;
+          if (this.#tail && at === events.length) at = events.length = 0;
           yield event;
         } else if (this.#end) break;
         else await this.#more();
@@ -134,9 +136,11 @@ export class Run implements AsyncIterable<Event> {
    * Stop the run, and return the receipt; null where the stop came before the start, which the service then refuses.
    * The client's own connection is let go of first: a browser has six, and they may all be taken.
    * Where the network swallows it, it is sent again. Throws a `RequestError` or a `ConnectionError`.
+   * Of a stream the producer is asked: the receipt comes when it has heard, or after five seconds. Ask again for more.
    */
-  stop(): Promise<Receipt | null> {
-    this.#stopping ??= this.#stop().catch((error) => {
+  stop(): Promise<R> {
+    if (this.#tail) return this.#stop("?wait=5");
+    this.#stopping ??= this.#stop("").catch((error) => {
       this.#stopping = undefined;
       throw error;
     });
@@ -154,7 +158,7 @@ export class Run implements AsyncIterable<Event> {
     this.#finish(this.#own ? "stopped" : null);
   }
 
-  async #stop(): Promise<Receipt | null> {
+  async #stop(query: string): Promise<R> {
     let open = () => {};
     this.#wanted = new Promise((resolve) => (open = resolve));
     this.#connection.abort();
@@ -162,15 +166,16 @@ export class Run implements AsyncIterable<Event> {
     try {
       for (let tries = 0; ; tries++) {
         try {
+          if (query) setTimeout(open, BOARDING); // it is on its way: the stream is read on meanwhile
           const signal = AbortSignal.timeout(10_000);
-          const response = await this.#http.ask("POST", `/ai/runs/${encodeURIComponent(this.id)}/stop`, { signal, keepalive: true });
-          const receipt: Receipt = await response.json();
+          const response = await this.#http.ask("POST", `${this.#path}/stop${query}`, { signal, keepalive: true });
+          const receipt: R = await response.json();
           this.#body = undefined;
           return receipt;
         } catch (error) {
           if (error instanceof RequestError && error.status === 404 && this.#body !== undefined) {
             this.#finish("stopped");
-            return null;
+            return null as R;
           }
           await this.#again(error, tries, since, this.#http.patience);
         }
@@ -188,6 +193,7 @@ export class Run implements AsyncIterable<Event> {
       if (this.#end) return;
       const { signal } = (this.#connection = new AbortController());
       const before = this.cursor;
+      const heard = this.#heard;
       let failure: unknown;
       try {
         if (await this.#read(signal)) this.#finish(null);
@@ -196,13 +202,14 @@ export class Run implements AsyncIterable<Event> {
       }
       if (this.over) return;
       if (this.cursor > before) tries = 0;
-      if (hidden() || globalThis.navigator?.onLine === false) this.#heard = Date.now();
+      // Patience begins with the break, and not with the last word before a machine slept.
+      if (this.#heard !== heard || hidden() || globalThis.navigator?.onLine === false) this.#heard = Date.now();
       if (signal.aborted) continue; // let go on purpose
       const started = this.#body === undefined;
       if (started) this.#become("lost");
       try {
-        const patience = started ? this.#http.patience : Math.min(this.#http.patience, START_PATIENCE);
-        await this.#again(failure, tries++, this.#heard, patience, signal);
+        const { patience, startPatience } = this.#http;
+        await this.#again(failure, tries++, this.#heard, started ? patience : startPatience, signal);
       } catch (error) {
         this.#fail(error as StreamServeError);
       }
@@ -226,18 +233,17 @@ export class Run implements AsyncIterable<Event> {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
       clearTimeout(timer);
-      if (hidden() && !boarded) timer = setTimeout(() => this.#away(), LOOK);
+      if (hidden() && !boarded && !this.#http.background) timer = setTimeout(() => this.#away(), LOOK);
     };
     const wakes = onWake(look);
-    signal.addEventListener("abort", letGo);
+    const stay = onAbort(signal, letGo);
     look();
     try {
       return await this.#http.stream(
-        body === undefined ? "GET" : "POST",
-        body === undefined ? `/ai/runs/${encodeURIComponent(this.id)}/events` : "/ai/chat/stream-sse",
-        body === undefined
-          ? { headers: this.cursor ? { "Last-Event-ID": `${this.cursor}` } : {} }
-          : { headers: { "Content-Type": "application/json", "Idempotency-Key": this.id }, body },
+        body ? "/ai/chat/stream-sse" : `${this.#path}/events`,
+        body
+          ? { headers: { "Content-Type": "application/json", "Idempotency-Key": this.id }, body }
+          : { headers: this.cursor ? { "Last-Event-ID": `${this.cursor}` } : {} },
         own.signal,
         {
           open: () => {
@@ -261,7 +267,7 @@ export class Run implements AsyncIterable<Event> {
       alight();
       clearTimeout(timer);
       wakes();
-      signal.removeEventListener("abort", letGo);
+      stay();
     }
   }
 
@@ -302,17 +308,17 @@ export class Run implements AsyncIterable<Event> {
         this.#heard = Date.now();
         if (++this.#falls === FALLS) this.#line = undefined;
         letGo();
-        fall(new ConnectionError("the line does not carry this run"));
+        fall(new ConnectionError("off the line"));
       },
     };
-    signal.addEventListener("abort", end);
+    const stay = onAbort(signal, end);
     line.wait(rider);
     return [
       ride,
       () => {
         line.leave(rider);
         clearTimeout(timer);
-        signal.removeEventListener("abort", end);
+        stay();
       },
     ];
   }
@@ -325,9 +331,9 @@ export class Run implements AsyncIterable<Event> {
 
   /** Wait before one more attempt. Throws where there is none: the service refused, or was away for too long. */
   async #again(error: unknown, tries: number, since: number, patience: number, signal?: AbortSignal): Promise<void> {
-    if (error instanceof RequestError && !error.retryable) throw error;
-    const after = error instanceof RequestError ? (error.retryAfter ?? 0) * 1000 : this.#retry;
-    const wait = Math.max(backoff(tries), after);
+    const { retryable = true, retryAfter = 0 }: Partial<StreamServeError> = Object(error);
+    if (!retryable) throw error;
+    const wait = Math.max(backoff(tries), retryAfter * 1000, this.#retry);
     this.#retry = 0;
     if (Date.now() + wait - since > patience) {
       throw error instanceof StreamServeError ? error : new ConnectionError("the service cannot be reached", error);
@@ -342,39 +348,47 @@ export class Run implements AsyncIterable<Event> {
     if (number) {
       if (number <= this.cursor) return;
       // The last event of a run that another process had to end has a number past all others.
-      if (number > this.cursor + 1 && !ends(event)) {
+      if (!this.#tail && number > this.cursor + 1 && !ends(event)) {
         const gap = new ConnectionError(`event ${number} came after ${this.cursor}`);
         if (this.#gaps++ < GAPS) throw gap;
         return this.#fail(gap);
       }
       this.cursor = number;
     }
-    if (event.type === "chunk") this.text += event.content;
-    else if (event.type === "reasoning") this.reasoning += event.content;
-    this.events.push(event);
-    this.#call(() => this.#on.onEvent?.(event, this));
-    if (event.type === "chunk") this.#call(() => this.#on.onText?.(event.content, this.text));
-    if (event.type === "end") this.#finish(event.finishReason, event.usage);
-    else if (event.type === "error") this.#fail(new RunError(event));
+    // The messages of a stream are anything: the service's own word of a failure has no number.
+    const { type, content, finishReason, usage } = Object(event);
+    const failed = type === "error" && !(this.#tail && number);
+    if (!this.#tail) {
+      if (type === "chunk") this.text += content;
+      else if (type === "reasoning") this.reasoning += content;
+    }
+    if (!failed && !(this.#tail && this.#on.onEvent)) this.events.push(event as E);
+    this.#call(() => this.#on.onEvent?.(event as E, this));
+    if (type === "chunk") this.#call(() => this.#on.onText?.(content, this.text));
+    if (failed) this.#fail(new RunError(event as Failure));
+    else if (type === "end" && finishReason) this.#finish(finishReason, event, usage);
     else this.#wake();
   }
 
-  #finish(finishReason: string | null, usage: Usage | null = null): void {
+  #finish(finishReason: string | null, end: object | null = null, usage: Usage | null = null): void {
     const { id: runId, text, reasoning } = this;
-    const result = { runId, text, reasoning, finishReason, usage };
-    if (this.#settle({ result })) this.#call(() => this.#on.onEnd?.(result));
+    const result = { runId, text, reasoning, finishReason, usage, end };
+    if (this.#settle(() => result, end)) this.#call(() => this.#on.onEnd?.(result));
   }
 
   #fail(error: StreamServeError): void {
-    if (this.#settle({ error })) this.#call(() => this.#on.onError?.(error));
+    const thrown = () => {
+      throw error;
+    };
+    if (this.#settle(thrown, error instanceof RunError)) this.#call(() => this.#on.onError?.(error));
   }
 
-  #settle(end: { result: Result } | { error: StreamServeError }): boolean {
+  #settle(end: () => Result, last: unknown): boolean {
     if (this.#end) return false;
     this.#end = end;
     this.#become("over");
     // A stream that has had its last event ends by itself, and its connection can be used again.
-    if (!ends(this.events.at(-1))) this.#connection.abort();
+    if (!last) this.#connection.abort();
     this.#wake();
     return true;
   }

@@ -7,7 +7,7 @@ export interface Item {
 }
 
 /** Return a function that takes a piece of a stream and returns the events that it completed. */
-export function parser(onRetry: (milliseconds: number) => void): (text: string) => Item[] {
+export function parser(onRetry?: (milliseconds: number) => void): (text: string) => Item[] {
   let rest = "";
   let id = "";
   let event = "";
@@ -28,7 +28,7 @@ export function parser(onRetry: (milliseconds: number) => void): (text: string) 
       if (name === "data") data.push(value);
       else if (name === "event") event = value;
       else if (name === "id" && !value.includes("\0")) id = value;
-      else if (name === "retry" && /^\d{1,9}$/.test(value)) onRetry(+value);
+      else if (name === "retry" && /^\d{1,9}$/.test(value)) onRetry?.(+value);
     }
     return items;
   };

@@ -86,6 +86,46 @@ export interface Failure {
 /** An event of a run. The last one is `end`, or `error`, which is thrown as a `RunError`. */
 export type Event = Start | Chunk | Reasoning | ToolCall | ToolArguments | Source | Extra | End | Failure;
 
+/** A line of a job's log, or several. `at` is when: RFC 3339, in UTC. */
+export interface Log {
+  type: "log";
+  content: string;
+  at?: string;
+}
+
+export interface Progress {
+  type: "progress";
+  /** From 0 to 1. */
+  value: number;
+  /** What is in progress. */
+  content?: string;
+  at?: string;
+}
+
+export interface Data {
+  type: "data";
+  data: unknown;
+  at?: string;
+}
+
+export interface JobEnd {
+  type: "end";
+  finishReason: "completed" | "failed" | "stopped" | "lost";
+  exitCode?: number;
+  error?: string;
+  at?: string;
+}
+
+/** A message of a job's stream. The last one is `end`. */
+export type JobEvent = Log | Progress | Data | Chunk | JobEnd;
+
+/** What is known of the stop of a stream: when the producer was asked and acknowledged it, and the offset by then. */
+export interface StreamReceipt {
+  asked: string;
+  acknowledged: string | null;
+  appended: string | null;
+}
+
 /** What a stop did. */
 export interface Receipt {
   runId: string;

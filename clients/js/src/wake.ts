@@ -14,19 +14,21 @@ const tell = () => {
 /** Whether nobody sees this page. */
 export const hidden = (): boolean => globalThis.document?.visibilityState === "hidden";
 
+for (const place of [globalThis.window, globalThis.document]) {
+  for (const name of WAKING) place?.addEventListener(name, tell);
+}
+
 /** Call a function at each such moment; return what ends that. */
 export function onWake(call: () => void): () => void {
-  const listen = (add: boolean) => {
-    for (const place of [globalThis.window, globalThis.document]) {
-      for (const name of WAKING) place?.[add ? "addEventListener" : "removeEventListener"](name, tell);
-    }
-  };
-  if (!heard.size) listen(true);
   heard.add(call);
-  return () => {
-    heard.delete(call);
-    if (!heard.size) listen(false);
-  };
+  return () => heard.delete(call);
+}
+
+/** Call a function when a signal aborts, also when it has; return what ends that. */
+export function onAbort(signal: AbortSignal | undefined, call: () => void): () => void {
+  signal?.addEventListener("abort", call);
+  if (signal?.aborted) call();
+  return () => signal?.removeEventListener("abort", call);
 }
 
 /** Wait for some milliseconds; no longer when the signal aborts, or the browser wakes. */
@@ -35,13 +37,13 @@ export function pause(milliseconds: number, signal?: AbortSignal): Promise<void>
     const done = () => {
       clearTimeout(timer);
       sleepy();
-      signal?.removeEventListener("abort", done);
+      stay();
       resolve();
     };
+    let stay = () => {};
     const timer = setTimeout(done, milliseconds);
     const sleepy = onWake(() => hidden() || done());
-    signal?.addEventListener("abort", done);
-    if (signal?.aborted) done();
+    stay = onAbort(signal, done);
   });
 }
 

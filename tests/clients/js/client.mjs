@@ -132,7 +132,51 @@ async function thrown(words) {
   return { text, uncaught };
 }
 
+/** Ask, and set the clock to another time as soon as no text comes: after a sleep, or by whoever sets clocks. */
+async function clock({ hours, ...words }) {
+  const now = Date.now;
+  let skew = 0;
+  let silent;
+  Date.now = () => now() + skew;
+  try {
+    const onText = () => {
+      clearTimeout(silent);
+      silent = setTimeout(() => (skew = hours * 3_600_000), 150);
+    };
+    return await followed((on) => clientOf(words).chat(words.question, { ...on, onText }));
+  } finally {
+    clearTimeout(silent);
+    Date.now = now;
+  }
+}
+
+/** Read a stream to its end: by an iterator, or by callbacks. */
+async function tail(words) {
+  const seen = { messages: [], called: [], states: [], error: null, receipt: null };
+  const on = {
+    onState: (state) => seen.states.push(state),
+    onEnd: (result) => (seen.ended = result),
+    onError: (error) => (seen.failed = told(error)),
+  };
+  if (words.callbacks) on.onEvent = (event) => seen.called.push(event);
+  const run = clientOf(words).tail(words.name, { ...words.from, ...on });
+  let stopping;
+  try {
+    for await (const message of run) {
+      seen.messages.push(message);
+      if (seen.messages.length === words.stopAt) stopping = run.stop();
+      if (seen.messages.length === words.leaveAt) break;
+    }
+    seen.result = await run.result();
+  } catch (error) {
+    seen.error = told(error);
+  }
+  if (stopping) seen.receipt = await stopping;
+  const { id, cursor, text, state, over } = run;
+  return { ...seen, id, cursor, text, state, over, kept: run.events.length };
+}
+
 /** Make a client with wrong options. */
 const made = ({ options }) => void new Client(options);
 
-await serve({ chat, follow, reload, stopEarly, failing, keys, twice, thrown, made });
+await serve({ chat, follow, reload, stopEarly, failing, keys, twice, thrown, clock, tail, made });

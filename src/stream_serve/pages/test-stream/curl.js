@@ -1,6 +1,6 @@
 // A request as a curl command that can be pasted into a shell.
 
-/** @import { Call } from "./client.js" */
+/** @import { Call } from "./service.js" */
 
 /**
  * Quote a word for a POSIX shell: nothing in it is expanded.
@@ -12,13 +12,13 @@ function quote(word) {
 
 /**
  * @param {Call} request
- * @param {string} origin
+ * @param {string} base where the service is
  * @returns {string} the key is never written out: the shell's `$STREAM_SERVE_API_KEY` stands for it
  */
-export function curl(request, origin) {
-  const streams = request.headers.Accept === "text/event-stream";
-  const option = streams ? "-N" : `-X ${request.method}`;
-  const words = [`curl ${option} ${quote(origin + request.path)}`];
+export function curl(request, base) {
+  const stops = request.path.endsWith("/stop");
+  const option = stops ? `-X ${request.method}` : "-N";
+  const words = [`curl ${option} ${quote(base + request.path)}`];
   for (const [name, value] of Object.entries(request.headers)) {
     if (name === "Authorization") words.push('-H "Authorization: Bearer $STREAM_SERVE_API_KEY"');
     else words.push(`-H ${quote(`${name}: ${value}`)}`);

@@ -1,17 +1,17 @@
 // The inspector: numbers, gaps, events, bytes and the request as a command.
 
-/** @import { Call } from "./client.js" */
 /** @import { Meter } from "./meter.js" */
 /** @import { Run, StreamRecord } from "./run.js" */
+/** @import { Call } from "./service.js" */
 /** @import { Bytes } from "./sse.js" */
 
 import { GapChart } from "./chart.js";
-import { stopPath } from "./client.js";
 import { copyButton } from "./copy.js";
 import { curl } from "./curl.js";
 import { byId, make, put, within } from "./element.js";
 import { RawView } from "./raw.js";
 import { EventTable } from "./table.js";
+import { BASE, stopPath } from "./service.js";
 import { tabs } from "./tabs.js";
 import { duration, number, size, text } from "./text.js";
 
@@ -85,14 +85,14 @@ export class Inspector {
    */
   command(request, run) {
     put(byId("curl-note"), text(curlNote(run)));
-    put(byId("curl"), curl(request, location.origin));
+    put(byId("curl"), curl(request, BASE));
     byId("curl-stop-part").hidden = run === null;
     byId("reading").hidden = !run?.resumed;
     if (run === null) return;
-    const { Authorization } = run.request.headers;
+    const { Authorization } = request.headers;
     /** @type {Record<string, string>} */
     const headers = Authorization ? { Authorization } : {};
-    put(byId("curl-stop"), curl({ path: stopPath(run.id), method: "POST", headers }, location.origin));
+    put(byId("curl-stop"), curl({ path: stopPath(run.id), method: "POST", headers }, BASE));
   }
 }
 

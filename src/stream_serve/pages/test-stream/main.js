@@ -5,15 +5,15 @@
 /** @import { Language } from "./text.js" */
 
 import { AnswerView } from "./answer.js";
-import * as client from "./client.js";
 import { copyButton } from "./copy.js";
 import { byId, put } from "./element.js";
 import { Form } from "./form.js";
 import { Inspector } from "./inspector.js";
-import { Link } from "./link.js";
 import * as memory from "./memory.js";
 import { failureTitle, reasonWords, showOutcome } from "./outcome.js";
+import { Reader } from "./reader.js";
 import { Run } from "./run.js";
+import * as service from "./service.js";
 import { preferredLanguage, setLanguage, text } from "./text.js";
 
 const TICK = 200; // milliseconds between two looks at the clock while nothing arrives
@@ -21,8 +21,8 @@ const LANGUAGE_BUTTONS = /** @type {const} */ ([["zh", "language-zh"], ["en", "l
 
 /** @type {Run | null} */
 let run = null;
-/** @type {Link | null} */
-let link = null; // the run's connection
+/** @type {Reader | null} */
+let reader = null;
 let forgotten = false; // the run that was to be shown again is not there any more
 /** @type {Wire.Info | null} */
 let about = null; // what the service says of itself
@@ -38,11 +38,11 @@ const form = new Form({ send, stop, edited: command, keyed });
 
 function send() {
   if ((run !== null && !run.over) || !form.check()) return;
-  const id = memory.newRunId();
-  const request = client.chatRequest(form.fields, form.key, id);
-  memory.remember({ id, fields: form.fields });
+  const { fields } = form;
+  const own = new Run("", false, performance.now());
+  receive(own, (reader) => reader.start(service.questionOf(fields)));
+  memory.remember({ id: own.id, fields });
   memory.unname();
-  void receive(new Run(id, request, false, performance.now()), (line) => line.start(request));
 }
 
 /**
@@ -50,30 +50,31 @@ function send() {
  * @param {string} id
  */
 function take(id) {
-  const request = client.eventsRequest(id, "", form.key);
-  void receive(new Run(id, request, true, performance.now()), (line) => line.resume());
+  receive(new Run(id, true, performance.now()), (reader) => reader.follow());
 }
 
 /**
  * Make a run the one that is shown, and follow it to its end.
  * @param {Run} own
- * @param {(line: Link) => Promise<void>} open
+ * @param {(reader: Reader) => void} begin
  */
-async function receive(own, open) {
-  link?.close();
+function receive(own, begin) {
+  reader?.close();
   run = own;
-  link = new Link(own, () => form.key, {
+  const tick = setInterval(draw, TICK);
+  reader = new Reader(own, () => form.key, {
     changed: () => own === run && changed(),
     seen: (bytes, records) => own === run && seen(bytes, records),
+    done: () => {
+      clearInterval(tick);
+      if (own === run) settle(own);
+    },
   });
   forgotten = false;
   answer.reset();
   inspector.reset();
+  begin(reader);
   changed();
-  const tick = setInterval(draw, TICK);
-  await open(link);
-  clearInterval(tick);
-  if (own === run) settle(own);
 }
 
 /**
@@ -81,6 +82,7 @@ async function receive(own, open) {
  * @param {Run} own
  */
 function settle(own) {
+  changed();
   const status = refusal(own);
   if (status === 401) form.wantKey(true);
   else if (own.abandoned || status === 404 || own.failure?.kind === "problem") {
@@ -94,7 +96,7 @@ function settle(own) {
 function miss() {
   memory.forget();
   memory.unname();
-  run = link = null;
+  run = reader = null;
   forgotten = true;
   inspector.reset();
   changed();
@@ -126,10 +128,10 @@ function seen(bytes, records) {
 }
 
 function stop() {
-  if (run === null || link === null || run.over || run.stopping) return;
+  if (run === null || reader === null || run.over || run.stopping) return;
   run.stopping = true;
   changed();
-  void link.stop();
+  void reader.stop();
 }
 
 /** Something other than text changed: everything is brought up to date, at once. */
@@ -165,7 +167,7 @@ function paint(atOnce) {
 }
 
 function command() {
-  inspector.command(run?.request ?? client.chatRequest(form.fields, form.wantsKey ? "$" : "", null), run);
+  inspector.command(run?.request ?? service.preview(service.questionOf(form.fields), form.wantsKey ? "$" : ""), run);
 }
 
 function status() {
@@ -208,12 +210,12 @@ function showAbout() {
 
 async function meet() {
   try {
-    about = await client.info();
+    about = await service.info();
     form.defaultModel(about.model ?? "");
     if (about.authRequired) form.wantKey(false);
     void offer();
   } catch (error) {
-    aboutFailure = client.errorOf(error);
+    aboutFailure = service.errorOf(error);
   }
   showAbout();
   command();
@@ -223,7 +225,7 @@ async function meet() {
 async function offer() {
   if (form.wantsKey && form.key === "") return;
   try {
-    form.offer((await client.models(form.key)).models);
+    form.offer((await service.models(form.key)).models);
   } catch {
     form.offer([]);
   }

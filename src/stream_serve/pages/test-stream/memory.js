@@ -6,12 +6,6 @@
 const STORED_AS = "stream-serve.run";
 const RUN_ID = /^[A-Za-z0-9_-]{16,128}$/;
 
-/** A new run's id: 128 bits of chance. */
-export function newRunId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-}
-
 /** @param {{id: string, fields: Fields | null}} run */
 export function remember({ id, fields }) {
   try {
@@ -56,5 +50,5 @@ export function unname() {
  * @param {string} id
  */
 export function address(id) {
-  return `/test-stream.html#run=${encodeURIComponent(id)}`;
+  return `${location.pathname}#run=${encodeURIComponent(id)}`;
 }

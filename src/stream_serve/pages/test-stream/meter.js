@@ -1,5 +1,6 @@
 // The numbers of a run. Every one is measured or stays null: none is guessed.
 
+/** @import { Usage } from "../client.js" */
 /** @import { StreamRecord } from "./run.js" */
 /** @import { SseItem } from "./sse.js" */
 
@@ -23,7 +24,7 @@ export class Meter {
   #last = 0;
   /** @type {number | null} */
   #lastContent = null;
-  /** @type {Wire.Usage | null} */
+  /** @type {Usage | null} */
   #usage = null;
 
   /** @param {number} now the clock's milliseconds, here and in every method */
@@ -103,7 +104,7 @@ export class Meter {
   /**
    * The run is over.
    * @param {number} now
-   * @param {Wire.Usage | null} usage
+   * @param {Usage | null} usage
    */
   close(now, usage) {
     this.total = now - this.#start;

@@ -1,10 +1,11 @@
 // How a run came out: what failed, the stop's receipt, the finish reason and the usage.
 
+/** @import { FieldProblem, Usage } from "../client.js" */
 /** @import { Fact } from "./element.js" */
 /** @import { EventFailure, Failure, Run } from "./run.js" */
 
-import { NotAStream, Problem } from "./client.js";
 import { byId, facts, make } from "./element.js";
+import { NotAStream, Problem } from "./service.js";
 import { number, text } from "./text.js";
 
 /**
@@ -168,7 +169,7 @@ export function reasonWords(reason) {
   return words ? `${words} (${reason})` : reason;
 }
 
-/** @param {Wire.Usage | null} usage */
+/** @param {Usage | null} usage */
 function usageWords(usage) {
   if (!usage) return null;
   /** @param {unknown} value */
@@ -193,7 +194,7 @@ function list(pairs) {
   return element;
 }
 
-/** @param {Wire.FieldProblem[]} errors */
+/** @param {FieldProblem[]} errors */
 function fieldErrors(errors) {
   const element = make("ul", "field-errors");
   for (const { field, message } of errors) {

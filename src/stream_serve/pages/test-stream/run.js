@@ -9,7 +9,8 @@
 // "cut" is a stream that ended with neither `end` nor `error` and cannot be taken up again: the text may be
 // incomplete, so it is never shown as a success.
 
-/** @import { Call, Problem } from "./client.js" */
+/** @import { Event, Failure as ErrorEvent, Receipt, Usage } from "../client.js" */
+/** @import { Call, Problem } from "./service.js" */
 /** @import { Bytes, SseItem } from "./sse.js" */
 
 import { Meter } from "./meter.js";
@@ -38,7 +39,7 @@ const OVER = new Set(["finished", "stopped", "failed", "cut"]);
 /**
  * What went wrong: the stream said so, the service refused, it cannot be reached, the response is no stream,
  * an event is missing, or the stream ended too early (`cause`: why it could not be taken up again).
- * @typedef {Wire.Error & {kind: "event"}} EventFailure
+ * @typedef {ErrorEvent & {kind: "event"}} EventFailure
  * @typedef {{kind: "problem", problem: Problem}} ProblemFailure
  * @typedef {{kind: "network", message: string}} NetworkFailure
  * @typedef {{kind: "content", contentType: string}} ContentFailure
@@ -60,11 +61,15 @@ export class Run {
   thinking = "";
   /** @type {string | null} */
   finishReason = null;
-  /** @type {Wire.Usage | null} */
+  /** @type {Usage | null} */
   usage = null;
   /** @type {Failure | null} */
   failure = null;
-  /** @type {Wire.Receipt | null} */
+  /** @type {Failure | null} */
+  trouble = null; // why the last attempt to connect failed; null once one goes well
+  /** @type {Call | null} */
+  request = null; // the first one that was sent
+  /** @type {Receipt | null} */
   receipt = null;
   /** @type {Error | null} */
   stopFailure = null;
@@ -75,13 +80,11 @@ export class Run {
 
   /**
    * @param {string} id
-   * @param {Call} request what is sent, for the curl of it
    * @param {boolean} resumed it was started before, or elsewhere: this page reads it from its first event
    * @param {number} now the clock's milliseconds at the request
    */
-  constructor(id, request, resumed, now) {
+  constructor(id, resumed, now) {
     this.id = id;
-    this.request = request;
     this.resumed = resumed;
     this.known = resumed; // the service has answered for it
     this.meter = new Meter(now);
@@ -101,18 +104,16 @@ export class Run {
   }
 
   /**
-   * A response's headers are here.
-   * @param {string | null} runId the id in them
+   * A stream begins.
    * @param {number} now
    * @returns {StreamRecord[]} a mark for the inspector, where an earlier connection had brought events
    */
-  opened(runId, now) {
-    this.id = runId ?? this.id;
+  opened(now) {
     this.known = true;
+    this.trouble = null;
     if (this.over) return [];
-    const again = this.state === "lost" && this.cursor !== "";
     this.state = this.meter.firstToken === null ? "waiting" : "streaming";
-    return again ? [this.meter.resumed(now)] : [];
+    return this.cursor === "" ? [] : [this.meter.resumed(now)];
   }
 
   /** The connection broke, and will be opened again. */
@@ -149,7 +150,7 @@ export class Run {
   }
 
   /**
-   * @param {Wire.Event} event
+   * @param {Event} event
    * @param {number} now
    */
   #event(event, now) {
@@ -215,6 +216,7 @@ export class Run {
    */
   abandon(now) {
     this.abandoned = true;
+    this.stopFailure = null;
     this.delivering = false;
     if (!this.over) this.#close("stopped", now);
   }
@@ -236,7 +238,7 @@ export class Run {
 
   /**
    * The stop's receipt. The stream's own end may come before or after it.
-   * @param {Wire.Receipt} receipt
+   * @param {Receipt} receipt
    */
   stopped(receipt) {
     this.receipt = receipt;
@@ -260,7 +262,7 @@ export class Run {
 /**
  * An event's data; null where it is no JSON object. The service's word is taken for what is in it.
  * @param {string} data
- * @returns {Wire.Event | null}
+ * @returns {Event | null}
  */
 function parse(data) {
   try {
