@@ -16,6 +16,7 @@ from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
+    from pathlib import Path
 
     from stream_serve.producers.functions import Function
 
@@ -272,6 +273,12 @@ async def test_each_function_is_a_model_and_the_first_one_answers() -> None:
         streams.chat(model="fast")(fast)
     with pytest.raises(TypeError, match="generator"):
         streams.chat(str)  # pyright: ignore[reportArgumentType]
+
+    async def takes_nothing() -> AsyncGenerator[str]:
+        yield "nothing"
+
+    with pytest.raises(TypeError, match="one argument"):
+        streams.chat(takes_nothing)  # pyright: ignore[reportArgumentType]
     async with serving(hosted(streams)) as url, aiohttp.ClientSession() as session:
         models = (await (await session.get(f"{url}/ai/models")).json())["models"]
         assert [one["name"] for one in models] == ["fast", "thorough"]
@@ -301,3 +308,39 @@ async def test_conversations_of_a_generator_are_kept(talk: Talk) -> None:
         found = (await (await session.get(f"{url}/ai/conversations")).json())["conversations"]
         second = await ask(session, f"{url}/ai", conversationId=found[0]["id"])
         assert '"content":"3 messages"' in await second.text()
+
+
+async def test_runs_beside_a_file_of_conversations_survive_their_process(tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+
+    def begin() -> Streams:
+        streams = Streams.sqlite(path)
+        streams.chat(talk.answer)
+        return streams
+
+    talk = Talk()
+    talk.go_on.set()
+    body = {"conversationId": "new", "runId": "0123456789abcdef"}
+    async with serving(hosted(begin())) as url, aiohttp.ClientSession() as session:
+        first = await (await ask(session, f"{url}/ai", **body)).text()
+    async with serving(hosted(begin())) as url, aiohttp.ClientSession() as session:
+        run = f"{url}/ai/runs/0123456789abcdef"
+        assert await (await session.get(f"{run}/events")).text() == first
+        assert (await (await session.get(run)).json())["state"] == "completed"
+        assert await (await ask(session, f"{url}/ai", **body)).text() == first
+    assert len(talk.requests) == 1
+
+
+async def test_a_file_is_a_file_also_where_the_environment_names_a_redis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAM_SERVE_REDIS_URL", "redis://127.0.0.1:1")
+    talk = Talk()
+    talk.go_on.set()
+    streams = Streams.sqlite(tmp_path / "chat.db")
+    streams.chat(talk.answer)
+    async with serving(hosted(streams)) as url, aiohttp.ClientSession() as session:
+        assert "end" in await (await ask(session, f"{url}/ai")).text()
+        async with streams.open("job") as job:
+            await job.log("a line")
+    assert {"runs.db", "streams.db"} <= {one.name for one in tmp_path.iterdir()}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +12,11 @@ from stream_serve.errors import UpstreamFailed
 from stream_serve.events.types import Chunk, Reasoning
 from stream_serve.producers.base import Finish, Patience
 from stream_serve.producers.generator import GeneratorProducer
+from stream_serve.producers.threads import in_thread
 from support.deltas import content_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Generator, Sequence
 
     from stream_serve.events.types import Delta
     from stream_serve.producers.base import Producer
@@ -143,3 +145,49 @@ async def test_nothing_of_it_runs_before_it_produces_and_close_leaves_it_so() ->
     await producer.close()
     await producer.close()
     assert source.saw == []
+
+
+@pytest.mark.parametrize("item", [5, None, b"x", {"type": "end"}, Chunk, Chunk(5), ("a",)])  # type: ignore[arg-type]
+async def test_what_is_neither_text_nor_a_delta_is_a_defect_and_never_read(item: Any) -> None:
+    source = Source("a", item, "b")
+    batches: list[Sequence[Delta]] = []
+    with pytest.raises(TypeError, match="should"):
+        await GeneratorProducer(source.generate()).produce(batches.append)
+    assert batches == [(Chunk("a"),)]
+    assert source.saw[-1] == "closed"
+
+
+async def test_a_generator_that_never_awaits_can_be_stopped_and_lets_others_have_their_turn() -> (
+    None
+):
+    async def endless() -> AsyncGenerator[str]:
+        while True:
+            yield "x"
+
+    producer = GeneratorProducer(endless())
+    producing = asyncio.create_task(producer.produce(lambda _: None))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await producer.close()
+    with pytest.raises(asyncio.CancelledError):
+        await producing
+
+
+async def test_a_generator_that_calls_exit_fails_and_does_not_end_the_process() -> None:
+    async def ends() -> AsyncGenerator[str]:
+        yield "a"
+        sys.exit(3)
+
+    with pytest.raises(RuntimeError, match="exit"):
+        await GeneratorProducer(ends()).produce(lambda _: None)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+async def test_nor_does_one_in_a_thread(error: type[BaseException]) -> None:
+    def ends() -> Generator[str]:
+        yield "a"
+        raise error
+
+    with pytest.raises(RuntimeError, match=error.__name__):
+        await GeneratorProducer(in_thread(ends())).produce(lambda _: None)

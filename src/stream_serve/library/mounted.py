@@ -88,6 +88,14 @@ class Mounted:
         async with self._live(self._begin()):
             yield
 
+    @property
+    def running(self) -> tuple[asyncio.AbstractEventLoop, dict[str, Any]] | None:
+        """The event loop that the parts run in, and what requests are given; None if they do not run."""
+        life = self._life
+        if life is None or not life.goes_on or not life.state.done() or life.failed:
+            return None
+        return life.loop, life.state.result()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; a server that runs this alone tells it of its beginning and its end."""
         if scope["type"] == "lifespan":

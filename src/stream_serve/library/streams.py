@@ -5,6 +5,7 @@ What takes long to import is imported where it is needed: whoever only imports t
 
 from __future__ import annotations
 
+import threading
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -13,8 +14,13 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from os import PathLike
 
+    from stream_serve.jobs.job import Job, OnStop
+    from stream_serve.jobs.twin import SyncJob
+    from stream_serve.library.folder import Folder
+    from stream_serve.library.jobs import Jobs
     from stream_serve.library.mounted import Mounted
     from stream_serve.producers.functions import Function, FunctionProvider
+    from stream_serve.settings import Settings
 
     Owner = Callable[..., object]
     F = TypeVar("F", bound=Function)
@@ -32,23 +38,32 @@ class Streams:
     def __init__(self, *, owner: Owner | None = None, **settings: Any) -> None:
         self._owner = owner
         self._settings = settings
+        self._lock = threading.Lock()
 
     @classmethod
     def memory(cls, *, owner: Owner | None = None, **settings: Any) -> Streams:
         """Return streams that end with their lifespan, and so do the conversations."""
-        return cls(owner=owner, **{"database_url": "", **settings})
+        given = {
+            "database_url": "",
+            "run_log": "memory",
+            "streams_url": "memory",
+            "redis_url": None,
+        }
+        return cls(owner=owner, **{**given, **settings})
 
     @classmethod
     def sqlite(
         cls, path: str | PathLike[str], *, owner: Owner | None = None, **settings: Any
     ) -> Streams:
-        """Return streams whose conversations are kept in a file."""
-        return cls(owner=owner, **{"database_url": f"sqlite:///{path}", **settings})
+        """Return streams of one process that survive it: conversations in a file, and runs beside it."""
+        given = {"database_url": f"sqlite:///{path}", "run_log": "disk", "redis_url": None}
+        return cls(owner=owner, **{**given, **settings})
 
     @classmethod
     def redis(cls, url: str, *, owner: Owner | None = None, **settings: Any) -> Streams:
         """Return streams that are shared by all processes that name the same Redis."""
-        return cls(owner=owner, **{"redis_url": url, **settings})
+        given = {"redis_url": url, "run_log": "memory", "streams_url": url}
+        return cls(owner=owner, **{**given, **settings})
 
     @overload
     def chat(self, function: F) -> F: ...
@@ -75,6 +90,44 @@ class Streams:
         """
         return self._mounted.lifespan(app)
 
+    def open(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        key: str | None = None,
+        again: bool = False,
+        lease: float = 30.0,
+        on_stop: OnStop = "check",
+    ) -> Job:
+        """Return the job `name`, whose stream is open in `async with`; no application has to serve.
+
+        It belongs to `owner`, or to whoever has the API key `key`. Who opens a job that goes on takes it
+        over: the worker before gets `JobTaken`. One that has ended is refused with `JobEnded`, unless
+        `again` says that it is removed and begun anew. `lease` and `on_stop` are those of `Job`. Raises
+        `ValueError`, `StreamNotFound` for what can be no name; the block `StreamServeError`.
+        """
+        from stream_serve.jobs.job import Job
+        from stream_serve.library.jobs import key_of
+
+        connect = self._jobs_once().connect(key_of(name, owner, key))
+        return Job(name, connect, again=again, lease=lease, on_stop=on_stop)
+
+    def open_sync(
+        self,
+        name: str,
+        *,
+        owner: str | None = None,
+        key: str | None = None,
+        again: bool = False,
+        lease: float = 30.0,
+    ) -> SyncJob:
+        """Return the job `name` for `with`, in any thread; else as `open`. Raises `NotStarted`."""
+        from stream_serve.jobs.twin import SyncJob
+
+        job = self.open(name, owner=owner, key=key, again=again, lease=lease)
+        return SyncJob(job, self._jobs_once().loop())
+
     def _add(self, model: str | None, function: F) -> F:
         self._provider.add(model or function.__name__, function)
         return function
@@ -88,8 +141,16 @@ class Streams:
     @cached_property
     def _mounted(self) -> Mounted:
         from stream_serve.app import create_app
-        from stream_serve.library.folder import Folder
         from stream_serve.library.mounted import Mounted
+
+        settings, folder = self._composed
+        app = create_app(settings, provider=self._provider, identified=self._owner is not None)
+        return Mounted(app, self._owner, folder)
+
+    @cached_property
+    def _composed(self) -> tuple[Settings, Folder | None]:
+        """The settings, and the folder of what is not to be kept."""
+        from stream_serve.library.folder import Folder
         from stream_serve.settings import Settings
 
         given = {"system_prompt": "", **self._settings}
@@ -97,5 +158,22 @@ class Streams:
         if folder is not None:
             given["database_url"] = f"sqlite:///{folder.path}/conversations.db"
         settings = Settings.without_providers(called="{}", **given)
-        app = create_app(settings, provider=self._provider, identified=self._owner is not None)
-        return Mounted(app, self._owner, folder)
+        none = {name: None for name, value in given.items() if value is None}
+        return settings.model_copy(update=none), folder
+
+    def _jobs_once(self) -> Jobs:
+        with self._lock:  # threads may open their first jobs at once
+            return self._jobs
+
+    @cached_property
+    def _jobs(self) -> Jobs:
+        from stream_serve.backends import create_streams, streams_are_apart
+        from stream_serve.library.jobs import Jobs
+
+        settings, _ = self._composed
+
+        def running() -> Any:
+            mounted = self.__dict__.get("_mounted")
+            return None if mounted is None else mounted.running
+
+        return Jobs(partial(create_streams, settings), running, apart=streams_are_apart(settings))

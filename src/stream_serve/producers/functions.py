@@ -35,12 +35,16 @@ class FunctionProvider:
         self._functions: dict[str, Function] = {}
 
     def add(self, name: str, function: Function) -> None:
-        """Let a function answer for a model. Raises `TypeError` if it is no generator function, and
-        `ValueError` if another one has the name."""
+        """Let a function answer for a model. Raises `TypeError` if it is no generator function of one
+        argument, and `ValueError` if another one has the name."""
         if not (inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)):
             raise TypeError(
                 f"{name} should be a generator function: one that yields its answer piece by piece"
             )
+        try:
+            inspect.signature(function).bind(None)
+        except TypeError as error:
+            raise TypeError(f"{name} should take one argument, the request: {error}") from None
         if name in self._functions:
             raise ValueError(f"there is a function for the model {name} already")
         self._functions[name] = function

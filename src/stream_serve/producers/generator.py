@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from stream_serve.events.types import Chunk, whole
+from stream_serve.events.types import (
+    Chunk,
+    Extra,
+    Reasoning,
+    Source,
+    ToolArguments,
+    ToolCall,
+    whole,
+)
 from stream_serve.producers.base import Finish
 
 if TYPE_CHECKING:
@@ -17,6 +26,11 @@ if TYPE_CHECKING:
     from stream_serve.producers.base import Emit, Patience
 
 _CLOSE_SECONDS: Final = 1.0
+_TURN: Final = 0.01
+"""Seconds after which others have their turn: a generator that never awaits would hold up the whole loop,
+and nothing could stop it."""
+
+_DELTAS: Final = (Chunk, Reasoning, ToolCall, ToolArguments, Source, Extra)
 _log: Final = structlog.stdlib.get_logger("stream_serve.producers")
 
 
@@ -24,7 +38,8 @@ class GeneratorProducer:
     """Produces what a generator yields: text, or deltas. Its end is the answer's end.
 
     An error that it raises fails the run: a `RunFailure` with its own words, any other as a defect.
-    Half of a surrogate pair in its text becomes U+FFFD.
+    Half of a surrogate pair in its text becomes U+FFFD. What is neither text nor a delta is a defect, and
+    so is a call of `sys.exit`. A generator that never awaits lets others have their turn all the same.
     """
 
     def __init__(
@@ -76,10 +91,17 @@ class GeneratorProducer:
 
     async def _iterate(self, emit: Emit) -> Finish:
         try:
+            rested = time.monotonic()
             async for item in self._source:
                 if self._closed:
                     raise asyncio.CancelledError
-                emit((Chunk(whole(item)) if isinstance(item, str) else item,))
+                emit((_delta(item),))
+                if time.monotonic() - rested > _TURN:
+                    await asyncio.sleep(0)
+                    rested = time.monotonic()
+        except SystemExit as error:
+            # From a task it would end the event loop, and all other answers with it.
+            raise RuntimeError(f"a generator called sys.exit({error.code!r})") from error
         finally:
             await self._source.aclose()
         return Finish()
@@ -87,3 +109,14 @@ class GeneratorProducer:
     def _report(self, task: asyncio.Task[Finish]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a generator failed when it was closed", model=self.model, exc_info=error)
+
+
+def _delta(item: object) -> Delta:
+    """Return an item as a delta. Raises `TypeError` for what is neither a text nor a delta."""
+    if isinstance(item, str):
+        return Chunk(whole(item))
+    if not isinstance(item, _DELTAS):
+        raise TypeError(f"a generator should yield text or deltas, and not {type(item).__name__}")
+    if not isinstance(getattr(item, "content", ""), str):
+        raise TypeError(f"the content of a {type(item).__name__} should be text")
+    return item

@@ -89,6 +89,9 @@ class _Worker(Generic[T]):
                     self._loop.call_soon_threadsafe(self._receive, item)
             finally:
                 self._source.close()
+        except (KeyboardInterrupt, SystemExit) as raised:
+            # No signal comes in a thread: it is the generator's own, and would end the event loop.
+            error = RuntimeError(f"a generator raised {raised!r}")
         except BaseException as raised:  # noqa: BLE001 - raised again where the items are taken
             error = raised
         with suppress(RuntimeError):  # the loop has ended, and nobody takes anything
