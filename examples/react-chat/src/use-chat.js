@@ -1,0 +1,65 @@
+/** A hook that asks the service and shows its answers; the client carries the hard parts. */
+
+import { useCallback, useEffect, useRef, useState } from "react";
+
+const KEPT = "stream-serve run";
+
+/**
+ * Return the messages so far, how the newest answer stands, and what may be done: `send`, `stop`.
+ *
+ * `client` is made once, outside of the component. `status` is "ready", "streaming", "lost" or "failed".
+ */
+export function useChat(client) {
+  const [messages, setMessages] = useState([]);
+  const [status, setStatus] = useState("ready");
+  const [error, setError] = useState(null);
+  const run = useRef(null);
+  const conversation = useRef("new");
+
+  const read = useCallback(async (begin) => {
+    const id = crypto.randomUUID?.() ?? String(Math.random());
+    const change = (text) =>
+      setMessages((all) => all.map((one) => (one.id === id ? { ...one, text } : one)));
+    setMessages((all) => [...all, { id, role: "assistant", text: "" }]);
+    setError(null);
+    const mine = begin({
+      onText: (_, text) => change(text),
+      onState: (now) => setStatus(now === "lost" ? "lost" : "streaming"),
+      onEvent: (event) => {
+        if (event.type === "start" && event.conversationId) conversation.current = event.conversationId;
+      },
+    });
+    run.current = mine;
+    sessionStorage.setItem(KEPT, mine.id);
+    try {
+      await mine.result();
+      setStatus("ready");
+    } catch (failure) {
+      setError(failure.message);
+      setStatus("failed");
+    } finally {
+      if (run.current === mine) run.current = null;
+      sessionStorage.removeItem(KEPT);
+    }
+  }, []);
+
+  const send = useCallback(
+    (message) => {
+      if (run.current) return;
+      setMessages((all) => [...all, { id: `${all.length}`, role: "user", text: message }]);
+      const question = { message, conversationId: conversation.current, onDisconnect: "continue" };
+      void read((callbacks) => client.chat(question, callbacks));
+    },
+    [client, read],
+  );
+
+  const stop = useCallback(() => run.current?.stop(), []);
+
+  // After a reload the answer goes on. React may run an effect twice; a run is only joined once.
+  useEffect(() => {
+    const left = sessionStorage.getItem(KEPT);
+    if (left && !run.current) void read((callbacks) => client.follow(left, callbacks));
+  }, [client, read]);
+
+  return { messages, status, error, send, stop };
+}
