@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import http.client
 import socket
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from http.client import HTTPMessage
 
 _PATIENCE: Final = 20.0
 
@@ -48,6 +52,17 @@ class Caller:
         self._connection.request(method, path)
         response = self._connection.getresponse()
         return response.status, response.read()
+
+    def exchange(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes = b""
+    ) -> tuple[HTTPMessage, bytes]:
+        """Send a request; return the response's headers and body. Raises `RuntimeError` for a failure."""
+        self._connection.request(method, path, body or None, headers or {})
+        response = self._connection.getresponse()
+        answer = response.read()
+        if response.status >= 300:
+            raise RuntimeError(f"{method} {path}: {response.status}: {answer[:200]!r}")
+        return response.headers, answer
 
     def close(self) -> None:
         """Close the connection."""

@@ -61,7 +61,7 @@ class Stage:
         self.upstream: Final = place.upstream
         self.port: Final = place.upstream.port if target.start is None else place.port
         self.size: Final = size
-        self._cpus = place.tool_cpus
+        self.tool_cpus: Final = place.tool_cpus
 
     def load(
         self,
@@ -86,7 +86,7 @@ class Stage:
 
     def start(self, load: Load) -> subprocess.Popen[bytes]:
         """Start a load; `read_load` waits for its end."""
-        return start_load(load, self._cpus)
+        return start_load(load, self.tool_cpus)
 
     def run(self, load: Load) -> tuple[LoadReport, Sample]:
         """Run a load to its end; the sample holds what every scenario tells."""
@@ -124,7 +124,7 @@ class Stage:
     def tools_busy(self, sample: Sample) -> bool:
         """Say whether the upstream or the load generator had no CPU left in a measurement."""
         shares = sample["upstream_cpu_share"], sample["load_cpu_share"]
-        return max(shares) > _BUSY or sum(shares) > _BUSY * len(self._cpus)
+        return max(shares) > _BUSY or sum(shares) > _BUSY * len(self.tool_cpus)
 
     def warm_up(self) -> None:
         """Let the server do its work for a moment: what it makes once is not measured."""

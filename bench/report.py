@@ -128,6 +128,24 @@ _COLUMNS: Final = {
         ("events", "events"),
     ),
     "dialects": tuple((f"{one.name}_us", f"{one.name}, µs") for one in DOORS),
+    "appends": (
+        ("appends_1", "1 writer: appends a second"),
+        ("p99_1_ms", "p99, ms"),
+        ("cpu_us_1", "CPU an append, µs"),
+        ("appends_64", "64 writers: appends a second"),
+        ("p99_64_ms", "p99, ms"),
+        ("cpu_us_64", "CPU an append, µs"),
+    ),
+    "live": (
+        ("cpu_us_one", "one stream: CPU a delivered append, µs"),
+        ("p99_ms_one", "p99, ms"),
+        ("cpu_us_each", "a stream each: CPU a delivered append, µs"),
+        ("p99_ms_each", "p99, ms"),
+    ),
+    "catch-up": (
+        ("mb_a_second", "MB a second"),
+        ("cpu_ms_100_mb", "CPU for 100 MB, ms"),
+    ),
     "redis": (
         ("cpu_us_a_token", "CPU a token, µs"),
         ("redis_cpu_us_a_token", "Redis's own CPU a token, µs"),
@@ -222,6 +240,7 @@ def verdicts(results: Results) -> list[Verdict]:
             Verdict("late reader, 10,000 events", 100, 20, median("late", "read_p50_ms"), "ms"),
         ),
         *(("dialects", _beside(results, one)) for one in DOORS if one.name != one.beside),
+        *_streams(results),
         ("redis", Verdict("Redis: CPU a token above memory", 8, 3, _redis(results), "µs")),
         ("soak", Verdict("soak: growth of memory", _FLAT, None, _growth(results), "×")),
         ("soak", Verdict("soak: more descriptors", 4, None, _more(results, "descriptors"), "")),
@@ -347,6 +366,35 @@ def _beside(results: Results, door: Door) -> Verdict:
     )
     ratio = min(costs) / min(native) if costs and native and min(native) > 0 else None
     return Verdict(f"CPU a token, {door.name} beside {door.beside}", 1.5, None, ratio, "×")
+
+
+_OURS: Final = {"memory": "ours-streams-memory", "files": "ours-streams-sqlite"}
+"""Our streams beside the reference server's: in memory, and on disk."""
+
+
+def _streams(results: Results) -> list[tuple[str, Verdict]]:
+    """Compare streams with the reference server's, round by round; appends by their number a second."""
+
+    def beside(scenario: str, name: str, kind: str) -> float | None:
+        ours = results.values(scenario, _OURS[kind], name)
+        theirs = results.values(scenario, f"reference-{kind}", name)
+        pairs = zip(ours, theirs, strict=False)
+        return _median([one / other for one, other in pairs if other > 0])
+
+    rows: list[tuple[str, Verdict]] = []
+    for kind, must in (("memory", 0.4), ("files", 10.0)):
+        for writers in (1, 64):
+            measured = beside("appends", f"appends_{writers}", kind)
+            what = f"appends a second beside the reference, {kind}, writers: {writers}"
+            rows.append(("appends", Verdict(what, must, None, measured, "×", more_is_better=True)))
+        for which, title in (("one", "of one stream"), ("each", "of a stream each")):
+            measured = beside("live", f"cpu_us_{which}", kind)
+            what = f"CPU of 1,000 readers {title} beside the reference, {kind}"
+            rows.append(("live", Verdict(what, 1.0, 1 / 3, measured, "×")))
+        measured = beside("catch-up", "cpu_ms_100_mb", kind)
+        what = f"CPU of 100 MB beside the reference, {kind}"
+        rows.append(("catch-up", Verdict(what, 1.0, 1 / 3, measured, "×")))
+    return rows
 
 
 def _redis(results: Results) -> float | None:

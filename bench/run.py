@@ -92,7 +92,7 @@ def _play(
 
 def _sample(bench: Bench, scenario: Scenario, target: Target) -> Sample:
     with bench.stage(target, free_port()) as stage:
-        stage.warm_up()
+        scenario.warm_up(stage)
         return scenario.play(stage)
 
 

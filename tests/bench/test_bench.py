@@ -65,8 +65,12 @@ async def port(programs: Path) -> AsyncIterator[int]:
 
 async def load(programs: Path, port: int, path: str, **options: object) -> dict[str, Any]:
     """Run the load generator to its end; return its report."""
+    return await measured(programs / "load", port, path, **options)
+
+
+async def measured(program: Path, port: int, path: str, **options: object) -> dict[str, Any]:
+    """Run a tool to its end; return its report."""
     arguments = [f"--{name}={value}" for name, value in options.items()]
-    program = programs / "load"
     async with running(program, f"--port={port}", f"--path={path}", *arguments) as process:
         async with asyncio.timeout(PATIENCE):
             output, _ = await process.communicate()
@@ -172,6 +176,29 @@ async def test_every_dialect_of_the_benchmark_brings_a_run_to_its_readers(
                 programs, own, path, method="GET", streams=4, tokens=7 * door.copies
             )
             assert (door.name, report["complete"]) == (door.name, 4)
+
+
+async def test_every_append_of_each_writer_is_in_its_stream_and_comes_to_its_reader(
+    programs: Path,
+) -> None:
+    path, text = "/v1/stream/w-########", {"Content-Type": "text/plain"}
+    streams = [path.replace("########", f"{number:08d}") for number in range(3)]
+    async with Service(streams_url="memory") as service, aiohttp.ClientSession() as client:
+        port = port_of(service.url)
+        for one in streams:
+            async with client.put(service.url + one, headers=text) as made:
+                assert made.status == 201
+        follow = f"{path}?offset=-1&live=sse"
+        reading = asyncio.create_task(
+            load(programs, port, follow, method="GET", streams=3, tokens=5)
+        )
+        found = await measured(programs / "append", port, path, writers=3, count=5, size=200)
+        for one in streams:
+            async with client.post(service.url + one, headers={"Stream-Closed": "true"}) as ended:
+                assert ended.headers["Stream-Next-Offset"] == f"{5 * 200:016d}"
+        report = await reading
+    assert (found["appends"], found["failed"], found["times"]["count"]) == (15, 0, 15)
+    assert (report["complete"], report["tokens"]) == (3, 15)
 
 
 async def test_a_flood_comes_through_whole(programs: Path, port: int) -> None:

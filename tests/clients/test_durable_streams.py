@@ -11,6 +11,7 @@ import pytest
 from support.clients import NODE_MODULES, PROGRAMS, environment, node
 from support.process import running
 from support.service import Service
+from support.streams import BACKENDS, Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,9 +38,9 @@ async def conformance(url: str, report: Path) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(PATIENCE + 60)
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+@pytest.mark.parametrize("kind", BACKENDS)
 async def test_all_mandatory_tests_of_the_conformance_suite_pass(kind: str, tmp_path: Path) -> None:
-    where = "memory" if kind == "memory" else str(tmp_path / "streams.db")
+    where = Place(kind, tmp_path).url
     # One of its tests asks as a page of another site, which has to be allowed.
     origins = "https://example.com"
     async with Service(streams_url=where, long_poll_timeout=3, cors_origins=origins) as service:
