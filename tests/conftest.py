@@ -36,7 +36,7 @@ structlog.configure(
 )
 
 TESTS: Final = Path(__file__).parent
-SLOW_FOLDERS: Final = {"bench", "clients", "deploy", "e2e", "redis", "sql", "testing"}
+SLOW_FOLDERS: Final = {"bench", "clients", "deploy", "e2e", "redis", "sql", "sqlite", "testing"}
 SLOW_FIXTURES: Final = {"fragile", "page_context", "postgresql", "server"}
 SLOW_BACKENDS: Final = {"postgresql", "redis", "redis-other", "sqlite"}
 

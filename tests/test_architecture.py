@@ -21,9 +21,9 @@ ROOT: Final = Path(stream_serve.__file__).parent
 TESTING: Final = "testing"
 
 ROOMS: Final = (
-    *("errors", "settings", "logging"),
-    *("events", "client", "cluster", "eventlog", "quotas", "producers", "runs"),
-    *("conversations", "streams"),
+    *("errors", "settings", "logging", "files"),
+    *("events", "cluster", "eventlog", "quotas", "producers", "runs", "conversations"),
+    *("streams", "jobs", "client"),
     *("web", "backends", "app", "library", "server", "commands", "__main__"),
 )
 """The rooms in their order: packages, and the modules of the root."""
@@ -32,8 +32,8 @@ READS_ENVIRONMENT: Final = "settings.environment"
 
 BACKENDS: Final = {
     *("cluster.local", "cluster.redis.index", "cluster.redis.peers"),
-    *("eventlog.memory", "eventlog.redis.log", "quotas.local", "quotas.redis"),
-    *("streams.memory", "streams.sqlite"),
+    *("eventlog.memory", "eventlog.redis.log", "eventlog.sqlite.log"),
+    *("quotas.local", "quotas.redis", "streams.memory", "streams.redis.store", "streams.sqlite"),
     *("producers.demo", "producers.openai.provider", "conversations.sql.history"),
 }
 """What only the composition root names."""
@@ -44,7 +44,15 @@ LOADERS: Final = {"__main__", "app", "backends", "commands.cli", "library.stream
 
 PURE: Final = (
     *("errors", "events.types", "events.codec", "events.sse", "events.transcript", "events.usage"),
-    *("client.course", "client.patience", "client.requests", "client.receipt", "client.failures"),
+    *("jobs.messages", "jobs.outbox", "jobs.patience"),
+    *(
+        "client.course",
+        "client.patience",
+        "client.requests",
+        "client.receipt",
+        "client.tail",
+        "client.failures",
+    ),
     *("runs.lifecycle", "runs.spec", "runs.view", "producers.openai.chunks"),
     *("streams.offsets", "streams.messages", "streams.state", "streams.decisions"),
     *("settings.toml", "settings.tables", "settings.values", "settings.catalog", "settings.kinds"),

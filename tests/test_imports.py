@@ -58,6 +58,10 @@ async def test_the_public_face_loads_no_library() -> None:
     result, out = await python(code + LOADED)
     assert result == 0
     assert not (HEAVY | {"pydantic", "structlog", "rich", "typer"}) & set(out.split())
+    count = "import sys; before = len(sys.modules)\n" + code + "print(len(sys.modules) - before)"
+    result, out = await python(count)
+    assert result == 0
+    assert int(out) < 60, "modules that Python itself has not loaded, those of its library included"
 
 
 async def test_every_public_name_is_there() -> None:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
         ToolArguments,
         ToolCall,
     )
+    from stream_serve.jobs.errors import JobEnded, JobError, JobTaken, Stopped
+    from stream_serve.jobs.job import Job
+    from stream_serve.jobs.twin import SyncJob
     from stream_serve.library.streams import Streams
     from stream_serve.producers.provider import ChatRequest
 
@@ -24,11 +27,17 @@ __all__ = [
     "ChatRequest",
     "Chunk",
     "Extra",
+    "Job",
+    "JobEnded",
+    "JobError",
+    "JobTaken",
     "Reasoning",
     "RunFailure",
     "Source",
+    "Stopped",
     "StreamServeError",
     "Streams",
+    "SyncJob",
     "ToolArguments",
     "ToolCall",
     "UpstreamError",
@@ -40,15 +49,20 @@ _PLACES: Final = {
     **dict.fromkeys(
         ("Chunk", "Extra", "Reasoning", "Source", "ToolArguments", "ToolCall"), "events.types"
     ),
+    **dict.fromkeys(("JobEnded", "JobError", "JobTaken", "Stopped"), "jobs.errors"),
     "ChatRequest": "producers.provider",
+    "Job": "jobs.job",
     "Streams": "library.streams",
+    "SyncJob": "jobs.twin",
 }
 """Where each public name is: it is imported when it is used first."""
 
 
-def __getattr__(name: str) -> object:
-    """Return a public name. Raises `AttributeError` for any other."""
-    place = _PLACES.get(name)
-    if place is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{place}"), name)
+if not TYPE_CHECKING:  # a type checker would believe that any name is there
+
+    def __getattr__(name: str) -> object:
+        """Return a public name. Raises `AttributeError` for any other."""
+        place = _PLACES.get(name)
+        if place is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f"{__name__}.{place}"), name)

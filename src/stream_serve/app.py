@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from stream_serve import backends
-from stream_serve.errors import HistoryUnavailable, StreamServeError
+from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
 from stream_serve.runs.observers import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings, explain, explain_to_operator
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from stream_serve.conversations.context import Conversations
     from stream_serve.producers.provider import Provider
+    from stream_serve.streams.service import Streams
 
     Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
 
@@ -41,7 +42,7 @@ def create_app(
     *,
     provider: Provider | None = None,
     identified: bool = False,
-    on_start: Callable[[Runs], None] | None = None,
+    on_start: Callable[[Runs, Streams], None] | None = None,
     on_piece: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the whole service as an ASGI application.
@@ -65,6 +66,7 @@ def create_app(
         pages,
         responses,
         runs,
+        stream_events,
         streams,
         ui_chat,
     )
@@ -95,12 +97,14 @@ def create_app(
     # An append is short: it should not look for its route behind all others.
     app.router.routes[:0] = streams.routes
     doors = (openai, responses, ui_chat, ag_ui)
-    for router in (r.router for r in (chat, *doors, models, runs, live, conversations, pages)):
+    more = (stream_events, conversations, pages)
+    for router in (r.router for r in (chat, *doors, models, runs, live, *more)):
         # As they are: the guard asks each route itself.
         app.router.routes.extend(router.routes)
     show_description = guarded(PAGE)(partial(_show_description, app))
     app.add_route("/openapi.json", show_description, include_in_schema=False)
-    app.mount("/test-stream", pages.Assets())
+    for name in ("test-stream", "stream-page"):
+        app.mount(f"/{name}", pages.Assets(name))
     return app
 
 
@@ -122,7 +126,7 @@ def _add_handlers(app: FastAPI) -> None:
 def _lifespan(
     settings: Settings,
     given: Provider | None,
-    on_start: Callable[[Runs], None] | None,
+    on_start: Callable[[Runs, Streams], None] | None,
     on_piece: Callable[[], None],
 ) -> Lifespan:
     """Return what the application lives by: it makes the runs, and ends them."""
@@ -160,14 +164,19 @@ def _lifespan(
         streams = backends.create_streams(settings)
         async with AsyncExitStack() as last:
             # The last one first: runs end before what they need.
-            for one in (conversations, recorder, provider, streams, runs):
+            for one in (conversations, recorder, provider, streams):
                 last.push_async_callback(one.close)
-            await runs.open()
-            await streams.open()
             if not new:
+                # Before the runs: what an earlier process left of them is stored there at once.
                 await _look(conversations)
+            last.push_async_callback(runs.close)
+            try:
+                await runs.open()
+            except SettingsError as error:
+                raise SettingsError(explain_to_operator(error)) from None
+            await streams.open()
             if on_start is not None:
-                on_start(runs)
+                on_start(runs, streams)
             yield {
                 "runs": runs,
                 "provider": provider,

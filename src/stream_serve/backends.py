@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from stream_serve.producers.provider import Provider
     from stream_serve.quotas.base import Quotas
     from stream_serve.settings import ModelSettings, ProviderSettings
+    from stream_serve.streams.base import Store
     from stream_serve.streams.service import Streams
 
     Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
@@ -57,7 +58,9 @@ _CHARACTERS_PER_TOKEN: Final = 8
 """More than any text has: so much of a conversation's path is read for each token of the budget."""
 _MEMORY: Final = "memory"
 _DATA: Final = Path("data")
+_REDIS: Final = ("redis://", "rediss://", "unix://")
 _STREAMS: Final = "SQLiteStore.path"
+_RUNS: Final = "runs.db"
 _ADVICE: Final = Advice(
     chinese="要接入真正的模型，请在 `.env` 里设置 `DASHSCOPE_API_KEY`（阿里云百炼），"
     "或设置 `STREAM_SERVE_UPSTREAM_URL` 和 `STREAM_SERVE_MODEL`（任何兼容 OpenAI 的服务），"
@@ -213,7 +216,7 @@ def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas, Index]:
     longest = settings.run_timeout + _MARGIN
     known = longest + settings.run_retention
     if settings.redis_url is None:
-        return MemoryEventLog(), LocalPeers(), LocalQuotas(), LocalIndex(ttl=known)
+        return _own_log(settings), LocalPeers(), LocalQuotas(), LocalIndex(ttl=known)
     from stream_serve.cluster.redis.client import RedisClient
     from stream_serve.cluster.redis.index import RedisIndex
     from stream_serve.cluster.redis.lease import Lease
@@ -235,6 +238,28 @@ def create_log(settings: Settings) -> tuple[EventLog, Peers, Quotas, Index]:
     )
     peers = RedisPeers(client, listener, lease)
     return log, peers, RedisQuotas(client, lease, ttl=longest), RedisIndex(client, ttl=known)
+
+
+def _own_log(settings: Settings) -> EventLog:
+    """Return the event log of a process that shares its runs with none."""
+    if settings.run_log == _MEMORY:
+        return MemoryEventLog()
+    from stream_serve.eventlog.sqlite.log import SQLiteEventLog
+
+    return SQLiteEventLog(
+        _beside(settings, _RUNS),
+        flush_interval=settings.flush_interval,
+        retention=settings.run_retention,
+        kept=settings.max_kept_runs,
+        kept_bytes=settings.max_kept_bytes,
+    )
+
+
+def _beside(settings: Settings, name: str) -> Path:
+    """Return the path of a file beside the conversations' file, or where that would be."""
+    from stream_serve.conversations.sql.files import plain_file
+
+    return (plain_file(settings.database_url) or _DATA / "stream-serve.db").with_name(name)
 
 
 def create_history(settings: Settings) -> History:
@@ -270,26 +295,65 @@ def create_history(settings: Settings) -> History:
 
 
 def create_streams(settings: Settings) -> Streams:
-    """Return the streams, not opened yet: in a file, or in memory if the settings say so."""
-    from stream_serve.conversations.sql.files import plain_file
+    """Return the streams, not opened yet: in Redis, in a file, or in memory, as the settings say.
+
+    Raises `SettingsError` for an address that is none.
+    """
     from stream_serve.streams.base import Quota
     from stream_serve.streams.decisions import Rules
-    from stream_serve.streams.memory import MemoryStore
     from stream_serve.streams.service import Streams
-    from stream_serve.streams.sqlite import SQLiteStore
 
     rules = Rules(stream_bytes=settings.max_stream_bytes, retention=settings.stream_retention)
     quota = Quota(settings.max_streams_per_key, settings.max_stream_bytes_per_key)
-    url = settings.streams_url
+    return Streams(_create_store(settings), rules, quota)
+
+
+def _create_store(settings: Settings) -> Store:
+    """Return the store of the streams."""
+    place = streams_place(settings)
+    if place is None:
+        from stream_serve.streams.memory import MemoryStore
+
+        return MemoryStore()
+    if isinstance(place, Path):
+        from stream_serve.streams.sqlite import SQLiteStore
+
+        return SQLiteStore(place)
+    from stream_serve.streams.redis.store import RedisStore
+
+    url, parameter = place
+    return RedisStore(url, settings.redis_timeout, url_parameter=parameter)
+
+
+def streams_place(settings: Settings) -> Path | tuple[str, str] | None:
+    """Return where streams are kept: in a file, in Redis (its URL, and what it is set by), or in memory.
+
+    Raises `SettingsError` for an address that is none.
+    """
+    from stream_serve.conversations.sql.files import plain_file
+
+    given = settings.streams_url
+    if given is None:
+        if settings.redis_url is not None:
+            return settings.redis_url.get_secret_value(), "RedisClient.url"
+        return _beside(settings, "streams.db")
+    url = given.get_secret_value()
     if url == _MEMORY:
-        return Streams(MemoryStore(), rules, quota)
-    if url is None:
-        beside = plain_file(settings.database_url) or _DATA / "stream-serve.db"
-        return Streams(SQLiteStore(beside.with_name("streams.db")), rules, quota)
+        return None
+    if url.startswith(_REDIS):
+        return url, "RedisStore.url"
     path = plain_file(url)
     if path is None:
-        raise SettingsError("it should be the path of a file, or memory", parameters=[_STREAMS])
-    return Streams(SQLiteStore(path), rules, quota)
+        raise SettingsError(
+            "it should be the path of a file, a URL like redis://user:password@host:6379/0, or memory",
+            parameters=[_STREAMS],
+        )
+    return path
+
+
+def streams_are_apart(settings: Settings) -> bool:
+    """Return whether other processes can use the streams, too: all but those in memory."""
+    return streams_place(settings) is not None
 
 
 def persistence_of(settings: Settings) -> Persistence:
@@ -310,8 +374,12 @@ def persistence_of(settings: Settings) -> Persistence:
 
 async def check_redis(settings: Settings) -> str:
     """Return what is true of Redis. Raises `SettingsError`, `LogUnavailable`."""
+    if settings.redis_url is None and settings.run_log == _MEMORY:
+        return "not used: runs live in one process, and end with it"
     if settings.redis_url is None:
-        return "not used: runs live in one process"
+        from stream_serve.conversations.sql.files import check_file
+
+        return f"not used: runs live in one process, and in {check_file(_beside(settings, _RUNS))}"
     _check_redis(settings)
     from stream_serve.cluster.redis.client import RedisClient
 
@@ -321,6 +389,30 @@ async def check_redis(settings: Settings) -> str:
     finally:
         await client.close()
     return "replies"
+
+
+async def check_streams(settings: Settings) -> str:
+    """Return where streams are kept, and in further lines what may make them get lost there.
+
+    Raises `SettingsError`, `LogUnavailable`, `HistoryUnavailable`.
+    """
+    from stream_serve.conversations.sql.files import check_file
+
+    place = streams_place(settings)
+    if place is None:
+        return "in memory: they are gone with the process"
+    if isinstance(place, Path):
+        return check_file(place)
+    _check_streams(settings)
+    from stream_serve.cluster.redis.client import RedisClient
+    from stream_serve.streams.redis.durability import doubts
+
+    url, parameter = place
+    client = RedisClient(url, settings.redis_timeout, url_parameter=parameter)
+    try:
+        return "\n".join(["in Redis", *await doubts(client)])
+    finally:
+        await client.close()
 
 
 async def check_database(settings: Settings) -> str:
@@ -356,10 +448,11 @@ async def migrate(settings: Settings) -> str:
 
 
 def check_extras(settings: Settings) -> None:
-    """Refuse now what could not be opened later: an address of a database that cannot be understood,
-    and libraries that are not installed. Raises `SettingsError`."""
+    """Refuse now what could not be opened later: an address that cannot be understood, and libraries that
+    are not installed. Raises `SettingsError`."""
     _check_address(settings)
     _check_redis(settings)
+    _check_streams(settings)
 
 
 def _check_address(settings: Settings) -> None:
@@ -375,5 +468,18 @@ def _check_address(settings: Settings) -> None:
 
 def _check_redis(settings: Settings) -> None:
     if settings.redis_url is not None:
+        if settings.run_log != _MEMORY:
+            raise SettingsError(
+                "disk is for a process without Redis: with Redis runs are there, and survive it "
+                "anyway. Leave one of the two away",
+                parameters=["SQLiteEventLog.path", "RedisClient.url"],
+            )
         with needs("redis", "RedisClient.url"):
             import_module("stream_serve.eventlog.redis.log")
+
+
+def _check_streams(settings: Settings) -> None:
+    place = streams_place(settings)
+    if isinstance(place, tuple):
+        with needs("redis", place[1]):
+            import_module("stream_serve.streams.redis.store")

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from stream_serve.client import failures
-from stream_serve.client.requests import base, body
+from stream_serve.client.requests import authorization, base, body
 from stream_serve.errors import (
     HistoryError,
     InternalError,
@@ -82,7 +82,7 @@ def test_retry_after_is_a_number_or_a_date() -> None:
     assert failures.retry_after(past) == 0
     assert failures.retry_after({"retry-after": "7"}) == 7
     assert failures.retry_after({"retry-after": "9" * 400}) == 999_999_999
-    for word in ("", "soon", "-1", "1.5", "²"):
+    for word in ("", "soon", "-1", "1.5", "²", f"Mon, 01 Jan {10**20} 00:00:00 GMT"):
         assert failures.retry_after({"retry-after": word}) in {None, 0.0}, word
 
 
@@ -100,6 +100,13 @@ def test_fields_are_said_in_pythons_spelling_or_the_apis() -> None:
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="not the address"):
         base(url)
+
+
+@pytest.mark.parametrize("key", ["sk-…", "sk-1\n"])
+def test_what_cannot_be_a_key_is_refused_at_once(key: str) -> None:
+    with pytest.raises(ValueError, match="key: an API key has") as refused:
+        authorization(key)
+    assert key not in str(refused.value)
 
 
 def test_an_address_may_have_a_path() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_serve.eventlog.memory import MemoryEventLog
-from support.eventlog import Apart, never_lost, never_orphaned, shared_log
+from support.eventlog import Apart, file_log, never_lost, never_orphaned, shared_log
 from support.history import place_of
 from support.streams import BACKENDS
 from support.streams import Place as StreamsPlace
@@ -21,11 +21,17 @@ if TYPE_CHECKING:
     from support.history import Place
 
 
-@pytest.fixture(params=["memory", "redis", "redis-other"])
-async def log(request: pytest.FixtureRequest) -> AsyncIterator[EventLog]:
+@pytest.fixture(params=["memory", "sqlite", "redis", "redis-other"])
+async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[EventLog]:
     """Each backend; `redis-other` is read in another process than it is written in."""
     if request.param == "memory":
         yield MemoryEventLog()
+        return
+    if request.param == "sqlite":
+        kept = file_log(tmp_path / "runs.db")
+        await kept.open(lost=never_lost, orphaned=never_orphaned)
+        yield kept
+        await kept.close()
         return
     writing = shared_log()
     await writing.open(lost=never_lost, orphaned=never_orphaned)

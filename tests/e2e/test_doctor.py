@@ -256,14 +256,32 @@ async def test_doctor_looks_at_redis_and_the_database(
     assert code == 0
     assert "Redis: replies" in out
     assert "conversations: the file data/stream-serve.db, which is made at its first use" in out
+    assert "streams: in Redis" in out
+    assert "appendonly is no, so all streams are gone when Redis ends: set it to yes" in out
+    code, out = await doctor(
+        **settings, STREAM_SERVE_REDIS_URL=server.url, STREAM_SERVE_STREAMS_URL="own/s.db"
+    )
+    assert code == 0
+    assert "streams: the file own/s.db, which is made at its first use" in out
+    assert "appendonly" not in out
+    code, out = await doctor(**settings, STREAM_SERVE_STREAMS_URL="memory")
+    assert "streams: in memory" in out
+    assert not Path("data").exists()
+    code, out = await doctor(**settings, STREAM_SERVE_RUN_LOG="disk")
+    assert (
+        "Redis: not used: runs live in one process, and in the file data/runs.db, which is" in out
+    )
     assert not Path("data").exists()
     code, out = await doctor(
         **settings,
         STREAM_SERVE_REDIS_URL=f"redis://:{SECRET}@127.0.0.1:{unused_port()}",
+        STREAM_SERVE_STREAMS_URL=f"redis://:{SECRET}@127.0.0.1:{unused_port()}",
         STREAM_SERVE_DATABASE_URL=f"postgresql://u:{SECRET}@127.0.0.1:{unused_port()}/x",
     )
     assert code == 1
     assert "Redis: Redis cannot be reached" in out
+    assert "streams: Redis cannot be reached" in out
+    assert "(STREAM_SERVE_STREAMS_URL)" in out
     assert "[127.0.0.1:" in out
     assert "STREAM_SERVE_DATABASE_URL" in out
 
@@ -281,9 +299,11 @@ async def test_doctor_says_of_each_address_what_is_wrong_with_it(
     code, out = await doctor(
         **provider(upstream),
         STREAM_SERVE_REDIS_URL="http://x",
+        STREAM_SERVE_STREAMS_URL="http://y",
         STREAM_SERVE_DATABASE_URL="mysql://x/y",
     )
     assert code == 1
+    assert "streams: it should be the path of a file" in out
     assert "Redis: the URL of Redis is not one" in out
     assert "conversations: the database's URL must begin" in out
 

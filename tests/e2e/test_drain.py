@@ -223,3 +223,29 @@ async def test_a_reloading_server_ends_at_once_too(
         _, err = await process.communicate()
     assert time.monotonic() - began < SOON
     assert b"Traceback" not in err
+
+
+async def test_readers_of_streams_are_let_go_at_once_and_come_back_with_their_offset(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    kept = {"STREAM_SERVE_STREAMS_URL": str(tmp_path / "streams.db")}
+    text = {"Content-Type": "text/plain"}
+    async with serving(**kept) as server:
+        url = f"{server.url}/v1/stream/a"
+        await client.put(url, headers=text, data=b"x")
+        live = await client.get(url, params={"offset": "-1", "live": "sse"})
+        await live.content.readuntil(b"\n\n")
+        await live.content.readuntil(b"\n\n")
+        polling = asyncio.create_task(
+            client.get(url, params={"offset": "now", "live": "long-poll"})
+        )
+        await asyncio.sleep(0)
+        assert await server.end() == 0
+        assert await live.read() == b""  # and not cut in the middle
+        polled = await polling
+        assert polled.status in {204, 503}
+    async with serving(**kept) as server:
+        params = {"offset": f"{1:016d}", "live": "sse"}
+        again = await client.get(f"{server.url}/v1/stream/a", params=params)
+        assert b"upToDate" in await again.content.readuntil(b"\n\n")
+        again.close()

@@ -55,7 +55,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 async def command(
-    *arguments: str, stdin: str | None = None, **settings: str
+    *arguments: str, stdin: str | None = None, errors: str = "strict", **settings: str
 ) -> tuple[int, str, str]:
     """Run `stream-serve` to its end; return the exit code and what it printed."""
     async with running(
@@ -68,7 +68,7 @@ async def command(
         async with asyncio.timeout(PATIENCE):
             out, err = await process.communicate((stdin or "").encode())
     assert process.returncode is not None
-    return process.returncode, out.decode(), err.decode()
+    return process.returncode, out.decode(errors=errors), err.decode(errors=errors)
 
 
 class Server:

@@ -39,7 +39,11 @@ class Service:
         self.url = ""
         self._runs: list[Runs] = []
         coalescer = coalescer or Coalescer(self.settings.coalesce_interval)
-        app = create_app(self.settings, on_start=self._runs.append, on_piece=coalescer.count)
+        app = create_app(
+            self.settings,
+            on_start=lambda runs, _: self._runs.append(runs),
+            on_piece=coalescer.count,
+        )
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app if plain else Streaming(app, on_request=coalescer.hurry),

@@ -2,9 +2,10 @@
 
 How it works: at the first SIGTERM or SIGINT the server drains. It rejects new runs and reports that it
 is not ready, but it still serves requests, and its runs go on. The drain is over when the last run has
-ended, or shortly before the grace time is used up; runs that are left then are interrupted. After that
-uvicorn closes the listener and lets the responses finish in what is left of the grace time. Clients
-that do not read are disconnected before it ends. A second signal ends the process at once.
+ended, or shortly before the grace time is used up; runs that are left then are interrupted, and readers
+of streams are let go, who come back to another process. After that uvicorn closes the listener and lets
+the responses finish in what is left of the grace time. Clients that do not read are disconnected before
+it ends. A second signal ends the process at once.
 
 With several workers (`workers.py`) each drains for itself. A worker that has been replaced retires: it
 closes its copy of the listener, so that new connections go to the other workers, and then it drains.
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from stream_serve.runs.service import Runs
+    from stream_serve.streams.service import Streams
 
 _SHUTDOWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MAX_RESPONSE_GRACE: Final = 5.0
@@ -148,7 +150,7 @@ class _Server(uvicorn.Server):
         grace: float | None = None,
     ) -> None:
         coalescer = Coalescer(settings.coalesce_interval)
-        app = create_app(settings, on_start=self._set_runs, on_piece=coalescer.count)
+        app = create_app(settings, on_start=self._started_with, on_piece=coalescer.count)
         # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
         streaming = Streaming(app, on_request=coalescer.hurry)
         super().__init__(uvicorn.Config(streaming, **uvicorn_options(settings)))
@@ -161,6 +163,7 @@ class _Server(uvicorn.Server):
         self._channel: SupervisorChannel | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._runs: Runs | None = None
+        self._streams: Streams | None = None
         self._signalled = False
         self._drain_task: asyncio.Task[None] | None = None
         self._retire_task: asyncio.Task[None] | None = None
@@ -198,8 +201,9 @@ class _Server(uvicorn.Server):
         elif self._standalone:
             os._exit(128 + sig)
 
-    def _set_runs(self, runs: Runs) -> None:
+    def _started_with(self, runs: Runs, streams: Streams) -> None:
         self._runs = runs
+        self._streams = streams
 
     def _begin_drain(self) -> None:
         """Start to drain, if that has not begun; a server that is still starting just exits."""
@@ -247,6 +251,8 @@ class _Server(uvicorn.Server):
                 _log.warning("the grace time is over: runs are interrupted", runs=runs.running)
         finally:
             runs.interrupt()
+            if self._streams is not None:
+                self._streams.let_go()
             loop.call_at(deadline - self._response_grace / 2, self._abort_connections)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(deadline - loop.time()))
             self.should_exit = True

@@ -14,6 +14,8 @@ from stream_serve.settings.environment import (
     Settings,
     environment,
     is_loopback,
+    variable,
+    without,
 )
 from stream_serve.settings.explaining import explain, explain_to_operator
 from stream_serve.settings.kinds import DASHSCOPE_MODEL
@@ -35,4 +37,6 @@ __all__ = [
     "explain",
     "explain_to_operator",
     "is_loopback",
+    "variable",
+    "without",
 ]

@@ -126,7 +126,13 @@ class Settings(BaseSettings):
     )
     redis_timeout: Seconds = Field(2.0, description="of one call of Redis")
     flush_interval: Seconds = Field(
-        0.025, description="between two times that events go to Redis; as much a crash may lose"
+        0.025,
+        description="between two times that events go to Redis or to the disk; as much a crash may lose",
+    )
+    run_log: Literal["memory", "disk"] = Field(
+        "memory",
+        description="where runs are without Redis; disk: also in runs.db beside the conversations, so "
+        "that they survive a restart of the one process",
     )
     database_url: str = Field(
         "sqlite:///data/stream-serve.db", description="where conversations are kept"
@@ -144,9 +150,10 @@ class Settings(BaseSettings):
     max_conversation_bytes_per_key: int = Field(
         10_737_418_240, gt=0, description="questions, answers and reasoning in all of those"
     )
-    streams_url: str | None = Field(
+    streams_url: SecretStr | None = Field(
         None,
-        description="file that keeps streams, or memory; unset: streams.db beside the conversations",
+        description="file that keeps streams, the URL of a Redis, or memory; unset: the Redis of "
+        "redis_url, without one streams.db beside the conversations",
     )
     max_streams_per_key: int = Field(10_000, gt=0, description="streams of one API key")
     max_stream_bytes_per_key: int = Field(
@@ -454,6 +461,16 @@ def environment(**overrides: object) -> Mapping[str, str]:
         for name, value in overrides.items()
         if value is not None and value is not False
     }
+
+
+def variable(name: str) -> str | None:
+    """Return a variable of the environment, or of `.env`; None if it is not set, or empty."""
+    return _variables().get(name) or None
+
+
+def without(name: str | None) -> dict[str, str]:
+    """Return the environment for a child process that is not to see a variable."""
+    return {one: value for one, value in os.environ.items() if one != name}
 
 
 def _secret(key: SecretStr | None) -> str:

@@ -28,6 +28,8 @@ SETTING_OF: Final = {
     "Patience.idle": "idle_timeout",
     "RedisClient.timeout": "redis_timeout",
     "RedisClient.url": "redis_url",
+    "RedisStore.url": "streams_url",
+    "SQLiteEventLog.path": "run_log",
     "SQLiteStore.path": "streams_url",
     "SQLHistory.url": "database_url",
 }
