@@ -36,4 +36,4 @@ def test_an_error_without_an_id_ends_the_reading(before: bytes, *, together: boo
 
 def test_a_message_that_is_nested_too_deep_is_an_error_of_the_client() -> None:
     with pytest.raises(ServiceProtocol):
-        list(course().feed(b"id: 9\ndata: " + b"[" * 5_000 + b"]" * 5_000 + b"\n\n"))
+        list(course().feed(b"id: 9\ndata: " + b"[" * 100_000 + b"]" * 100_000 + b"\n\n"))
