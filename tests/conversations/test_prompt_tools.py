@@ -94,8 +94,9 @@ def test_a_strict_provider_takes_calls_and_results_of_any_tree_at_any_budget(
 ) -> None:
     if not prompt.answerable(path):
         return
-    if path[-1].role == "user" and not str(path[-1].content).strip():
-        path.append(user("the last"))
+    asked = max(at for at, one in enumerate(path) if one.role == "user")
+    if not str(path[asked].content).strip():  # nobody can ask nothing
+        path[asked] = user("the last")
     sent = prompt.messages(path, tokens)
     check_strictly(sent)
     assert sent[-1]["role"] == path[-1].role
