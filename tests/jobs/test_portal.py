@@ -10,7 +10,6 @@ import pytest
 from stream_serve.jobs.portal import Portal
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_where_no_loop_can_be_made_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail() -> Never:
         raise OSError("too many open files")

@@ -42,6 +42,7 @@ class Portal:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._over: asyncio.Event | None = None
+        self._failure: Exception | None = None
 
     def enter(self) -> None:
         """Start the thread, unless it runs."""
@@ -59,7 +60,8 @@ class Portal:
                 begun.wait()
                 if self._loop is None:
                     self._users, self._thread = 0, None
-                    raise RuntimeError("there can be no event loop for the jobs of threads")
+                    words = "there can be no event loop for the jobs of threads"
+                    raise RuntimeError(words) from self._failure
 
     def leave(self) -> None:
         """End the thread with the last who needs it."""
@@ -83,8 +85,10 @@ class Portal:
         try:
             with asyncio.Runner() as runner:
                 runner.run(self._live(begun))
+        except Exception as error:  # noqa: BLE001 - who waits for the loop raises it
+            self._failure = error
         finally:
-            begun.set()  # also where no loop could be made
+            begun.set()
 
     async def _live(self, begun: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
