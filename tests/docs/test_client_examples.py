@@ -17,6 +17,7 @@ from playwright.async_api import expect
 from stream_serve.testing import ANSWER, pieces
 from support.browser import browser
 from support.clients import NODE_MODULES, ROOT, environment, node, python
+from support.process import running
 from support.proxy import Proxy
 from support.service import Service
 
@@ -158,13 +159,15 @@ def test_the_react_example_wants_the_packages_that_it_is_tested_with() -> None:
 
 
 async def test_the_langchain_example_prints_the_answer(upstream: ScriptedUpstream) -> None:
-    async with Service(upstream_url=upstream.url) as service:
-        process = await asyncio.create_subprocess_exec(
+    async with (
+        Service(upstream_url=upstream.url) as service,
+        running(
             *(python(), EXAMPLES / "langchain" / "main.py", "Why", "is it?"),
             env=environment(SERVICE=service.url, MODEL="answer"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-        )
+        ) as process,
+    ):
         out, err = await process.communicate()
     assert (process.returncode, out.decode()) == (0, ANSWER + "\n"), err.decode()
     sent = [one["content"] for one in upstream.requests[0].body["messages"]]

@@ -13,6 +13,7 @@ from stream_serve import Streams
 from support.host import serving
 from support.jobs import contents, ended, messages
 from support.pages import ROOT, blocks, pair
+from support.process import running
 from support.waiting import until
 
 from .test_own_examples import example
@@ -33,8 +34,8 @@ async def test_the_example_of_a_job_works(
 ) -> None:
     script = tmp_path / "script.py"
     script.write_text(blocks(page, "python")[0], encoding="utf-8")
-    process = await asyncio.create_subprocess_exec(sys.executable, script, cwd=tmp_path)
-    assert await process.wait() == 0
+    async with running(sys.executable, script, cwd=tmp_path) as process:
+        assert await process.wait() == 0
     streams = Streams.sqlite(tmp_path / "jobs.db", owner=lambda: "alice")
     app = FastAPI(lifespan=streams.lifespan)
     app.mount("/ai", streams.routes())
@@ -67,24 +68,24 @@ async def test_a_log_file_is_followed_until_a_stop(
     file = tmp_path / "app.log"
     file.write_text("first\n")
     stream = f"{service.url}/v1/stream/app.log"
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *(sys.executable, str(ROOT / "examples" / "log-tail" / "tail.py")),
         *(str(file), service.url, "app.log"),
         stderr=asyncio.subprocess.PIPE,
-    )
+    ) as process:
 
-    async def has(lines: list[str]) -> bool:
-        there = (await client.head(stream)).status == 200
-        return there and contents(await messages(client, stream)) == lines
+        async def has(lines: list[str]) -> bool:
+            there = (await client.head(stream)).status == 200
+            return there and contents(await messages(client, stream)) == lines
 
-    await until(lambda: has(["first"]))
-    with file.open("a") as log:
-        log.write("second\nthird, not y")
-    await until(lambda: has(["first", "second"]))
-    with file.open("a") as log:
-        log.write("et whole\n")
-    await until(lambda: has(["first", "second", "third, not yet whole"]))
-    await client.post(f"{stream}/stop")
-    _, err = await process.communicate()
+        await until(lambda: has(["first"]))
+        with file.open("a") as log:
+            log.write("second\nthird, not y")
+        await until(lambda: has(["first", "second"]))
+        with file.open("a") as log:
+            log.write("et whole\n")
+        await until(lambda: has(["first", "second", "third, not yet whole"]))
+        await client.post(f"{stream}/stop")
+        _, err = await process.communicate()
     assert err == b"stopped\n"
     assert (await ended(client, stream))[-1]["finishReason"] == "stopped"

@@ -18,7 +18,7 @@ from stream_serve.client import AsyncClient, Client
 from stream_serve.errors import NotStarted, Unauthorized
 from support.host import serving
 from support.jobs import HASTE, contents, ended, messages
-from support.process import PATIENCE
+from support.process import PATIENCE, running
 from support.proxy import Proxy
 from support.service import Service
 from support.waiting import until
@@ -53,21 +53,16 @@ async def url(tmp_path: Path) -> AsyncIterator[str]:
 @asynccontextmanager
 async def worker(what: str, folder: Path, name: str) -> AsyncGenerator[asyncio.subprocess.Process]:
     """Let another process work on a job; it has begun."""
-    process = await asyncio.create_subprocess_exec(
+    async with running(
         *(sys.executable, "-m", WORKER, what, str(folder / "jobs.db"), name),
         env={**os.environ, "PYTHONPATH": TESTS},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    try:
+    ) as process:
+        assert process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             assert await process.stdout.readline() == b"begun\n"
         yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def test_a_process_that_is_killed_ends_its_job_as_lost(
@@ -168,10 +163,8 @@ with streams.open_sync("parent", owner="alice") as job:
 if not child:
     os._exit(0)
 """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, str(tmp_path / "jobs.db")
-    )
-    assert await process.wait() == 0
+    async with running(sys.executable, "-c", code, str(tmp_path / "jobs.db")) as process:
+        assert await process.wait() == 0
     said = await ended(client, f"{url}/parent")
     assert contents(said) == ["before", "after"]
     assert said[-1]["finishReason"] == "completed"
@@ -234,7 +227,8 @@ async def test_a_service_that_goes_and_comes_back_gets_the_rest(
         await job.log("before")
         proxy.down()
         await job.log("meanwhile")
-        await asyncio.sleep(0.1)  # some tries fail
+        tries = proxy.connections
+        await until(lambda: proxy.connections > tries + 1)  # some fail
         proxy.up()
         await job.flush()
     assert contents(await ended(client, f"{service.url}/v1/stream/away")) == ["before", "meanwhile"]

@@ -6,19 +6,19 @@ import asyncio
 import os
 import signal
 import sys
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from support.jobs import contents, ended, messages
 from support.process import PATIENCE, command, environment
+from support.process import running as running_program
 from support.proxy import Proxy
 from support.service import Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
     import aiohttp
@@ -45,22 +45,17 @@ while True: time.sleep(0.05)
 """
 
 
-@asynccontextmanager
-async def running(*arguments: str, **settings: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+def running(
+    *arguments: str, stdin: int = asyncio.subprocess.DEVNULL, **settings: str
+) -> AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """Let `stream-serve run` run."""
-    process = await asyncio.create_subprocess_exec(
+    return running_program(
         *(sys.executable, "-m", "stream_serve", "run", *arguments),
         env=environment(**settings),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
 
 
 async def line_of(process: asyncio.subprocess.Process) -> bytes:
@@ -163,21 +158,16 @@ async def test_the_beginning_of_a_line_is_there_before_its_end(
 ) -> None:
     stream = f"{service.url}/v1/stream/partial"
     options = ("--stream", "partial", "--url", service.url)
-    program = "import sys; print('working... ', end='', flush=True); input(); print('done')"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "stream_serve", "run", *options, "--", *PYTHON, program),
-        env=environment(),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    code = "import sys; print('working... ', end='', flush=True); input(); print('done')"
 
     async def is_there() -> bool:
         if (await client.head(stream)).status != 200:
             return False
         return contents(await messages(client, stream)) == ["working... "]
 
-    await until(is_there)
-    assert (await process.communicate(b"\n"))[0] == b"working... done\n"
+    async with running(*options, "--", *PYTHON, code, stdin=asyncio.subprocess.PIPE) as process:
+        await until(is_there)
+        assert (await process.communicate(b"\n"))[0] == b"working... done\n"
     said = await ended(client, stream)
     assert [(one["content"], one.get("partial")) for one in said[:-1]] == [
         ("working... ", True),
@@ -188,20 +178,15 @@ async def test_the_beginning_of_a_line_is_there_before_its_end(
 async def test_while_the_service_is_away_the_command_goes_on_and_is_told_at_the_end(
     client: aiohttp.ClientSession, service: Service
 ) -> None:
-    program = "print('begun'); input(); [print('x' * 1000) for _ in range(20_000)]; print('over')"
+    code = "print('begun'); input(); [print('x' * 1000) for _ in range(20_000)]; print('over')"
     async with Proxy(service.url) as proxy:
         options = ("--stream", "away", "--url", proxy.url)
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "stream_serve", "run", *options, "--", *PYTHON, program),
-            env=environment(),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        assert await line_of(process) == b"begun\n"
-        proxy.down()
-        async with asyncio.timeout(PATIENCE):
-            out, err = await process.communicate(b"\n")
+        begun = running(*options, "--", *PYTHON, code, stdin=asyncio.subprocess.PIPE)
+        async with begun as process:
+            assert await line_of(process) == b"begun\n"
+            proxy.down()
+            async with asyncio.timeout(PATIENCE):
+                out, err = await process.communicate(b"\n")
         assert process.returncode == 0
     assert out.endswith(b"over\n")
     assert len(out) == 20_000 * 1001 + 5
