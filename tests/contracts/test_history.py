@@ -89,7 +89,7 @@ async def test_the_first_question_titles_an_untitled_conversation_and_no_other_d
         await talk(history, conversation.id, "second")
     assert (await history.get("", untitled.id)).title == "first"
     assert (await history.get("", titled.id)).title == "Mine"
-    await history.rename("", untitled.id, "")
+    await history.change("", untitled.id, title="")
     await talk(history, untitled.id, "third")
     assert (await history.get("", untitled.id)).title == ""
 
@@ -109,7 +109,7 @@ async def test_messages_are_oldest_first(history: History) -> None:
 
 async def test_a_rename_changes_the_title_and_moves_to_the_front(history: History) -> None:
     old, new = await history.create("", title="old"), await history.create("", title="new")
-    renamed = await history.rename("", old.id, "renamed \x00")
+    renamed = await history.change("", old.id, title="renamed \x00")
     assert renamed.title == "renamed \x00"
     assert renamed.created_at == old.created_at
     assert renamed.updated_at >= old.updated_at
@@ -185,7 +185,7 @@ async def test_any_text_comes_back_exactly(history: History, text: str) -> None:
     assert (first.content, first.reasoning, first.error) == (text, text, text)
     assert (first.run_id, first.model) == (text, text)
     assert kept[second.user_message_id].content == parts
-    assert (await history.rename(text, turn.conversation_id, text)).title == text
+    assert (await history.change(text, turn.conversation_id, title=text)).title == text
 
 
 async def test_it_can_be_reached(history: History) -> None:

@@ -162,7 +162,7 @@ async def test_the_live_run_is_the_newest(history: History) -> None:
     assert await live() == {first.conversation_id: "new", other.conversation_id: "other"}
     await history.finish(second, ended())
     assert await live() == {first.conversation_id: "old", other.conversation_id: "other"}
-    renamed = await history.rename("", first.conversation_id, "other title")
+    renamed = await history.change("", first.conversation_id, title="other title")
     assert renamed.live_run_id == "old"
     await history.finish(first, ended())
     assert await live() == {first.conversation_id: None, other.conversation_id: "other"}

@@ -39,8 +39,8 @@ async def test_paging_gives_what_does_not_change_once_whatever_else_does(
         page = await history.list("", limit=2, cursor=cursor)
         seen += [found.id for found in page.conversations]
         await history.create("", title="newer")
-        await history.rename("", made[8].id, "read already, moved to the front")
-        await history.rename("", made[0].id, f"not read yet, moved to the front {turn}")
+        await history.change("", made[8].id, title="read already, moved to the front")
+        await history.change("", made[0].id, title=f"not read yet, moved to the front {turn}")
         cursor = page.next_cursor
         if cursor is None:
             break
@@ -122,7 +122,7 @@ async def test_a_search_finds_text_in_titles_and_messages(
         if "because" in query and name in found:
             await history.finish(turn, ended("It is so BECAUSE I say so"))
         if name == "title":
-            await history.rename("", turn.conversation_id, "My Plans")
+            await history.change("", turn.conversation_id, title="My Plans")
     names = {ids[at] for at in await everything(history, "", query)}
     assert names == set(found.split())
 

@@ -53,7 +53,7 @@ async def test_a_search_finds_what_a_look_at_every_message_would_find(
     for said in texts:
         turn = await ask(history, content="x", owner=owner)
         await history.finish(turn, ended(said))
-        await history.rename(owner, turn.conversation_id, "title")
+        await history.change(owner, turn.conversation_id, title="title")
         ids[turn.conversation_id] = said.casefold()
     for query in queries:
         found = set(await everything(history, owner, query))
@@ -147,7 +147,7 @@ async def test_a_search_reads_the_index(history: History, place: Place) -> None:
     if at_sqlite:
         prefix, dialect, index = "EXPLAIN QUERY PLAN ", sqlite.dialect(), "VIRTUAL TABLE INDEX"
     for statement in (
-        union(*hits.conversations(anything, sqlite=at_sqlite)),
+        union(*hits.found("conversation_id", anything, sqlite=at_sqlite)),
         select(hits.some(10, sqlite=at_sqlite)),
     ):
         compiled = statement.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
@@ -173,7 +173,7 @@ async def test_a_search_finds_the_same_however_many_messages_may_have_the_text(
     for number in range(9):
         turn = await talk(history, content="need an eel" if number % 3 else "a needle")
         made.insert(0, turn.conversation_id)
-    await history.rename("", made[-1], "this needle is a title")
+    await history.change("", made[-1], title="this needle is a title")
     await talk(history, content="needle", owner="somebody else")
     expected = [made[-1], *made[2:8:3]]
     assert await everything(history, "", "needle") == expected
@@ -192,7 +192,7 @@ async def test_while_much_is_not_indexed_a_search_says_so_and_finds_the_newest(
     monkeypatch.setattr(search, "WAITING", 10)
     old = await talk(history)
     await place.lengthen(old, 30)
-    await history.rename("", old.conversation_id, "a title")
+    await history.change("", old.conversation_id, title="a title")
     for query, found in (("title", 1), ("29", 1), ("13", 0), ("nowhere", 0)):
         page = await history.list("", limit=9, query=query)
         assert (len(page.conversations), page.indexing) == (found, True)

@@ -10,7 +10,7 @@ from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 
 from stream_serve.conversations.base import Capacity, Status
-from stream_serve.conversations.sql.statements import path_at, sizes_after
+from stream_serve.conversations.sql.statements import path_at, sizes_from
 from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFound, StorageFull
 from support.history import all_messages, ask, ended, new_answer, talk
 
@@ -120,7 +120,7 @@ async def test_no_question_and_no_page_reads_a_table_from_end_to_end(
     for statement in (
         path_at(now, "message-1", 1000),
         path_at(now, "message-1", None),
-        sizes_after(turn.conversation_id, 10, 10),
+        sizes_from(turn.conversation_id, 10, 10, newest_first=False),
     ):
         plan = "\n".join(map(str, await place.execute(explained(statement, place))))
         for scan in ("Seq Scan on messages", "SCAN messages", "SCAN older"):
@@ -231,7 +231,7 @@ async def test_the_sums_of_an_owner_are_those_of_his_conversations_whatever_happ
         await history.finish(turn, ended("y" * 50))
     again = turns[0].conversation_id
     await history.ask_again("anna", again, turns[0].answer_id, new_answer("r"))
-    await history.rename("anna", again, "another")
+    await history.change("anna", again, title="another")
     await history.create("bert")
     for turn in turns[5:15]:
         await history.delete("anna", turn.conversation_id)

@@ -153,7 +153,7 @@ async def test_changes_of_all_kinds_at_once_do_not_get_in_each_others_way(place:
             mine = await ask(history, conversation)
             await history.touch(mine, Answer(status=Status.GENERATING, content="x"))
             await history.sweep()
-            await history.rename("", conversation, str(number))
+            await history.change("", conversation, title=str(number))
             await history.finish(mine, ended())
             await history.ask_again("", conversation, mine.answer_id, new_answer("r"))
             if number in {7, 8}:

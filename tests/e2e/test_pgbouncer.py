@@ -72,7 +72,7 @@ async def test_a_pooler_may_change_connections_between_any_two_transactions(pool
     async def work(number: int) -> None:
         history = histories[number % 3]
         turn = await talk(history, content=f"question {number}")
-        await history.rename("", turn.conversation_id, f"renamed {number}")
+        await history.change("", turn.conversation_id, title=f"renamed {number}")
         await history.list("", limit=5, query="question")
         await history.sweep()
         assert len(await all_messages(history, "", turn.conversation_id)) == 2

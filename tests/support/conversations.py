@@ -56,7 +56,7 @@ async def refusals(history: History, owner: str, conversation_id: str, turn: Tur
     for attempt in (
         history.get(owner, conversation_id),
         all_messages(history, owner, conversation_id),
-        history.rename(owner, conversation_id, "mine now"),
+        history.change(owner, conversation_id, title="mine now"),
         history.delete(owner, conversation_id),
         ask(history, conversation_id, owner=owner),
         ask(history, conversation_id, owner=owner, parent_id=turn.answer_id),

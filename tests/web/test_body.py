@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from stream_serve.errors import BadRequest, InvalidFields
 from stream_serve.web.body import Body, ValueBudget, field_name, read_json, read_object
+from stream_serve.web.conversations import ConversationBody, RatingBody
 from stream_serve.web.dialects.native import ChatBody
-from stream_serve.web.routes.conversations import NewBody, TitleBody
 from support.bodies import request
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_a_name_that_the_caller_made_up_is_cut() -> None:
     assert len(field_name(tuple(["ab"] * 1000))) == 100
 
 
-@pytest.mark.parametrize(("model", "field"), [(ChatBody, "message"), (NewBody, "title")])
+@pytest.mark.parametrize(("model", "field"), [(ChatBody, "message"), (ConversationBody, "title")])
 def test_the_parser_keeps_no_text_of_a_body_when_the_body_is_gone(
     model: type[Body], field: str
 ) -> None:
@@ -211,7 +211,7 @@ async def test_unknown_fields_hide_no_field_that_is_missing_or_wrong() -> None:
     assert {"topP", "messages[0].role", "messages[0].content"} <= set(names)
 
 
-@pytest.mark.parametrize("model", [ChatBody, NewBody, TitleBody])
+@pytest.mark.parametrize("model", [ChatBody, ConversationBody, RatingBody])
 def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
     model: type[Body],
 ) -> None:

@@ -44,6 +44,7 @@ def test_every_operation_is_there_and_says_what_it_answers() -> None:
         "/ai/conversations",
         "/ai/conversations/{conversation_id}",
         "/ai/conversations/{conversation_id}/messages",
+        "/ai/conversations/{conversation_id}/messages/{message_id}",
         "/ai/conversations/{conversation_id}/export",
         "/ai/info",
         "/ai/models",

@@ -14,8 +14,8 @@ from stream_serve.errors import BadRequest, InvalidFields, SettingsError
 from stream_serve.settings import Settings, tables
 from stream_serve.settings.words import OTHERWISE, words
 from stream_serve.web.body import Body, read_json
+from stream_serve.web.conversations import ConversationBody, RatingBody
 from stream_serve.web.dialects.native import ChatBody, ChatMessage
-from stream_serve.web.routes.conversations import NewBody, TitleBody
 from support.bodies import request
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ A part of several types has an error of each. The tagged union is `JsonValue`, w
 check of our own reads it.
 """
 
-MODELS: Final = [Settings, tables.Root, ChatBody, NewBody, TitleBody]
+MODELS: Final = [Settings, tables.Root, ChatBody, ConversationBody, RatingBody]
 
 
 def types(part: object) -> Iterator[str]:
@@ -211,7 +211,7 @@ def names(model: type[Body]) -> list[str]:
     ("model", "name"),
     [
         (model, name)
-        for model in (ChatBody, ChatMessage, NewBody, TitleBody)
+        for model in (ChatBody, ChatMessage, ConversationBody, RatingBody)
         for name in names(model)
     ],
 )

@@ -55,13 +55,21 @@ class Status(Enum):
     INTERRUPTED = "interrupted"
 
 
+class Feedback(Enum):
+    """What a reader thinks of an answer."""
+
+    UP = "up"
+    DOWN = "down"
+
+
 class Message(Struct, frozen=True, rename="camel", kw_only=True):
     """One message. Times are epoch seconds, `first_token_ms` is in milliseconds.
 
     The `content` of a user message or of a tool's result is text or a list of content parts in the
     provider's format; that of an answer is text. Only answers have the fields from `reasoning` to
     `sources`, and only results a `tool_call_id`. `error` is the code of the run's `error` event.
-    `caller_id` is the caller's own id. A message that is `erased` has nothing left but its place.
+    `caller_id` is the caller's own id, and `feedback` what a reader thinks of an answer. A message that
+    is `erased` has nothing left but its place.
     """
 
     id: str
@@ -81,6 +89,7 @@ class Message(Struct, frozen=True, rename="camel", kw_only=True):
     tool_call_id: str | None = None
     name: str | None = None
     caller_id: str | None = None
+    feedback: Feedback | None = None
     erased: bool = False
 
 
@@ -124,11 +133,20 @@ class NewAnswer(Struct, frozen=True, kw_only=True):
     door: dict[str, Any] | None = None
 
 
+class Match(Struct, frozen=True, rename="camel", kw_only=True):
+    """Where a search has found its text: the message, and the text with some of what is around it."""
+
+    message_id: str
+    before: str
+    text: str
+    after: str
+
+
 class Conversation(Struct, frozen=True, rename="camel", kw_only=True):
     """A conversation without its messages. Times are epoch seconds.
 
     `live_run_id` is the newest run that is generating an answer in it; None if there is none.
-    `caller_id` is the caller's own id.
+    `caller_id` is the caller's own id, and `metadata` what the caller keeps with it.
     """
 
     id: str
@@ -137,21 +155,25 @@ class Conversation(Struct, frozen=True, rename="camel", kw_only=True):
     updated_at: float
     live_run_id: str | None = None
     caller_id: str | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class Page(Struct, frozen=True, rename="camel", kw_only=True):
     """Some conversations, last changed first; `next_cursor` is for the next page, None on the last.
 
+    A search has `matches`: for the id of a conversation its newest message with the text. A conversation
+    has none if only its title has the text, or only a message that is too far back to be looked for.
     `indexing` is True for a search that left out old messages, because they are not indexed yet.
     """
 
     conversations: list[Conversation]
     next_cursor: str | None
+    matches: dict[str, Match] = {}
     indexing: bool = False
 
 
 class MessagePage(Struct, frozen=True, rename="camel", kw_only=True):
-    """Some messages, oldest first; `next_cursor` is the id of the last one, None on the last page."""
+    """Some messages in their order; `next_cursor` is the id of the last one, None on the last page."""
 
     messages: list[Message]
     next_cursor: str | None
@@ -161,7 +183,8 @@ class Capacity(Struct, frozen=True, kw_only=True):
     """How much may be kept: of a conversation `messages` and `bytes`, of an owner `conversations` and
     `all_bytes`.
 
-    Bytes are those of questions, answers, reasoning, tool calls, sources, and of what is kept for a door.
+    Bytes are those of questions, answers, reasoning, tool calls, sources, of what is kept for a door, and
+    of a conversation's metadata.
     A question that does not fit any more is refused; an answer is stored whole, however long it is.
     """
 
@@ -232,8 +255,10 @@ class History(Protocol):
         """Check that the database responds. Raises `HistoryUnavailable`."""
         ...
 
-    async def create(self, owner: str, *, title: str = "") -> Conversation:
-        """Create an empty conversation and return it. Raises `StorageFull`."""
+    async def create(
+        self, owner: str, *, title: str = "", metadata: dict[str, Any] | None = None
+    ) -> Conversation:
+        """Create an empty conversation and return it. Raises `ConversationFull`, `StorageFull`."""
         ...
 
     async def list(
@@ -260,8 +285,9 @@ class History(Protocol):
         limit: int,
         after: str | None = None,
         max_bytes: int | None = None,
+        newest_first: bool = False,
     ) -> MessagePage:
-        """Return a page of at most `limit` messages of the tree, oldest first.
+        """Return a page of at most `limit` messages of the tree, oldest or newest first.
 
         `after` is the `next_cursor` of the page before, or the id of any message. With `max_bytes` a
         page ends before the message that makes it larger, but has at least one. Raises
@@ -269,8 +295,28 @@ class History(Protocol):
         """
         ...
 
-    async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
-        """Change the title, and return the conversation. Raises `ConversationNotFound`."""
+    async def change(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        title: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Conversation:
+        """Change what is not None, and return the conversation; new metadata replaces all there was.
+
+        A new title makes it the one that changed last, new metadata does not. Raises
+        `ConversationNotFound`, `ConversationFull`, `StorageFull`.
+        """
+        ...
+
+    async def rate(
+        self, owner: str, conversation_id: str, message_id: str, feedback: Feedback | None
+    ) -> Message:
+        """Keep what a reader thinks of an answer, None for nothing, and return it.
+
+        Raises `MessageNotFound`, also for what is no answer.
+        """
         ...
 
     async def delete(self, owner: str, conversation_id: str) -> None:

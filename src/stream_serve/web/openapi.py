@@ -24,14 +24,14 @@ from stream_serve.events.types import (
 )
 from stream_serve.runs.view import Receipt
 from stream_serve.web import problems
-from stream_serve.web.dialects.native import ChatBody
-from stream_serve.web.routes.conversations import (
+from stream_serve.web.conversations import (
+    ConversationBody,
     ConversationDetail,
     ConversationPage,
     MessagesPage,
-    NewBody,
-    TitleBody,
+    RatingBody,
 )
+from stream_serve.web.dialects.native import ChatBody
 from stream_serve.web.routes.models import ModelList
 from stream_serve.web.routes.runs import RunState
 from stream_serve.web.streams.stopping import StopReceipt
@@ -91,14 +91,17 @@ _OPERATIONS: Final[dict[tuple[str, str], _Operation]] = {
     ("post", "/ai/streams/{name}/stop"): _Operation("StopReceipt", None, (404, 410, 422, 503)),
     ("get", "/ai/conversations"): _Operation("ConversationPage", None, (400, 422, 503)),
     ("post", "/ai/conversations"): _Operation(
-        "ConversationView", "NewBody", (400, 409, 413, 415, 422, 503), success=201
+        "ConversationView", "ConversationBody", (400, 409, 413, 415, 422, 503), success=201
     ),
     ("get", _CONVERSATION): _Operation("ConversationDetail", None, (404, 503)),
     ("patch", _CONVERSATION): _Operation(
-        "ConversationView", "TitleBody", (400, 404, 413, 415, 422, 503)
+        "ConversationView", "ConversationBody", (400, 404, 409, 413, 415, 422, 503)
     ),
     ("delete", _CONVERSATION): _Operation(None, None, (404, 503), success=204),
     ("get", _CONVERSATION + "/messages"): _Operation("MessagesPage", None, (400, 404, 422, 503)),
+    ("patch", _CONVERSATION + "/messages/{message_id}"): _Operation(
+        "MessageView", "RatingBody", (400, 404, 413, 415, 422, 503)
+    ),
     ("get", _CONVERSATION + "/export"): _Operation("ConversationDetail", None, (404, 422, 503)),
 }
 
@@ -123,7 +126,7 @@ def describe(app: FastAPI) -> Json:
         ref_template=_REF.format("{name}"),
     )
     _, bodies = models_json_schema(
-        [(ChatBody, "validation"), (NewBody, "validation"), (TitleBody, "validation")],
+        [(body, "validation") for body in (ChatBody, ConversationBody, RatingBody)],
         ref_template=_REF.format("{model}"),
     )
     schemas = document.setdefault("components", {}).setdefault("schemas", {})

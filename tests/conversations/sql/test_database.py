@@ -188,7 +188,7 @@ async def test_everything_else_may_be_cancelled_too(place: Place) -> None:
             history.list("", limit=3, query="why"),
             all_messages(history, "", here),
             history.touch(live, Answer(status=Status.GENERATING, content="so far")),
-            history.rename("", here, str(turns)),
+            history.change("", here, title=str(turns)),
             history.sweep(),
             history.create("another"),
             history.check(),
@@ -222,7 +222,7 @@ async def test_a_locked_file_is_unavailable_within_the_bound_and_heals(sqlite: P
         await unavailable(ask(history), *(history.finish(turn, ended()) for _ in range(20)))
         assert len(await all_messages(history, "", turn.conversation_id)) == 2, "reading goes on"
         with pytest.raises(HistoryUnavailable, match=r"SQLITE_BUSY|took longer"):
-            await history.rename("", turn.conversation_id, "x")
+            await history.change("", turn.conversation_id, title="x")
     await history.finish(turn, ended())
     assert len((await history.list("", limit=9)).conversations) == 1
 
@@ -434,7 +434,7 @@ async def test_an_error_of_ours_passes_and_rolls_back(place: Place) -> None:
     history = await place.history()
     for _ in range(CONNECTIONS * 3):
         with pytest.raises(ConversationNotFound):
-            await history.rename("", "nowhere", "x")
+            await history.change("", "nowhere", title="x")
     await history.check()
 
 

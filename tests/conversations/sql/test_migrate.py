@@ -32,7 +32,7 @@ from support.postgres import shared_server
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD: Final = "0005"
+HEAD: Final = "0006"
 
 OPENING: Final = """
 import asyncio, sys
@@ -340,5 +340,6 @@ def test_every_step_is_in_the_package() -> None:
         "v0003_search.py",
         "v0004_totals.py",
         "v0005_tools.py",
+        "v0006_feedback.py",
     }
     assert (MIGRATIONS / "env.py").is_file()

@@ -12,9 +12,10 @@ may only have been slow, renews the lease.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
+from msgspec import structs
 from sqlalchemy import delete, literal, select, update
 
 from stream_serve.conversations.base import (
@@ -36,6 +37,7 @@ from stream_serve.conversations.sql.pages import message_page
 from stream_serve.conversations.sql.rows import (
     conversation_of,
     kept_of,
+    message_of,
     position_of,
     searchable,
 )
@@ -58,7 +60,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-    from stream_serve.conversations.base import NewAnswer, NewMessage
+    from stream_serve.conversations.base import Feedback, Message, NewAnswer, NewMessage
     from stream_serve.events.types import MessageRef
 
 _log = structlog.stdlib.get_logger("stream_serve.conversations")
@@ -131,11 +133,16 @@ class SQLHistory:
 
         await self._database.run(work, write=False)
 
-    async def create(self, owner: str, *, title: str = "") -> Conversation:
+    async def create(
+        self, owner: str, *, title: str = "", metadata: dict[str, Any] | None = None
+    ) -> Conversation:
         """Create an empty conversation and return it."""
 
         async def work(connection: AsyncConnection) -> Conversation:
             made = await self._turns.make(connection, owner, title)
+            if metadata:
+                has = await self._turns.lock(connection, owner, made)
+                await self._turns.keep(connection, owner, has, metadata)
             return await self._conversation(connection, made)
 
         return await self._database.run(work, write=True)
@@ -163,28 +170,65 @@ class SQLHistory:
         limit: int,
         after: str | None = None,
         max_bytes: int | None = None,
+        newest_first: bool = False,
     ) -> MessagePage:
-        """Return a page of the messages of the tree, oldest first."""
+        """Return a page of the messages of the tree."""
 
         async def work(connection: AsyncConnection) -> MessagePage:
             if await connection.scalar(select(c.seq).where(owned(owner, conversation_id))) is None:
                 raise not_found()
-            now = self._database.now()
-            return await message_page(connection, now, conversation_id, limit, after, max_bytes)
+            return await message_page(
+                connection,
+                self._database.now(),
+                conversation_id,
+                limit,
+                after=after,
+                max_bytes=max_bytes,
+                newest_first=newest_first,
+            )
 
         return await self._database.run(work, write=False)
 
-    async def rename(self, owner: str, conversation_id: str, title: str) -> Conversation:
-        """Change the title, and return the conversation."""
+    async def change(
+        self,
+        owner: str,
+        conversation_id: str,
+        *,
+        title: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> Conversation:
+        """Change the title, the metadata, or both; return the conversation."""
 
         async def work(connection: AsyncConnection) -> Conversation:
-            await self._turns.lock(connection, owner, conversation_id)
-            await connection.execute(
-                update(conversations)
-                .where(c.id == conversation_id)
-                .values(title=title, search=title.casefold(), updated_at=self._database.now())
-            )
+            has = await self._turns.lock(connection, owner, conversation_id)
+            if metadata is not None:
+                await self._turns.keep(connection, owner, has, metadata)
+            if title is not None:
+                await self._turns.name(connection, conversation_id, title)
             return await self._conversation(connection, conversation_id)
+
+        return await self._database.run(work, write=True)
+
+    async def rate(
+        self, owner: str, conversation_id: str, message_id: str, feedback: Feedback | None
+    ) -> Message:
+        """Keep what a reader thinks of an answer, and return it."""
+        wanted = kept_at(
+            self._database.now(),
+            owner,
+            m.conversation_id == conversation_id,
+            m.role == ASSISTANT,
+            has_id(message_id),
+        )
+
+        async def work(connection: AsyncConnection) -> Message:
+            row = (await connection.execute(wanted)).mappings().one_or_none()
+            if row is None:
+                raise MessageNotFound("there is no such answer in this conversation")
+            value = None if feedback is None else feedback.value
+            rated = update(messages).where(m.id == row["id"]).values(feedback=value)
+            await connection.execute(rated)
+            return structs.replace(message_of(row), feedback=feedback)
 
         return await self._database.run(work, write=True)
 

@@ -5,6 +5,8 @@ they few, only they are looked at. Are they many, most conversations have the te
 that changed last are looked at one after the other until the page is full. If that has not filled it,
 because the index promised too much, all the messages of the index are looked at after all.
 
+Which message of each conversation has the text is then looked for in the same way (`matches`).
+
 Messages that are not indexed are looked at, too, but only the newest: while a large database is being
 indexed these would be all. Then a page says so (`indexing`).
 """
@@ -13,9 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 
+from msgspec import structs
 from sqlalchemy import func, or_, select, tuple_, union
 
 from stream_serve.conversations.base import Page
+from stream_serve.conversations.sql.matches import Matches
 from stream_serve.conversations.sql.rows import conversation_of, cursor_after
 from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.conversations.sql.search import Hits, prefer_index, unsearched_until
@@ -43,6 +47,9 @@ RECENT: Final = 200
 LOOKED: Final = 10_000
 """How many messages these have together, at most."""
 
+SHORT: Final = 200
+"""How many of the newest messages of a conversation are looked at for a text that most have."""
+
 c = conversations.c
 m = messages.c
 
@@ -57,16 +64,23 @@ class Lists:
         self, connection: AsyncConnection, owner: str, limit: int, place: Place, query: str
     ) -> Page:
         """Return the page after `place`; with a `query` only of the conversations that contain it."""
-        indexing = False
-        if query:
-            words = query.casefold()
-            await prefer_index(connection)
-            hits = Hits(owner, words, await unsearched_until(connection))
-            rows = await self._found(connection, owner, limit, place, words, hits)
-            indexing = hits.since > 0
-        else:
-            rows = await self._rows(connection, self._after(owner, place), limit)
-        return _page(rows, limit, indexing=indexing)
+        if not query:
+            return _page(await self._rows(connection, self._after(owner, place), limit), limit)
+        words = query.casefold()
+        await prefer_index(connection)
+        hits = Hits(owner, words, await unsearched_until(connection))
+        sqlite = self._database.path is not None
+        probe = select(func.count()).select_from(hits.some(FEW + 1, sqlite=sqlite))
+        many = (await connection.scalar(probe) or 0) > FEW
+        rows = await self._found(connection, owner, limit, place, hits, many=many)
+        page = _page(rows, limit, indexing=hits.since > 0)
+        matches = Matches(hits, self._contains(words), sqlite=sqlite)
+        ids = [one.id for one in page.conversations]
+        found = await matches.of(connection, ids, most=SHORT if many else None)
+        return structs.replace(page, matches=found)
+
+    def _contains(self, words: str) -> Condition:
+        return lambda column: self._database.found(column, words)
 
     async def _found(
         self,
@@ -74,23 +88,22 @@ class Lists:
         owner: str,
         limit: int,
         place: Place,
-        words: str,
         hits: Hits,
+        *,
+        many: bool,
     ) -> list[RowMapping]:
-        def contains(column: ColumnElement[str]) -> ColumnElement[bool]:
-            return self._database.found(column, words)
-
+        contains = self._contains(hits.words)
         after = self._after(owner, place)
-        sqlite = self._database.path is not None
-        probe = select(func.count()).select_from(hits.some(FEW + 1, sqlite=sqlite))
-        if (await connection.scalar(probe) or 0) > FEW:
+        if many:
             here = or_(contains(c.search), _inside(contains))
             near = after.where(c.seq.in_(_recent(owner, place)), here)
             rows = await self._rows(connection, near, limit)
             if len(rows) > limit:
                 return rows
         titled = select(c.id).where(c.owner == owner, contains(c.search))
-        found = union(titled, *hits.conversations(contains, sqlite=sqlite)).subquery("found")
+        sqlite = self._database.path is not None
+        inside = hits.found("conversation_id", contains, sqlite=sqlite)
+        found = union(titled, *inside).subquery("found")
         return await self._rows(connection, after.join(found, found.c.id == c.id), limit)
 
     def _after(self, owner: str, place: Place) -> Select[Any]:
@@ -104,7 +117,7 @@ class Lists:
         return list((await connection.execute(newest)).mappings())
 
 
-def _page(rows: list[RowMapping], limit: int, *, indexing: bool) -> Page:
+def _page(rows: list[RowMapping], limit: int, *, indexing: bool = False) -> Page:
     more, rows = len(rows) > limit, rows[:limit]
     return Page(
         conversations=[conversation_of(row) for row in rows],

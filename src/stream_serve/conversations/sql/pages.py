@@ -9,7 +9,7 @@ from sqlalchemy import select
 from stream_serve.conversations.base import MessagePage
 from stream_serve.conversations.sql.rows import message_of
 from stream_serve.conversations.sql.schema import messages
-from stream_serve.conversations.sql.statements import messages_at, sizes_after
+from stream_serve.conversations.sql.statements import messages_at, sizes_from
 from stream_serve.errors import BadCursor
 
 if TYPE_CHECKING:
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
 m = messages.c
 
 
-async def message_page(
+async def message_page(  # noqa: PLR0913 - where it begins, and how large it may be
     connection: AsyncConnection,
     now: ColumnElement[float],
     conversation_id: str,
     limit: int,
+    *,
     after: str | None,
     max_bytes: int | None,
+    newest_first: bool,
 ) -> MessagePage:
-    """Return the page after the message `after`. Raises `BadCursor`."""
-    seq = 0 if after is None else await _position(connection, conversation_id, after)
-    statement = sizes_after(conversation_id, seq, limit + 1)
+    """Return the page after the message `after`, in the order that is asked for. Raises `BadCursor`."""
+    seq = None if after is None else await _position(connection, conversation_id, after)
+    statement = sizes_from(conversation_id, seq, limit + 1, newest_first=newest_first)
     sizes = [(row.seq, row.size) for row in await connection.execute(statement)]
     kept = _fitting(sizes[:limit], max_bytes)
     if not kept:
         return MessagePage(messages=[], next_cursor=None)
+    first, last = min(kept), max(kept)
     wanted = messages_at(now).where(
-        m.conversation_id == conversation_id, m.seq.between(kept[0], kept[-1])
+        m.conversation_id == conversation_id, m.seq.between(first, last)
     )
-    rows = (await connection.execute(wanted.order_by(m.seq))).mappings()
+    wanted = wanted.order_by(m.seq.desc() if newest_first else m.seq)
+    rows = (await connection.execute(wanted)).mappings()
     found = [message_of(row) for row in rows]
     more = len(kept) < len(sizes)
     return MessagePage(messages=found, next_cursor=found[-1].id if more and found else None)

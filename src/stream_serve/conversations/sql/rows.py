@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from stream_serve.conversations.base import Answer, Conversation, Kept, Message, Status
+from stream_serve.conversations.base import (
+    Answer,
+    Conversation,
+    Feedback,
+    Kept,
+    Message,
+    Status,
+)
 from stream_serve.errors import BadCursor
 from stream_serve.events.transcript import CalledTool
 from stream_serve.events.types import End, Error, Source, Usage
@@ -100,6 +107,7 @@ def conversation_of(row: RowMapping) -> Conversation:
         updated_at=row["updated_at"],
         live_run_id=row["live_run_id"],
         caller_id=row["caller_id"],
+        metadata=row["metadata"],
     )
 
 
@@ -124,6 +132,7 @@ def message_of(row: RowMapping) -> Message:
         tool_call_id=row["tool_call_id"],
         name=row["name"],
         caller_id=row["caller_id"],
+        feedback=None if row["feedback"] is None else Feedback(row["feedback"]),
         erased=row["erased"],
     )
 

@@ -12,7 +12,8 @@ that texts are readable with `psql` or `sqlite3`. Reading restores the text exac
 `seq` numbers rows in the order in which they were written. It orders messages, and conversations that
 changed at the same time; no order depends on a clock alone. `search` is the text for searches, in case
 folding and without the images of a message. `size` is the bytes of a message, with the `door_size` of
-what is kept for a door, and of all messages of a conversation, which also has their number.
+what is kept for a door; that of a conversation is the bytes of all its messages, of which it also has
+the number, with the `metadata_size` of its metadata.
 `owner_totals` has the number of an owner's conversations and their size; triggers keep it
 (`v0004_totals.py`). It has 16 rows for each owner (`part`, from the conversation's `seq`), so that those
 who write at the same time seldom wait for one another. `lease_until` is set exactly while an answer is
@@ -131,6 +132,8 @@ conversations = Table(
     Column("size", Count, nullable=False, server_default="0"),
     Column("messages", Count, nullable=False, server_default="0"),
     Column("caller_id", Words),
+    Column("metadata", Json),
+    Column("metadata_size", Count, nullable=False, server_default="0"),
     Index(None, "owner", "updated_at", "seq"),
     Index(
         "uq_conversations_owner_caller_id",
@@ -182,6 +185,7 @@ messages = Table(
     Column("tool_call_id", Words),
     Column("name", Words),
     Column("caller_id", Words),
+    Column("feedback", Words),
     Column("door", Json),
     Column("ending", Json),
     Column("door_size", Count, nullable=False, server_default="0"),

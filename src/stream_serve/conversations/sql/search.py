@@ -170,15 +170,20 @@ class Hits(Struct, frozen=True):
         grams = messages_in_postgresql.c
         return select(grams.seq).where(self._in_postgresql()).limit(most).subquery("some")
 
-    def conversations(
-        self, contains: Callable[[ColumnElement[str]], ColumnElement[bool]], *, sqlite: bool
-    ) -> tuple[Select[str], Select[str]]:
-        """Select the conversations of those that do contain it: the indexed, and the others."""
+    def found(
+        self,
+        name: str,
+        contains: Callable[[ColumnElement[str]], ColumnElement[bool]],
+        *,
+        sqlite: bool,
+    ) -> tuple[Select[Any], Select[Any]]:
+        """Select a column of those that do contain it: of the indexed, and of the others."""
         at = messages if sqlite else messages_in_postgresql
         hit = at.c.seq.in_(self._in_sqlite()) if sqlite else self._in_postgresql()
         waiting = and_(~m.indexed, m.seq > self.since, contains(m.search))
-        own = select(c.id).join(messages, m.conversation_id == c.id).where(c.owner == self.owner)
-        return select(at.c.conversation_id).where(hit, contains(at.c.search)), own.where(waiting)
+        own = select(m[name]).join(conversations, m.conversation_id == c.id)
+        own = own.where(c.owner == self.owner, waiting)
+        return select(at.c[name]).where(hit, contains(at.c.search)), own
 
     def _in_postgresql(self) -> ColumnElement[bool]:
         return messages_in_postgresql.c.grams.contains(self._numbers())

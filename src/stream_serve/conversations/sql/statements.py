@@ -128,13 +128,18 @@ def _asked(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
     return case((of.role == USER, 1), else_=0)
 
 
-def sizes_after(conversation_id: str, seq: int, limit: int) -> Select[Any, Any]:
-    """Select `seq` and `size` of the messages of a conversation after one of them, oldest first."""
-    statement = select(m.seq, m.size).where(m.conversation_id == conversation_id, m.seq > seq)
-    return statement.order_by(m.seq).limit(limit)
+def sizes_from(
+    conversation_id: str, seq: int | None, limit: int, *, newest_first: bool
+) -> Select[Any, Any]:
+    """Select `seq` and `size` of the messages of a conversation beyond one of them, in that order."""
+    statement = select(m.seq, m.size).where(m.conversation_id == conversation_id)
+    if seq is not None:
+        statement = statement.where(m.seq < seq if newest_first else m.seq > seq)
+    return statement.order_by(m.seq.desc() if newest_first else m.seq).limit(limit)
 
 
 def has_now(conversation_id: str | ColumnElement[str]) -> ColumnElement[Any]:
-    """Return the size and the number of a conversation's messages, as a part of a statement."""
-    statement = select(func.coalesce(func.sum(m.size), 0), func.count())
-    return statement.where(m.conversation_id == conversation_id).scalar_subquery()
+    """Return the size of a conversation and the number of its messages, as a part of its update."""
+    statement = select(func.coalesce(func.sum(m.size), 0) + c.metadata_size, func.count(m.seq))
+    statement = statement.where(m.conversation_id == conversation_id)
+    return statement.correlate(conversations).scalar_subquery()

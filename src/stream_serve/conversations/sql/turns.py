@@ -21,7 +21,7 @@ from stream_serve.conversations import prompt
 from stream_serve.conversations.base import ASSISTANT, USER, Status, Turn
 from stream_serve.conversations.sql.capacity import Used, check_room
 from stream_serve.conversations.sql.incoming import door_size, unanswerable
-from stream_serve.conversations.sql.rows import columns_of, message_of, title_of
+from stream_serve.conversations.sql.rows import columns_of, message_of, size_of, title_of
 from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.conversations.sql.search import (
     as_indexed,
@@ -55,7 +55,7 @@ SOME: Final = 500
 ERASED: Final[dict[str, object]] = {
     **dict.fromkeys(("reasoning", "model", "usage", "first_token_ms", "run_id", "error")),
     **dict.fromkeys(("tool_calls", "sources", "tool_call_id", "name", "door", "lease_until")),
-    "ending": None,
+    **dict.fromkeys(("ending", "feedback")),
     "content": "",
     "search": "",
     "size": 0,
@@ -96,13 +96,14 @@ class Turns:
             c.owner == bindparam("of"), c.caller_id == bindparam("called")
         )
         self._found = (
-            select(c.id, c.title, c.messages, c.size.label("bytes"))
+            select(c.id, c.title, c.messages, c.size.label("bytes"), c.metadata_size)
             .where(c.owner == bindparam("of"), at)
             .with_for_update(key_share=True)
         )
         self._owner = select(c.owner).where(at).with_for_update(key_share=True)
         self._conversation = insert(conversations).values(created_at=now, updated_at=now)
-        self._titled = update(conversations).where(at)
+        self._changed = update(conversations).where(at)
+        self._renamed = self._changed.values(updated_at=now)
         self._grown = (
             update(conversations)
             .where(at)
@@ -149,7 +150,7 @@ class Turns:
 
     async def lock(
         self, connection: AsyncConnection, owner: str, conversation_id: str
-    ) -> Row[Any, Any, Any, Any]:
+    ) -> Row[Any, Any, Any, Any, Any]:
         """Lock a conversation until the end of the transaction; return its id, title and size.
 
         Raises `ConversationNotFound`.
@@ -177,6 +178,27 @@ class Turns:
         values |= {"caller_id": caller_id, "messages": count, "size": size}
         await connection.execute(self._conversation, values)
         return made
+
+    async def name(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
+        """Give a locked conversation another title."""
+        values = {"at": conversation_id, "title": title, "search": title.casefold()}
+        await connection.execute(self._renamed, values)
+
+    async def keep(
+        self,
+        connection: AsyncConnection,
+        owner: str,
+        has: Row[Any, Any, Any, Any, Any],
+        metadata: dict[str, Any],
+    ) -> None:
+        """Keep other metadata with a locked conversation. Raises `ConversationFull`, `StorageFull`."""
+        size = size_of(metadata) if metadata else 0
+        more = size - has.metadata_size
+        if more > 0:
+            used = Used(has.messages, has.bytes)
+            await check_room(connection, self._capacity, owner, used, size=more)
+        values = {"at": has.id, "size": has.bytes + more, "metadata_size": size}
+        await connection.execute(self._changed, {**values, "metadata": metadata or None})
 
     async def ask(
         self,
@@ -296,7 +318,7 @@ class Turns:
         self,
         connection: AsyncConnection,
         owner: str,
-        has: Row[Any, Any, Any, Any],
+        has: Row[Any, Any, Any, Any, Any],
         *,
         count: int,
         size: int,
@@ -309,14 +331,14 @@ class Turns:
         await self._more(connection, owner, has, count=count, size=size)
         if has.title == "" and has.messages == 0:
             values = {"at": has.id, "title": title, "search": title.casefold()}
-            await connection.execute(self._titled, values)
+            await connection.execute(self._changed, values)
         return cast("str", has.id)
 
     async def _more(
         self,
         connection: AsyncConnection,
         owner: str,
-        has: Row[Any, Any, Any, Any],
+        has: Row[Any, Any, Any, Any, Any],
         *,
         count: int,
         size: int = 0,

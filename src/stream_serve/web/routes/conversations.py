@@ -7,20 +7,25 @@ large, holds up the streams of others. An export is written page by page.
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
-from msgspec import Struct
-from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
-from stream_serve.conversations.base import Conversation, Message, MessagePage
+from stream_serve.conversations.base import Feedback
 from stream_serve.conversations.context import Conversations
-from stream_serve.events.types import Usage
 from stream_serve.settings import Settings
-from stream_serve.web.body import Body, invalid, read_json
+from stream_serve.web.body import invalid, read_json
+from stream_serve.web.conversations import (
+    ConversationBody,
+    ConversationDetail,
+    ConversationPage,
+    ConversationView,
+    MessagesPage,
+    MessageView,
+    RatingBody,
+)
 from stream_serve.web.dependencies import conversations_of, settings_of
 from stream_serve.web.response import json_response
 from stream_serve.web.security import API, check_origin_trusted, cors_headers, guarded, owner_of
@@ -42,145 +47,6 @@ Stored = Annotated[Conversations, Depends(conversations_of)]
 Set = Annotated[Settings, Depends(settings_of)]
 
 
-class TitleBody(Body):
-    """A conversation's title."""
-
-    title: str = Field(max_length=200)
-
-
-class NewBody(TitleBody):
-    """A new conversation; its title may be empty."""
-
-    title: str = Field("", max_length=200)
-
-
-class ConversationView(Struct, frozen=True, rename="camel"):
-    """A conversation; times are ISO 8601. `liveRunId` is the run that is generating an answer in it.
-
-    `callerId` is the caller's own id for it, where it came in by a door whose callers have such ids.
-    """
-
-    id: str
-    title: str
-    created_at: str
-    updated_at: str
-    live_run_id: str | None
-    caller_id: str | None
-
-    @classmethod
-    def of(cls, conversation: Conversation) -> ConversationView:
-        """Return the view of a conversation."""
-        return cls(
-            conversation.id,
-            conversation.title,
-            _time(conversation.created_at),
-            _time(conversation.updated_at),
-            conversation.live_run_id,
-            conversation.caller_id,
-        )
-
-
-class ConversationPage(Struct, frozen=True, rename="camel"):
-    """Some conversations, last changed first; `nextCursor` is for the next page, null on the last.
-
-    `indexing` is true for a search that left out old messages, because they are not indexed yet.
-    """
-
-    conversations: list[ConversationView]
-    next_cursor: str | None
-    indexing: bool
-
-
-class ToolCallView(Struct, frozen=True, rename="camel"):
-    """A tool call of an answer; `arguments` is the text of a JSON object, unless it was cut."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-class SourceView(Struct, frozen=True, rename="camel"):
-    """A page that an answer refers to."""
-
-    url: str
-    title: str | None
-
-
-class MessageView(Struct, frozen=True, rename="camel"):
-    """A message of the tree.
-
-    Only answers have the fields from `reasoning` to `sources`; else they are null. A message with the
-    role `tool` is the result of the call `toolCallId`. `callerId` is the caller's own id. An `erased`
-    message has nothing left but its place.
-    """
-
-    id: str
-    parent_id: str | None
-    role: str
-    content: str | list[dict[str, Any]]
-    created_at: str
-    status: str
-    reasoning: str | None
-    model: str | None
-    usage: Usage | None
-    first_token_ms: float | None
-    run_id: str | None
-    error: str | None
-    tool_calls: list[ToolCallView] | None
-    sources: list[SourceView] | None
-    tool_call_id: str | None
-    name: str | None
-    caller_id: str | None
-    erased: bool
-
-    @classmethod
-    def of(cls, message: Message) -> MessageView:
-        """Return the view of a message."""
-        return cls(
-            message.id,
-            message.parent_id,
-            message.role,
-            message.content,
-            _time(message.created_at),
-            message.status.value,
-            message.reasoning,
-            message.model,
-            message.usage,
-            message.first_token_ms,
-            message.run_id,
-            message.error,
-            _calls(message),
-            _sources(message),
-            message.tool_call_id,
-            message.name,
-            message.caller_id,
-            message.erased,
-        )
-
-
-class MessagesPage(Struct, frozen=True, rename="camel"):
-    """Some messages, oldest first; `nextCursor` is `after` for the next page, null on the last."""
-
-    messages: list[MessageView]
-    next_cursor: str | None
-
-    @classmethod
-    def of(cls, page: MessagePage) -> MessagesPage:
-        """Return the view of a page."""
-        return cls([MessageView.of(message) for message in page.messages], page.next_cursor)
-
-
-class ConversationDetail(Struct, frozen=True, rename="camel"):
-    """A conversation with its messages, oldest first.
-
-    Of a large one only the first messages: `nextCursor` is then `after` for the next page of them.
-    """
-
-    conversation: ConversationView
-    messages: list[MessageView]
-    next_cursor: str | None
-
-
 @router.get("/ai/conversations", response_class=Response)
 @guarded(API)
 async def list_conversations(
@@ -197,8 +63,7 @@ async def list_conversations(
         raise invalid("q", f"should have at most {_MAX_QUERY} characters")
     history = await conversations.history()
     page = await history.list(_owner(request), limit=limit, cursor=cursor, query=q or None)
-    views = [ConversationView.of(conversation) for conversation in page.conversations]
-    return json_response(request, ConversationPage(views, page.next_cursor, page.indexing))
+    return json_response(request, ConversationPage.of(page))
 
 
 @router.post("/ai/conversations", response_class=Response, status_code=201)
@@ -206,9 +71,9 @@ async def list_conversations(
 async def make_conversation(request: Request, conversations: Stored, settings: Set) -> Response:
     """Create an empty conversation."""
     check_origin_trusted(request)
-    body = await read_json(request, NewBody, max_bytes=settings.max_body_bytes)
+    body = await read_json(request, ConversationBody, max_bytes=settings.max_body_bytes)
     history = await conversations.history()
-    made = await history.create(_owner(request), title=body.title)
+    made = await history.create(_owner(request), title=body.title or "", metadata=body.metadata)
     return json_response(request, ConversationView.of(made), status=201)
 
 
@@ -238,8 +103,9 @@ async def list_messages(
     conversations: Stored,
     limit: int = 50,
     after: str | None = None,
+    order: Literal["oldest", "newest"] = "oldest",
 ) -> Response:
-    """List messages of the tree, oldest first, after the one with the id `after`.
+    """List messages of the tree, the oldest or the newest first, after the one with the id `after`.
 
     A page has at most `limit` messages, and ends earlier where they have more than 1 MiB.
     """
@@ -247,21 +113,47 @@ async def list_messages(
         raise invalid("limit", f"should be from 1 to {_MAX_PAGE}")
     history = await conversations.history()
     page = await history.messages(
-        _owner(request), conversation_id, limit=limit, after=after, max_bytes=_PAGE_BYTES
+        _owner(request),
+        conversation_id,
+        limit=limit,
+        after=after,
+        max_bytes=_PAGE_BYTES,
+        newest_first=order == "newest",
     )
     return json_response(request, MessagesPage.of(page))
 
 
 @router.patch("/ai/conversations/{conversation_id}", response_class=Response)
 @guarded(API)
-async def rename_conversation(
+async def change_conversation(
     request: Request, conversation_id: str, conversations: Stored, settings: Set
 ) -> Response:
-    """Change the title of a conversation."""
-    body = await read_json(request, TitleBody, max_bytes=settings.max_body_bytes)
+    """Change the title of a conversation, or what the caller keeps with it."""
+    body = await read_json(request, ConversationBody, max_bytes=settings.max_body_bytes)
+    if body.title is None and body.metadata is None:
+        raise invalid("title", "should be there, or metadata")
     history = await conversations.history()
-    renamed = await history.rename(_owner(request), conversation_id, body.title)
-    return json_response(request, ConversationView.of(renamed))
+    changed = await history.change(
+        _owner(request), conversation_id, title=body.title, metadata=body.metadata
+    )
+    return json_response(request, ConversationView.of(changed))
+
+
+@router.patch("/ai/conversations/{conversation_id}/messages/{message_id}", response_class=Response)
+@guarded(API)
+async def rate_answer(
+    request: Request,
+    conversation_id: str,
+    message_id: str,
+    conversations: Stored,
+    settings: Set,
+) -> Response:
+    """Keep what a reader thinks of an answer."""
+    body = await read_json(request, RatingBody, max_bytes=settings.max_body_bytes)
+    feedback = None if body.feedback is None else Feedback(body.feedback)
+    history = await conversations.history()
+    rated = await history.rate(_owner(request), conversation_id, message_id, feedback)
+    return json_response(request, MessageView.of(rated))
 
 
 @router.delete("/ai/conversations/{conversation_id}", response_class=Response, status_code=204)
@@ -370,26 +262,10 @@ def _owner(request: Request) -> str:
     return owner_of(request) or ""
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-
-
 def _plain(content: str | list[dict[str, object]]) -> str:
     if isinstance(content, str):
         return content
     return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in content)
-
-
-def _calls(message: Message) -> list[ToolCallView] | None:
-    if message.tool_calls is None:
-        return None
-    return [ToolCallView(one.id, one.name, one.arguments) for one in message.tool_calls]
-
-
-def _sources(message: Message) -> list[SourceView] | None:
-    if message.sources is None:
-        return None
-    return [SourceView(one.url, one.title) for one in message.sources]
 
 
 def _line(words: str) -> str:
