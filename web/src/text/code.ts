@@ -1,0 +1,84 @@
+/** A block of code: its bar, and its lines in pieces, because one growing text node is laid out as a whole each time. */
+
+import { make } from "./dom.js";
+import type { Words } from "./words.js";
+
+const LINES = 32;
+/** Code with more lines is not coloured. */
+const COLOURED = 2000;
+
+export class CodeBox {
+  readonly node: HTMLElement;
+  language: string;
+  text = "";
+  #name: HTMLElement;
+  #code = make("code");
+  #piece: Text | undefined;
+  #lines = 0;
+  #all = 0;
+
+  constructor(language: string, readonly words: Words) {
+    this.language = language;
+    this.#name = make("span", { class: "name" }, language || words.code);
+    const wrap = make("button", { type: "button", class: "wrap", "aria-pressed": "false" }, words.wrap);
+    const copy = make("button", { type: "button", class: "copy" }, words.copy);
+    const bar = make("div", { class: "bar" }, this.#name, wrap, copy);
+    const pre = make("pre", { tabindex: "0", role: "group", "aria-label": language || words.code }, this.#code);
+    this.node = make("div", { class: "code", dir: "ltr", translate: "no" }, bar, pre);
+  }
+
+  /** Show a text; as much of it as is there already stays. */
+  set(text: string): void {
+    if (!text.startsWith(this.text)) {
+      this.#code.replaceChildren();
+      this.text = "";
+      this.#piece = undefined;
+      this.#lines = this.#all = 0;
+    }
+    this.add(text.slice(this.text.length));
+  }
+
+  add(text: string): void {
+    this.text += text;
+    for (let at = 0; at < text.length; ) {
+      if (!this.#piece || this.#lines === LINES) this.#begin();
+      let end = at;
+      while (end < text.length && this.#lines < LINES) {
+        const next = text.indexOf("\n", end);
+        end = next < 0 ? text.length : next + 1;
+        if (next >= 0) this.#lines++;
+      }
+      this.#piece!.appendData(text.slice(at, end));
+      at = end;
+    }
+  }
+
+  #begin(): void {
+    this.#all += this.#lines;
+    this.#lines = 0;
+    this.#piece = document.createTextNode("");
+    this.#code.append(make("span", { class: "lines" }, this.#piece));
+  }
+
+  /** The pieces to colour, unless there are too many. */
+  get pieces(): Element[] {
+    return this.#all + this.#lines > COLOURED ? [] : [...this.#code.children];
+  }
+}
+
+let painting: Promise<void> = Promise.resolve();
+
+/** Colour a finished block of code when there is time. */
+export function colour(box: CodeBox): void {
+  if (!box.language || !box.pieces.length) return;
+  painting = painting.then(() => paint(box)).catch(() => undefined); // Without a network code has no colours.
+}
+
+async function paint(box: CodeBox): Promise<void> {
+  await (await import("./highlight.js")).paint(box, LINES);
+}
+
+/** All that is to be coloured has been. */
+export async function coloured(): Promise<void> {
+  await painting;
+}

@@ -1,0 +1,183 @@
+/** Text that is still being written: hide what cannot be told yet, and close what has been opened. */
+
+import { IS_CJK } from "./cjk.js";
+
+export interface Healed {
+  text: string;
+  /** Whether nothing was taken away, so that more letters can simply be added to what is shown. */
+  plain: boolean;
+}
+
+interface Opened {
+  sign: string;
+  count: number;
+  at: number;
+}
+
+// What may become a mark with the next character.
+const UNDECIDED = /(?:[*_~]+|`+|\\|!\[?|\[\^?|\[\^[^\]\s]*|<[\w/!?][^\s<>]*|<|&[#\w]{0,12}|\$+)$/;
+const SPACE = /\s/;
+const SIGN = /[\p{P}\p{S}]/u;
+const WORD = /[\p{L}\p{N}]/u;
+const TAG = /<[^<>\s][^<>]*>/y;
+const TARGET = /\((?:[ \t\n]*)(?:<[^<>\n]*>|(?:\\.|[^\s()\\]|\((?:\\.|[^\s()\\]|\([^\s()]*\))*\))*)(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\)/y;
+
+/** Return a block's text in a form that can be shown; `known` says whether there is a target for a label. */
+export function heal(text: string, known: (label: string) => boolean): Healed {
+  const scan = new Scan(strip(text), known);
+  const healed = scan.run();
+  const body = text.trimEnd();
+  return { text: healed, plain: healed.startsWith(text) && (healed === text || body === text) && !scan.code };
+}
+
+function strip(text: string): string {
+  const shown = text.replace(UNDECIDED, "");
+  // A mark that closes what is open is put back by what closes it.
+  return shown === text ? text : strip(shown);
+}
+
+class Scan {
+  readonly #opened: Opened[] = [];
+  readonly #brackets: { at: number; image: boolean; depth: number }[] = [];
+  #text: string;
+  /** Whether the end is in code. */
+  code = false;
+
+  constructor(text: string, readonly known: (label: string) => boolean) {
+    this.#text = text;
+  }
+
+  run(): string {
+    for (let at = 0; at < this.#text.length; ) at = this.#step(at);
+    // A bracket that has not been closed may be the text of a link.
+    for (const { at, image, depth } of this.#brackets.reverse()) {
+      if (image) return this.#close(this.#text.slice(0, at), depth);
+      if (!WORD.test(this.#text[at - 1] ?? "") || IS_CJK.test(this.#text[at - 1] ?? "")) this.#text = this.#text.slice(0, at) + this.#text.slice(at + 1);
+    }
+    return this.#close(this.#text);
+  }
+
+  #step(at: number): number {
+    const sign = this.#text[at]!;
+    if (sign === "\\" || sign === "$") return this.#formula(at);
+    if (sign === "`") return this.#ticks(at);
+    if (sign === "<") return this.#skip(TAG, at) || at + 1;
+    if (sign === "[") {
+      this.#brackets.push({ at: this.#text[at - 1] === "!" ? at - 1 : at, image: this.#text[at - 1] === "!", depth: this.#opened.length });
+      return at + 1;
+    }
+    if (sign === "]") return this.#bracket(at);
+    return sign === "*" || sign === "_" || sign === "~" ? this.#run(at, sign) : at + 1;
+  }
+
+  #skip(what: RegExp, at: number): number {
+    what.lastIndex = at;
+    return what.test(this.#text) ? what.lastIndex : 0;
+  }
+
+  #ticks(at: number): number {
+    const run = /`+/y;
+    const after = this.#skip(run, at);
+    const length = after - at;
+    const close = new RegExp(`(?<!\`)\`{${length}}(?!\`)`, "g");
+    close.lastIndex = after;
+    if (close.test(this.#text)) return close.lastIndex;
+    const rest = this.#text.slice(after).replace(/[`\s]+$/, "");
+    this.code = true;
+    this.#text = this.#text.slice(0, rest ? after : at) + rest + (rest && "`".repeat(length));
+    return this.#text.length;
+  }
+
+  /** A formula without its end is shown as code. */
+  #formula(at: number): number {
+    const begin = /^(?:\$\$|\\[([])\s*/.exec(this.#text.slice(at, at + 9))?.[0];
+    if (!begin) return at + (this.#text[at] === "\\" ? 2 : 1);
+    const tex = this.#text.slice(at + begin.length).replace(/`/g, "'").trimEnd();
+    this.code = true;
+    this.#text = this.#text.slice(0, at) + (tex && `\`${tex}\``);
+    return this.#text.length;
+  }
+
+  #bracket(at: number): number {
+    const open = this.#brackets.pop();
+    if (!open) return at + 1;
+    const start = open.at + (open.image ? 2 : 1);
+    const label = this.#text.slice(start, at);
+    const next = this.#text[at + 1];
+    if (next === "(") {
+      const after = this.#skip(TARGET, at + 1);
+      if (after) return this.#leave(open.depth, after);
+      // What can no longer become a target is text.
+      if (!/^\((?:\s*<?[^\s<>]*>?(?:\s+(?:["'(][^\n]*)?)?)?$/.test(this.#text.slice(at + 1))) return this.#leave(open.depth, at + 1);
+    } else if (next === "[" && !this.#text.includes("]", at + 2)) {
+      if (this.#text.slice(at).includes("\n\n")) return at + 1;
+    } else if (next !== undefined || this.known(label) || /^[ xX]?$/.test(label)) {
+      return this.#leave(open.depth, at + 1);
+    }
+    this.#text = this.#text.slice(0, open.at) + (open.image ? "" : label);
+    return this.#text.length;
+  }
+
+  /** What was opened in a bracket cannot be closed after it. */
+  #leave(depth: number, at: number): number {
+    this.#opened.length = Math.min(this.#opened.length, depth);
+    return at;
+  }
+
+  #run(at: number, sign: string): number {
+    let end = at;
+    while (this.#text[end] === sign) end++;
+    if (sign === "~" && end - at !== 2) return end;
+    const before = this.#text[at - 1] ?? " ";
+    const after = this.#text[end] ?? " ";
+    const free = sign === "*" && (IS_CJK.test(before) || IS_CJK.test(after));
+    const left = !SPACE.test(after) && (free || !SIGN.test(after) || SPACE.test(before) || SIGN.test(before));
+    const right = !SPACE.test(before) && (free || !SIGN.test(before) || SPACE.test(after) || SIGN.test(after));
+    const word = sign === "_" && WORD.test(before) && WORD.test(after);
+    let count = end - at;
+    if (right && !word) count = this.#match(sign, count);
+    if (left && !word && count) this.#opened.push({ sign, count, at });
+    return end;
+  }
+
+  /** Close as much as a run of signs closes; return how many are left. */
+  #match(sign: string, count: number): number {
+    while (count) {
+      const index = this.#opened.findLastIndex((opened) => opened.sign === sign);
+      if (index < 0) break;
+      const opened = this.#opened[index]!;
+      const used = Math.min(count, opened.count, 2);
+      this.#opened.length = index + 1;
+      opened.count -= used;
+      count -= used;
+      if (!opened.count) this.#opened.pop();
+    }
+    return count;
+  }
+
+  #close(text: string, depth = this.#opened.length): string {
+    const opened = this.#opened.slice(0, depth).filter(({ at }) => at < text.length);
+    if (!opened.length) return text;
+    return text.trimEnd() + opened.reverse().map(({ sign, count }) => sign.repeat(count)).join("");
+  }
+}
+
+// A line's beginning that may become a mark, a fence's line that is not whole, and a target's.
+const CONTAINERS = /^(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*/;
+const LINE = /^(?:[-*+_=~`#>$|:\\<![\] \t]*|\d{1,9}[.)]?|`{3,}[^`]*|~{3,}.*|\[[ xX]\]?[ \t]*|\\[[(]?|\[(?!\^)[^\]\n]+\](?::.*)?|\[\^[^\]\n]*\]?:?[ \t]*)$/;
+
+/** Return a text without its last line if that may still become anything. */
+export function hold(text: string): string {
+  const start = text.lastIndexOf("\n") + 1;
+  const line = text.slice(start);
+  return holdHeader(line.trim() && LINE.test(line.replace(CONTAINERS, "")) ? text.slice(0, start) : text);
+}
+
+/** A line that may be a table's header waits for the line under it. */
+function holdHeader(text: string): string {
+  const body = text.endsWith("\n") ? text.slice(0, -1) : text;
+  const start = body.lastIndexOf("\n") + 1;
+  if (!/^ {0,3}\|/.test(body.slice(start))) return text;
+  const above = body.slice(body.lastIndexOf("\n", start - 2) + 1, Math.max(start - 1, 0));
+  return start && /^ {0,3}\|/.test(above) ? text : text.slice(0, start);
+}

@@ -1,0 +1,200 @@
+/** Markdown to tokens: marked's lexer with formulas, footnotes, and bold text that Chinese punctuation does not break. */
+
+import { getDefaults, type Hooks, Lexer, type Links, type Token, Tokenizer, type Tokens, type TokenizerExtensionFunction } from "marked";
+
+import { CJK, IS_CJK } from "./cjk.js";
+import { BLOCK, Formulas, OPEN_BLOCK, PLACE } from "./formulas.js";
+import { heal } from "./heal.js";
+
+export type { Token, Tokens };
+
+/** What every token has of those that the tokens' types name one by one. */
+export type Loose = Tokens.Generic;
+
+const FOOTNOTE = /^ {0,3}\[\^([^\]\s]{1,100})\]:[ \t]*([^\n]*(?:\n|$)(?:(?:[ \t]*\n)*(?: {2,}|\t)[^\n]+(?:\n|$)|[^\s#>*+|`~[\d-][^\n]*(?:\n|$))*)/;
+const REFERENCE = /^\[\^([^\]\s]{1,100})\]/;
+const STARTS = /(?:\n[ \t]*)*\n {0,3}(?:\$\$|\\\[|\[\^[^\]\s]+\]:)/;
+const LABEL = /\[((?:\\.|[^[\]\\])+)\]/g;
+
+const AFTER_RUN = new RegExp(`^\\*+[${CJK}]`, "u");
+// A sign beside asterisks is to count as a letter if it, or what stands on their other side, is written without spaces.
+const BEFORE = new RegExp(String.raw`(?![*_~])[\p{P}\p{S}](?=\*+[${CJK}])|(?=[${CJK}])[\p{P}\p{S}](?=\*+\S)`, "gu");
+const AFTER = new RegExp(String.raw`(?<=[${CJK}]\*+)(?![*_~])[\p{P}\p{S}]|(?<=\S\*+)(?=[${CJK}])[\p{P}\p{S}]`, "gu");
+
+class Rules extends Tokenizer {
+  /** A line under a formula or a note does not make a heading of the paragraph above them. */
+  override lheading(src: string): Tokens.Heading | undefined {
+    const text = this.rules.block.lheading.exec(src)?.[0] ?? "";
+    const inner = text.slice(STARTS.exec(text)?.index ?? text.length).trimStart();
+    return BLOCK.test(inner) || FOOTNOTE.test(inner) ? undefined : super.lheading(src);
+  }
+
+  override emStrong(src: string, masked: string, before = ""): Tokens.Em | Tokens.Strong | undefined {
+    const neutral = src.startsWith("*") && (IS_CJK.test(before) || AFTER_RUN.test(src));
+    return super.emStrong(src, masked, neutral ? " " : before);
+  }
+
+  /** One tilde is a range, as in 20~25; two strike out. */
+  override del(src: string, masked: string, before = ""): Tokens.Del | undefined {
+    return src.startsWith("~~") ? super.del(src, masked, before) : undefined;
+  }
+}
+
+/** Let signs count as letters where Chinese, Japanese or Korean stands at the asterisks. */
+function mask(text: string): string {
+  if (!text.includes("*")) return text;
+  const letters = (sign: string) => "a".repeat(sign.length);
+  return text.replace(BEFORE, letters).replace(AFTER, letters);
+}
+
+interface Leaf {
+  src: string;
+  tokens: Token[];
+}
+
+/** Return the tokens in which the text goes on that is being written. */
+function lastLeaf(tokens: Token[]): Token[] | undefined {
+  const last = tokens.findLast(({ type }) => type !== "space") as Loose | undefined;
+  if (!last) return undefined;
+  if (last.type === "table") {
+    const row = (last.rows.at(-1) ?? last.header) as Tokens.TableCell[];
+    return row.findLast(({ text }) => text)?.tokens;
+  }
+  const inner = last.type === "list" ? last.items.at(-1)?.tokens : last.tokens;
+  if (!inner) return undefined;
+  return ["blockquote", "list", "footnote"].includes(last.type) ? lastLeaf(inner) : inner;
+}
+
+/** Visit tokens and all that are in them. */
+export function walk(tokens: Token[], visit: (tokens: Token[]) => void): void {
+  visit(tokens);
+  for (const token of tokens as Loose[]) {
+    if (token.type === "list") for (const item of token.items) walk(item.tokens, visit);
+    else if (token.type === "table") for (const row of [token.header, ...token.rows]) for (const cell of row) walk(cell.tokens, visit);
+    else if (token.tokens) walk(token.tokens, visit);
+  }
+}
+
+/** The Markdown of one answer: what its blocks share are the targets of links, and the formulas. */
+export class Markdown {
+  readonly links: Links = Object.create(null);
+  readonly formulas: Formulas;
+  /** Whether the text that is still being written was shown as it is, but for what closes at its end. */
+  plain = false;
+  readonly #lexer: Lexer;
+  #open = false;
+
+  constructor(dollars = false) {
+    this.formulas = new Formulas(dollars);
+    const extensions = {
+      renderers: {},
+      childTokens: {},
+      block: [(src: string) => this.#formula(src), this.#footnote()],
+      inline: [(src: string) => this.#mark(src)],
+      startBlock: [(src: string) => STARTS.exec(src)?.index],
+      startInline: [(src: string) => src.indexOf("\uFDD0")],
+    } as unknown as { block: TokenizerExtensionFunction[] };
+    const hooks = { emStrongMask: mask } as unknown as Hooks;
+    this.#lexer = new Lexer({ ...getDefaults(), tokenizer: new Rules(), hooks, extensions } as never);
+  }
+
+  /** How many targets of links are known. */
+  get targets(): number {
+    return Object.keys(this.links).length;
+  }
+
+  /** Return the blocks of a text, which may go on; the text in those that are finished is read by `inline`. */
+  blocks(text: string, open = false): { tokens: Token[]; leaves: Leaf[] } {
+    this.#open = open;
+    return this.#lex(text, copy(this.links));
+  }
+
+  /** Read the text in those blocks, which are finished. Return the labels in it that no target has been seen for. */
+  inline(tokens: Token[], leaves: Leaf[]): Set<string> {
+    const wanted = new Set<Token[]>();
+    walk(tokens, (inner) => {
+      wanted.add(inner);
+      for (const token of inner as Loose[]) if (token.type === "def") this.links[token.tag] ??= { href: token.href, title: token.title };
+    });
+    const labels = new Set<string>();
+    for (const leaf of leaves) {
+      if (!wanted.has(leaf.tokens)) continue;
+      for (const [, label = ""] of leaf.src.matchAll(LABEL)) if (!Object.hasOwn(this.links, key(label))) labels.add(key(label));
+      this.#read(leaf, this.links);
+    }
+    return labels;
+  }
+
+  /** Return the tokens of a finished text, and the labels in it that no target has been seen for. */
+  read(text: string): { tokens: Token[]; labels: Set<string> } {
+    const { tokens, leaves } = this.blocks(text);
+    return { tokens, labels: this.inline(tokens, leaves) };
+  }
+
+  /** Return the tokens of a text that is still being written, with what it has opened closed. */
+  open(text: string): Token[] {
+    this.#open = true;
+    const links = copy(this.links);
+    const { tokens, leaves } = this.#lex(text, links);
+    const last = lastLeaf(tokens);
+    this.plain = false;
+    for (const leaf of leaves) {
+      leaf.src = this.formulas.hide(leaf.src);
+      if (leaf.tokens === last) {
+        const healed = heal(leaf.src, (label) => label.startsWith("^") || Object.hasOwn(links, key(label)));
+        this.plain = healed.plain;
+        leaf.src = healed.text;
+      }
+      this.#read(leaf, links);
+    }
+    return tokens;
+  }
+
+  #lex(text: string, links: Links): { tokens: Token[]; leaves: Leaf[] } {
+    const lexer = this.#lexer;
+    lexer.tokens.links = links;
+    lexer.state = { inLink: false, inRawBlock: false, linkEmitted: false, linkParenPossible: true, top: true } as typeof lexer.state;
+    lexer.inlineQueue = [];
+    const tokens = lexer.blockTokens(text, []);
+    return { tokens, leaves: lexer.inlineQueue as Leaf[] };
+  }
+
+  #read(leaf: Leaf, links: Links): void {
+    this.#lexer.tokens.links = links;
+    this.#lexer.state.inLink = this.#lexer.state.inRawBlock = false;
+    this.#lexer.inlineTokens(this.formulas.hide(leaf.src), leaf.tokens);
+  }
+
+  #formula(src: string): Tokens.Generic | undefined {
+    const found = BLOCK.exec(src);
+    const tex = (found?.groups?.double ?? found?.groups?.square)?.trim();
+    if (found && tex) return { type: "formula", raw: found[0], formula: { tex, display: true, source: found[0].trim() } };
+    const begun = this.#open && OPEN_BLOCK.exec(src);
+    return begun ? { type: "draft", raw: src, text: begun.groups?.tex?.replace(/[$\\]+$/, "").trim() ?? "" } : undefined;
+  }
+
+  #footnote(): TokenizerExtensionFunction {
+    return function (src) {
+      const found = FOOTNOTE.exec(src);
+      if (!found) return undefined;
+      const tokens = this.lexer.blockTokens(found[2]!.replace(/^(?: {1,4}|\t)/gm, ""), []);
+      return { type: "footnote", raw: found[0], label: found[1]!, tokens };
+    };
+  }
+
+  #mark(src: string): Tokens.Generic | undefined {
+    const formula = PLACE.exec(src);
+    if (formula) return { type: "formula", raw: formula[0], formula: this.formulas.at(Number(formula[1])) };
+    const reference = src.startsWith("[^") && REFERENCE.exec(src);
+    return reference ? { type: "reference", raw: reference[0], label: reference[1] } : undefined;
+  }
+}
+
+function copy(links: Links): Links {
+  return Object.assign(Object.create(null), links);
+}
+
+/** Return a label as marked compares it. */
+function key(label: string): string {
+  return label.trim().replace(/\s+/g, " ").toLowerCase().toUpperCase().toLowerCase();
+}

@@ -1,0 +1,4 @@
+declare module "commonmark-spec" {
+  const spec: { tests: { markdown: string; number: number }[] };
+  export default spec;
+}
