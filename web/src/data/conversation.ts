@@ -1,0 +1,486 @@
+/**
+ * One conversation: its messages, the chosen way through them, the answer that is on its way, and what waits behind it.
+ *
+ * How it works: questions and answers are on the page before the service has them, and get its ids when their run
+ * starts. Answers belong to their conversation, whether it is seen or not. Where the storage is away, the page sends the
+ * messages itself, and they live in the page.
+ */
+
+import type { Question } from "../../../clients/js/src/index.js";
+import { batch, signal, type Signal } from "../signal.js";
+import { empty, over, returned, step, unsent, type Problem, type Stored, type Turn } from "../turn/index.js";
+import { troubleOf } from "./api.js";
+import { titleOf } from "./dates.js";
+import { NEW, editOf, joined } from "./drafts.js";
+import { newId } from "./ids.js";
+import { LiveTurn } from "./live.js";
+import { MessageNode, storedOf, turnOf } from "./node.js";
+import { Pages } from "./pages.js";
+import { Preferences } from "./preferences.js";
+import { Queue } from "./queue.js";
+import { recovered } from "./recover.js";
+import type { Shared } from "./shared.js";
+import { optionsOf, said, stepsOf, type Step } from "./steps.js";
+import { Tree } from "./tree.js";
+import { plain, type Content, type Feedback, type Message, type Metadata } from "./types.js";
+
+const PAGES = 10; // that are read to find the chosen leaf
+
+export class Conversation {
+  /** Undefined until the service has given it one. */
+  readonly id: Signal<string | undefined>;
+  /** The chosen way, as far as it is here. */
+  readonly steps: Signal<readonly Step[]> = signal([]);
+  readonly loading: Signal<boolean> = signal(false);
+  /** Whether the service has older messages. */
+  readonly older: Signal<boolean>;
+  readonly problem: Signal<Problem | undefined> = signal(undefined);
+  /** The answer that is on its way. */
+  readonly live: Signal<MessageNode | undefined> = signal(undefined);
+  /** A text that is to be in the box: a question that came back, or what waited behind a stopped answer. */
+  readonly box: Signal<{ text: string } | undefined> = signal(undefined);
+  readonly preferences: Preferences;
+  readonly queue: Queue;
+  #shared: Shared;
+  #pages: Pages;
+  #tree = new Tree<MessageNode>();
+  #lives = new Map<MessageNode, LiveTurn>();
+  #stale = false; // something has changed while it was read
+  #stopped = new Set<MessageNode>(); // here, by the person
+  #now: string | undefined; // what is sent as soon as the stop is through
+  #before = new Map<MessageNode, MessageNode>(); // the answer that another one is to replace
+
+  constructor(shared: Shared, id?: string) {
+    this.#shared = shared;
+    this.#pages = new Pages(shared.api, shared.list);
+    this.older = this.#pages.more;
+    this.id = signal(id);
+    this.preferences = new Preferences(shared.api, id, (id && shared.list.get(id)?.metadata) || {});
+    this.queue = new Queue(shared.store, this.place);
+  }
+
+  /** Where its draft is kept. */
+  get place(): string {
+    return this.id.peek() ?? NEW;
+  }
+
+  /** Read it from the service: the newest messages, and the chosen way; follow the answer that is on its way. */
+  async load(): Promise<void> {
+    const id = this.id.peek();
+    if (id) await this.#loading(() => this.#open(id));
+    await this.#recover();
+  }
+
+  /** Read what has changed: another tab or another device may have gone on. */
+  async reread(): Promise<void> {
+    const id = this.id.peek();
+    if (!id) return;
+    this.#stale = this.loading.peek();
+    if (this.#stale) return;
+    await this.#loading(async () => {
+      const messages = await this.#pages.newest(id);
+      this.preferences.read(await this.#pages.metadata(id));
+      this.#merge(messages);
+    });
+  }
+
+  /** Read older messages. */
+  async loadOlder(): Promise<void> {
+    const id = this.id.peek();
+    if (id && this.older.peek() && !this.loading.peek()) await this.#loading(() => this.#more(id));
+  }
+
+  /** Ask what is in the box. While an answer is on its way the question waits in the queue. */
+  ask(content: Content): void {
+    if (this.live.peek()) this.queue.add(content);
+    else {
+      this.queue.held.value = false;
+      this.#ask(content, this.#end());
+    }
+    this.#shared.drafts.taken(this.place);
+  }
+
+  /** Ask another question in the place of one: a branch beside it. */
+  edit(question: MessageNode, content: Content): void {
+    const parent = this.#tree.get(question.parentId);
+    const answer = this.#tree.children(question)[0];
+    this.#shared.drafts.forget(editOf(question.id));
+    if (answer?.turn && unsent(answer.turn.peek())) this.#withdraw(question, answer.turn.peek());
+    this.#ask(content, parent);
+  }
+
+  /** Answer a question again; the answer so far stays beside the new one. */
+  regenerate(answer: MessageNode, more: Metadata = {}): void {
+    const question = this.#tree.get(answer.parentId);
+    if (!question) return;
+    if (answer.turn && unsent(answer.turn.peek())) return this.#resend(answer, question, more);
+    const again = MessageNode.answer(question.id);
+    this.#before.set(again, answer);
+    this.#begin(again, this.#again(question, answer, more));
+  }
+
+  /** Ask the same question again, after it failed; then what waits behind it may go on. */
+  retry(answer: MessageNode): void {
+    this.queue.held.value = false;
+    this.regenerate(answer);
+  }
+
+  /** Read and send again what the service refused for want of a key. */
+  retryKey(): void {
+    if (this.problem.peek()?.kind === "key") void this.load();
+    for (const node of [...this.#tree.all()]) {
+      const turn = node.turn?.peek();
+      if (turn?.problem?.kind === "key" && unsent(turn)) this.retry(node);
+    }
+  }
+
+  /** Stop the answer that is on its way. What waits behind it goes back to the box. */
+  async stop(): Promise<void> {
+    const node = this.live.peek();
+    const run = node && this.#lives.get(node);
+    if (!run) return;
+    this.#stopped.add(node);
+    await run.stop();
+  }
+
+  /** Send one that waits: the answer is stopped first. Until it is, the question stays where it is. */
+  async sendNow(id: string): Promise<void> {
+    if (!this.queue.entries.peek().some((one) => one.id === id)) return;
+    if (!this.live.peek()) return void this.#sendWaiting(id);
+    this.#now = id;
+    await this.stop();
+  }
+
+  tryNow(): void {
+    const node = this.live.peek();
+    if (node) this.#lives.get(node)?.tryNow();
+  }
+
+  /** Show the sibling before (-1) or after (1) a message. */
+  turnTo(node: MessageNode, by: -1 | 1): void {
+    const sibling = this.#tree.beside(node, by);
+    if (sibling) this.show(sibling);
+  }
+
+  /** Take the way through a message. */
+  show(node: MessageNode): void {
+    this.#tree.choose(node);
+    this.#draw();
+    this.#keepLeaf();
+  }
+
+  /** Return a message, and read as many older ones as that takes; undefined where it is not found. */
+  async find(messageId: string): Promise<MessageNode | undefined> {
+    const id = this.id.peek();
+    await this.#loading(async () => {
+      for (let page = 0; id && !this.#tree.get(messageId) && this.older.peek() && page < PAGES; page++) await this.#more(id);
+    });
+    const node = this.#tree.get(messageId);
+    if (node && !this.#tree.path().includes(node)) this.show(node);
+    return node;
+  }
+
+  /** Keep what the reader thinks of an answer; null takes it back. */
+  async rate(answer: MessageNode, feedback: Feedback): Promise<void> {
+    const before = answer.feedback.peek();
+    const id = this.id.peek();
+    if (!id || !answer.stored) return;
+    answer.feedback.value = feedback;
+    try {
+      await this.#shared.api.json("PATCH", `ai/conversations/${id}/messages/${answer.id}`, { feedback });
+      this.#shared.tabs.tell("messages", id);
+    } catch (error) {
+      if (answer.feedback.peek() === feedback) answer.feedback.value = before;
+      this.problem.value = troubleOf(error);
+    }
+  }
+
+  /** Keep, for a reload, up to where the answers that are on their way have come. */
+  keep(): void {
+    for (const node of this.#lives.keys()) {
+      const { runId, cursor, text, reasoning, thinkingAt, answerAt, sentAt } = node.turn!.peek();
+      if (cursor) this.#shared.session.set(`run.${runId}`, { cursor, text, reasoning, thinkingAt, answerAt, sentAt });
+    }
+  }
+
+  /** Let go of it; what the service does for it goes on. */
+  close(): void {
+    for (const one of this.#lives.values()) one.leave();
+    this.#lives.clear();
+    this.preferences.close();
+    this.queue.close();
+  }
+
+  async #loading(read: () => Promise<void>): Promise<void> {
+    this.loading.value = true;
+    try {
+      await read();
+      this.problem.value = undefined;
+    } catch (error) {
+      this.problem.value = troubleOf(error);
+    } finally {
+      this.loading.value = false;
+    }
+    if (this.#stale) await this.reread();
+  }
+
+  async #open(id: string): Promise<void> {
+    const [metadata, messages] = await Promise.all([this.#pages.metadata(id), this.#pages.first(id)]);
+    this.preferences.read(metadata);
+    this.#merge(messages);
+    const { leaf } = this.preferences.value.peek();
+    for (let read = 1; leaf && !this.#tree.get(leaf) && this.older.peek() && read < PAGES; read++) await this.#more(id);
+    const chosen = this.#tree.get(leaf) ?? this.#tree.get(messages[0]?.id);
+    if (chosen) this.#tree.choose(chosen);
+    // What waits behind an answer that goes on is sent at its end, as if there had been no reload.
+    if (this.#lives.size) this.queue.held.value = false;
+    this.#draw();
+  }
+
+  async #more(id: string): Promise<void> {
+    this.#merge(await this.#pages.older(id), true);
+  }
+
+  /** Take messages, the newest first. */
+  #merge(messages: readonly Message[], older = false): void {
+    for (const message of messages) this.#adopt(message);
+    for (const message of older ? messages : [...messages].reverse()) {
+      const node = this.#tree.get(message.id);
+      if (node) this.#update(node, message);
+      else this.#tree.add(MessageNode.of(message), older);
+    }
+    // The newest is followed, whoever has asked.
+    for (const { id, status } of messages) if (status === "generating") this.#follow(this.#tree.get(id)!);
+    if (!this.#tree.path().length && messages[0]) this.#tree.choose(this.#tree.get(messages[0].id)!);
+    this.#draw();
+  }
+
+  /** A message may be one that was made here and whose start has not been heard of. */
+  #adopt({ id, parentId, runId }: Message): void {
+    if (!runId || this.#tree.get(id)) return;
+    for (const node of this.#tree.all()) {
+      if (node.turn?.peek().runId !== runId) continue;
+      this.#name(node, parentId ?? undefined, id);
+      return;
+    }
+  }
+
+  #name(answer: MessageNode, questionId: string | undefined, answerId: string | undefined): void {
+    const question = this.#tree.get(answer.parentId);
+    for (const [node, id] of [[question, questionId], [answer, answerId]] as const) {
+      if (!node || !id) continue;
+      this.#tree.rename(node, id);
+      node.stored = true;
+    }
+  }
+
+  #update(node: MessageNode, message: Message): void {
+    node.message = message;
+    node.feedback.value = message.feedback;
+    const turn = node.turn?.peek();
+    if (!turn || this.#lives.has(node) || message.status === "generating") return;
+    // Nothing comes after a stop's mark. Of what was cut the storage may know more.
+    if (turn.state === "cut" || !over(turn.state)) node.turn!.value = turnOf(message);
+  }
+
+  #follow(node: MessageNode): void {
+    const { message } = node;
+    if (!node.turn || !message?.runId || this.#lives.has(node)) return;
+    const { state } = node.turn.peek();
+    if (over(state) && state !== "cut") return; // the storage is behind
+    const known = this.#shared.session.get<Partial<Turn>>(`run.${message.runId}`);
+    node.turn.value = turnOf(message, known);
+    this.#drive(node, undefined);
+  }
+
+  async #recover(): Promise<void> {
+    const { drafts, api } = this.#shared;
+    const here = (runId: string) => [...this.#tree.all()].some(({ turn }) => turn?.peek().runId === runId);
+    const text = await recovered(drafts, api, this.place, here);
+    if (text !== undefined) this.box.value = { text };
+  }
+
+  #sendWaiting(id: string | undefined): boolean {
+    const one = id === undefined ? this.queue.next() : this.queue.withdraw(id);
+    if (one) this.#ask(one.content, this.#end(), one.id);
+    return one !== undefined;
+  }
+
+  /** Return the message that the next question follows. One that the service never had is not gone on with. */
+  #end(): MessageNode | undefined {
+    let node = this.#tree.path().at(-1);
+    while (node?.turn && unsent(node.turn.peek())) node = this.#tree.get(this.#tree.get(node.parentId)?.parentId);
+    return node;
+  }
+
+  #ask(content: Content, parent: MessageNode | undefined, runId = newId()): void {
+    const question = MessageNode.question(content, parent?.id ?? null);
+    const answer = MessageNode.answer(question.id);
+    const asked = this.#question(question, parent);
+    this.#tree.add(question);
+    this.#shared.drafts.sent(this.place, plain(content), runId);
+    this.#begin(answer, asked, runId);
+  }
+
+  /** Put an answer on the page, and ask for it. */
+  #begin(answer: MessageNode, asked: Question, runId = newId()): void {
+    this.#tree.add(answer);
+    answer.turn!.value = step(answer.turn!.peek(), { type: "send", runId }, Date.now());
+    this.#tree.choose(answer);
+    batch(() => {
+      this.#draw();
+      this.#drive(answer, asked);
+    });
+  }
+
+  /** Send what the service never had, in its place. If it had it, unheard of, the run's id joins that run. */
+  #resend(answer: MessageNode, question: MessageNode, more: Metadata): void {
+    const { state, problem, runId } = answer.turn!.peek();
+    const before = this.#before.get(answer);
+    this.#withdraw(before ? answer : question, answer.turn!.peek());
+    if (before) return this.regenerate(before, more);
+    const same = state !== "stopped" && problem?.code !== "run_conflict";
+    this.#ask(question.content, this.#tree.get(question.parentId), same ? runId : newId());
+  }
+
+  /** Take what was not sent off the page. */
+  #withdraw(node: MessageNode, { runId }: Turn): void {
+    this.#tree.remove(node);
+    this.#shared.drafts.arrived(this.place, runId);
+  }
+
+  /** Return how a question is asked: in the conversation, or, where the storage has not all of it, with all messages. */
+  #question(question: MessageNode, parent: MessageNode | undefined): Question {
+    const way = parent ? this.#tree.pathTo(parent) : [];
+    if (!this.#storable(way)) return { ...this.#options(), messages: said([...way, question]) };
+    const to = this.id.peek() ? { conversationId: this.id.peek()!, parentId: parent?.id ?? null } : { conversationId: "new" };
+    return { ...this.#options(), ...to, message: question.content as string };
+  }
+
+  #again(question: MessageNode, answer: MessageNode, more: Metadata): Question {
+    const way = this.#tree.pathTo(question);
+    const id = this.id.peek();
+    if (!id || !this.#storable(way)) return { ...this.#options(more), messages: said(way) };
+    return { ...this.#options(more), conversationId: id, regenerate: answer.stored ? answer.id : question.id };
+  }
+
+  #storable(way: readonly MessageNode[]): boolean {
+    return this.#shared.storage.peek() !== "away" && way.every(({ stored }) => stored);
+  }
+
+  #options(more: Metadata = {}): Question {
+    return optionsOf({ ...this.preferences.value.peek(), ...more });
+  }
+
+  #drive(node: MessageNode, asked: Question | undefined): void {
+    const run = new LiveTurn(this.#shared.client, node.turn!, asked, {
+      started: (turn) => this.#started(node, turn),
+      stored: (turn) => this.#stored(turn),
+      refused: (problem) => this.#refused(node, problem),
+      ended: (turn) => this.#ended(node, turn),
+    });
+    this.#lives.set(node, run);
+    this.live.value = node;
+  }
+
+  #started(node: MessageNode, turn: Turn): void {
+    const { list, drafts, tabs } = this.#shared;
+    const { conversationId, questionId, answerId, runId } = turn;
+    batch(() => {
+      drafts.arrived(this.place, runId);
+      if (!conversationId) return;
+      this.#name(node, questionId, answerId);
+      if (!this.id.peek()) this.#moved(conversationId);
+      list.touch(conversationId, titleOf(this.#tree.path()[0]?.text ?? ""), runId);
+      if (!this.#before.has(node)) this.#keepLeaf();
+      this.#draw();
+    });
+    if (conversationId) tabs.tell("run", conversationId);
+  }
+
+  /** The conversation has got its id. */
+  #moved(id: string): void {
+    this.#shared.storage.value = "there";
+    this.#shared.drafts.move(NEW, id);
+    this.queue.move(id);
+    this.preferences.move(id);
+    this.id.value = id;
+  }
+
+  async #stored({ answerId }: Turn): Promise<Stored | undefined> {
+    const id = this.id.peek();
+    const messages = id && answerId ? await this.#pages.newest(id) : [];
+    const message = messages.find((one) => one.id === answerId);
+    return message && storedOf(message);
+  }
+
+  #refused(node: MessageNode, problem: Problem): { runId: string; asked: Question } | undefined {
+    this.#shared.refused(problem);
+    const question = this.#tree.get(node.parentId);
+    if (problem.kind !== "storage" || !question) return undefined;
+    // The answer can do without the storage.
+    const runId = newId();
+    if (!this.#before.has(node)) {
+      this.#shared.drafts.arrived(this.place, node.turn!.peek().runId);
+      this.#shared.drafts.sent(this.place, question.text, runId);
+    }
+    return { runId, asked: { ...this.#options(), messages: said(this.#tree.pathTo(question)) } };
+  }
+
+  #ended(node: MessageNode, turn: Turn): void {
+    const id = this.id.peek();
+    this.#lives.delete(node);
+    this.#shared.session.set(`run.${turn.runId}`, undefined);
+    batch(() => {
+      this.live.value = [...this.#lives.keys()].at(-1);
+      this.#settleBranch(node, turn);
+      if (id) this.#shared.list.settle(id);
+    });
+    if (id && node.stored) this.#shared.tabs.tell("messages", id);
+    this.#goOn(node, turn);
+  }
+
+  /** An answer that came to nothing gives its place back to the one that it was to replace. */
+  #settleBranch(node: MessageNode, turn: Turn): void {
+    const before = this.#before.get(node);
+    if (!before) return;
+    if (!empty(turn)) return this.#keepLeaf();
+    if (!this.#tree.path().includes(node)) return;
+    this.#tree.choose(before);
+    this.#draw();
+  }
+
+  /** Send what waits, or do not: after a stop it is in the box again, and after an error it waits for the person. */
+  #goOn(node: MessageNode, turn: Turn): void {
+    const stopped = this.#stopped.delete(node);
+    const now = this.#now;
+    this.#now = undefined;
+    if (now && this.#sendWaiting(now)) return;
+    if (turn.state === "complete") this.#sendWaiting(undefined);
+    else if (stopped && turn.state === "stopped") this.#giveBack(node, turn);
+    else if (this.queue.entries.peek().length) this.queue.held.value = true;
+  }
+
+  #giveBack(node: MessageNode, turn: Turn): void {
+    const { drafts } = this.#shared;
+    const question = this.#tree.get(node.parentId);
+    const bare = returned(turn) && !this.#before.has(node) && !drafts.get(this.place).trim() && question;
+    const waited = this.queue.empty().map(({ content }) => plain(content));
+    const text = joined([...(bare ? [question.text] : []), ...waited]);
+    drafts.arrived(this.place, turn.runId);
+    if (text) this.box.value = { text: drafts.returned(this.place, text) };
+  }
+
+  /** The leaf is stored where there is more than one way. */
+  #keepLeaf(): void {
+    const way = this.#tree.path();
+    const leaf = way.at(-1);
+    if (!leaf?.stored) return;
+    const forked = this.preferences.value.peek().leaf !== undefined || way.some((node) => this.#tree.place(node).of > 1);
+    if (forked) this.preferences.set({ leaf: leaf.id });
+  }
+
+  #draw(): void {
+    this.steps.value = stepsOf(this.#tree);
+  }
+}

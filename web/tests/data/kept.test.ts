@@ -1,0 +1,175 @@
+/** What the browser keeps: drafts, the queue, the key. And titles and dates. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { grouped, titleOf } from "../../src/data/dates.js";
+import { Drafts } from "../../src/data/drafts.js";
+import { newId } from "../../src/data/ids.js";
+import { Keys } from "../../src/data/keys.js";
+import { Queue } from "../../src/data/queue.js";
+import { Store } from "../../src/data/store.js";
+import { FakeService, storage } from "../support/service.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+const kept = storage();
+const tab = new Store(() => kept);
+const store = (place = storage()) => new Store(() => place);
+
+describe("drafts", () => {
+  it("are kept 300 ms after the last key", () => {
+    const place = storage();
+    const drafts = new Drafts(store(place), tab);
+    drafts.set("c1", "Hel");
+    vi.advanceTimersByTime(299);
+    drafts.set("c1", "Hello");
+    vi.advanceTimersByTime(299);
+    expect(place.length).toBe(0);
+    vi.advanceTimersByTime(1);
+    expect(new Drafts(store(place), tab).get("c1")).toBe("Hello");
+  });
+
+  it("are kept at once when the page is left", () => {
+    const place = storage();
+    new Drafts(store(place), tab).set("new", "Hello");
+    dispatchEvent(new Event("pagehide"));
+    expect(new Drafts(store(place), tab).get("new")).toBe("Hello");
+  });
+
+  it("move with the id, and leave nothing under the old one", () => {
+    const place = storage();
+    const drafts = new Drafts(store(place), tab);
+    drafts.set("new", "the next");
+    drafts.move("new", "c1");
+    expect([drafts.get("new"), drafts.get("c1"), place.length]).toEqual(["", "the next", 1]);
+  });
+
+  it("keep a question until the service has it", () => {
+    const place = storage();
+    const drafts = new Drafts(store(place), tab);
+    drafts.set("new", "Hello");
+    drafts.sent("new", "Hello", "r");
+    drafts.taken("new");
+    expect([drafts.get("new"), new Drafts(store(place), tab).pending("new")]).toEqual(["", [{ text: "Hello", runId: "r", at: Date.now() }]]);
+    drafts.arrived("new", "r");
+    expect(new Drafts(store(place), tab).pending("new")).toEqual([]);
+  });
+
+  it("give a question back to another tab only when the first one must have lost it", () => {
+    const place = storage();
+    new Drafts(store(place), store()).sent("new", "Hello", "r");
+    const other = new Drafts(store(place), store());
+    expect(other.pending("new")).toEqual([]);
+    vi.advanceTimersByTime(61_000);
+    expect(other.pending("new").map(({ text }) => text)).toEqual(["Hello"]);
+  });
+
+  it("give a question back before what was typed since", () => {
+    const drafts = new Drafts(store(), tab);
+    drafts.sent("c1", "one", "r");
+    drafts.set("c1", "two");
+    expect(drafts.returned("c1", "one")).toBe("one\n\ntwo");
+    expect(drafts.get("c1")).toBe("one\n\ntwo");
+  });
+
+  it("live in the page where the browser keeps nothing", () => {
+    const drafts = new Drafts(new Store(() => { throw new Error("denied"); }), tab);
+    drafts.set("c1", "Hello");
+    vi.advanceTimersByTime(300);
+    expect(drafts.get("c1")).toBe("Hello");
+  });
+});
+
+describe("the queue", () => {
+  it("keeps its order, is changed, and is taken back", () => {
+    const queue = new Queue(store(), "c1");
+    for (const text of ["one", "two", "three"]) queue.add(text);
+    const [one, two] = queue.entries.peek();
+    queue.edit(two!.id, "2");
+    expect(queue.withdraw(one!.id)?.content).toBe("one");
+    expect([queue.next()?.content, queue.next()?.content, queue.next()]).toEqual(["2", "three", undefined]);
+  });
+
+  it("survives a reload, and then waits for the person", () => {
+    const place = storage();
+    new Queue(store(place), "c1").add("one");
+    const queue = new Queue(store(place), "c1");
+    expect([queue.next(), queue.entries.peek()[0]?.content]).toEqual([undefined, "one"]);
+    const [one] = queue.entries.peek();
+    queue.edit(one!.id, "1");
+    expect([queue.held.peek(), queue.next()]).toEqual([true, undefined]);
+    queue.held.value = false;
+    expect(queue.next()?.content).toBe("1");
+    expect(new Queue(store(place), "c1").entries.peek()).toEqual([]);
+  });
+
+  it("holds nothing any more when it is empty", () => {
+    const queue = new Queue(store(), "c1");
+    queue.add("one");
+    queue.held.value = true;
+    queue.empty();
+    queue.add("two");
+    expect(queue.next()?.content).toBe("two");
+  });
+
+  it("moves with the id", () => {
+    const place = storage();
+    const queue = new Queue(store(place), "new");
+    queue.add("one");
+    queue.move("c1");
+    expect([new Queue(store(place), "new").entries.peek().length, new Queue(store(place), "c1").entries.peek().length]).toEqual([0, 1]);
+  });
+});
+
+describe("the key", () => {
+  it("is asked for when it is refused, and kept in the tab as the debug page keeps it", () => {
+    const session = storage();
+    const keys = new Keys(store(session), store());
+    keys.refused();
+    expect(keys.wanted.peek()).toBe(true);
+    keys.give(" secret ");
+    expect([keys.wanted.peek(), keys.current(), session.getItem("stream-serve.key")]).toEqual([false, "secret", "secret"]);
+  });
+
+  it("is kept on the device only where the person says so", () => {
+    const device = storage();
+    new Keys(store(), store(device)).give("one");
+    expect(device.length).toBe(0);
+    new Keys(store(), store(device)).give("two", true);
+    expect(new Keys(store(), store(device)).current()).toBe("two");
+  });
+
+  it("is the application's token where there is one, and nobody is asked", async () => {
+    const keys = new Keys(store(), store(), async () => "token");
+    keys.refused();
+    expect([keys.wanted.peek(), await keys.current()]).toEqual([false, "token"]);
+  });
+});
+
+describe("titles", () => {
+  it.each([
+    ["  Hello\nworld", "Hello"],
+    ["a\tb   c", "a b c"],
+    ["字".repeat(61), `${"字".repeat(59)}…`],
+    ["👨‍👩‍👧".repeat(60), "👨‍👩‍👧".repeat(60)],
+    ["👨‍👩‍👧".repeat(61), `${"👨‍👩‍👧".repeat(59)}…`],
+    ["", ""],
+  ])("makes of %j %j", (question, title) => expect(titleOf(question)).toBe(title));
+});
+
+it("groups by the days of the reader", () => {
+  const now = new Date(2026, 2, 30, 0, 30);
+  const service = new FakeService();
+  const at = (...date: [number, number, number, number?]) => service.conversation("c", "", { updatedAt: new Date(...date).toISOString() });
+  const groups = grouped([at(2026, 2, 30), at(2026, 2, 29, 23), at(2026, 2, 29), at(2026, 2, 28, 23), at(2026, 2, 1), at(2026, 1, 2), at(2025, 11, 31)], now);
+  expect(groups.map(({ name, conversations }) => [name, conversations.length])).toEqual([
+    ["today", 1], ["yesterday", 2], ["week", 1], ["month", 1], ["2026-02", 1], ["2025-12", 1],
+  ]);
+});
+
+it("makes ids that the service takes", () => {
+  const ids = new Set(Array.from({ length: 1000 }, newId));
+  expect(ids.size).toBe(1000);
+  for (const id of ids) expect(id).toMatch(/^[\w-]{16,128}$/);
+});

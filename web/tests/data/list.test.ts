@@ -1,0 +1,260 @@
+/** The list of conversations, the search, and what is chosen for a conversation. */
+
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import { Api, Trouble } from "../../src/data/api.js";
+import { Keys } from "../../src/data/keys.js";
+import { List } from "../../src/data/list.js";
+import { Preferences } from "../../src/data/preferences.js";
+import { Search } from "../../src/data/search.js";
+import { Store } from "../../src/data/store.js";
+import { Tabs } from "../../src/data/tabs.js";
+import { FakeService, json, refuse, storage } from "../support/service.js";
+
+const store = (place = storage()) => new Store(() => place);
+
+let service: FakeService;
+let keys: Keys;
+let api: Api;
+let tabs: Tabs;
+let list: List;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  service = new FakeService();
+  keys = new Keys(store(), store());
+  api = new Api({ base: "http://test/", keys, fetch: service.fetch });
+  tabs = new Tabs("test");
+  list = new List(api, tabs);
+});
+
+afterEach(() => {
+  list.close();
+  tabs.close();
+  vi.useRealTimers();
+});
+
+const titles = () => list.conversations.peek().map(({ title }) => title);
+
+describe("a request", () => {
+  it("says the kind of what went wrong, and when to try again", async () => {
+    service.before = () => refuse(429, "too_many_runs", { "Retry-After": "5" });
+    const error = await api.json("GET", "ai/models").catch((error: Trouble) => error);
+    expect(error).toBeInstanceOf(Trouble);
+    expect((error as Trouble).problem).toMatchObject({ kind: "rate", retryable: true, retryAt: Date.now() + 5000 });
+  });
+
+  it("asks for a key when it is refused, and sends it", async () => {
+    service.before = ({ key }) => (key === "Bearer right" ? undefined : refuse(401, "unauthorized"));
+    await expect(api.json("GET", "ai/models")).rejects.toMatchObject({ problem: { kind: "key" } });
+    expect(keys.wanted.peek()).toBe(true);
+    keys.give("right");
+    expect(await api.json("GET", "ai/models")).toBeTruthy();
+  });
+
+  it("takes a new token of the application once when one is refused", async () => {
+    let token = 0;
+    const fresh = new Api({ base: "http://test/", keys: new Keys(store(), store(), () => `t${++token}`), fetch: service.fetch });
+    service.before = ({ key }) => (key === "Bearer t1" ? refuse(401, "unauthorized") : undefined);
+    expect(await fresh.json("GET", "ai/models")).toBeTruthy();
+    service.before = () => refuse(401, "unauthorized");
+    await expect(fresh.json("GET", "ai/models")).rejects.toThrow(Trouble);
+    expect(service.asked.length).toBe(4);
+  });
+
+  it.each([
+    [() => Promise.reject(new TypeError("Load failed")), "offline"],
+    [() => new Response("<html>", { status: 502 }), "busy"],
+    [() => new Response("<html>"), "offline"],
+  ])("tells a service that is not there from one that refuses", async (before, kind) => {
+    service.before = before;
+    await expect(api.json("GET", "ai/models")).rejects.toMatchObject({ problem: { kind } });
+  });
+});
+
+describe("the list", () => {
+  it("comes page by page, last changed first, each once", async () => {
+    for (let number = 0; number < 90; number++) service.conversation(`c${number}`);
+    await list.load();
+    expect([titles().length, titles()[0], list.more.peek()]).toEqual([40, "c89", true]);
+    service.conversation("newer");
+    await list.next();
+    await list.next();
+    expect([titles().length, new Set(titles()).size, list.more.peek()]).toEqual([90, 90, false]);
+    await list.load();
+    expect(titles()[0]).toBe("newer");
+  });
+
+  it("shows a conversation as soon as it begins, and keeps its title", async () => {
+    service.conversation("c1", "Mine");
+    await list.load();
+    list.touch("c1", "something else", "r");
+    list.touch("c2", "First line", "r2");
+    expect(titles()).toEqual(["First line", "Mine"]);
+    list.settle("c2");
+    expect(list.get("c2")?.liveRunId).toBeNull();
+  });
+
+  it("drops a reply that is older than one that is here", async () => {
+    const waiting: (() => void)[] = [];
+    service.before = () => new Promise((resolve) => {
+      const page = json({ conversations: [service.conversation(`c${waiting.length}`)], nextCursor: null, matches: {}, indexing: false });
+      waiting.push(() => resolve(page));
+    });
+    const loads = [list.load(), list.load()];
+    await vi.advanceTimersByTimeAsync(0);
+    for (const answer of waiting.reverse()) answer();
+    await Promise.all(loads);
+    expect([titles(), list.loading.peek()]).toEqual([["c1"], false]);
+  });
+
+  it("shows a new title at once, over every reply that does not have it yet", async () => {
+    service.conversation("c1", "old");
+    await list.load();
+    let store = () => {};
+    service.before = ({ method }) => (method === "PATCH" ? new Promise((resolve) => (store = () => resolve(json({})))) : undefined);
+    const renamed = list.rename("c1", "new");
+    await list.load();
+    expect(titles()).toEqual(["new"]);
+    store();
+    await renamed;
+  });
+
+  it("gives the old title back where the new one is refused", async () => {
+    service.conversation("c1", "old");
+    await list.load();
+    service.before = () => refuse(503, "history_unavailable");
+    await list.rename("c1", "new");
+    expect([titles(), list.problem.peek()?.kind]).toEqual([["old"], "storage"]);
+  });
+
+  it("deletes after eight seconds, and brings back before", async () => {
+    service.conversation("c1");
+    service.conversation("c2");
+    await list.load();
+    list.remove("c1");
+    list.remove("c2");
+    expect(titles()).toEqual([]);
+    await list.load();
+    expect(titles()).toEqual([]);
+    list.undo("c2");
+    await vi.advanceTimersByTimeAsync(8000);
+    expect([titles(), [...service.conversations.keys()], list.deleted.peek()]).toEqual([["c2"], ["c2"], []]);
+  });
+
+  it("deletes at once when the page is left, in a request that outlives it", async () => {
+    service.conversation("c1");
+    await list.load();
+    list.remove("c1");
+    dispatchEvent(new Event("pagehide"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(service.of("DELETE", "ai/conversations/c1")).toMatchObject([{ keepalive: true }]);
+    await vi.advanceTimersByTimeAsync(8000);
+    expect(service.of("DELETE", "ai/conversations/c1").length).toBe(1);
+  });
+
+  it("stops the answer that is on its way in what is deleted", async () => {
+    service.conversation("c1", "c1", { liveRunId: "r1" });
+    await list.load();
+    list.remove("c1");
+    await vi.advanceTimersByTimeAsync(8000);
+    expect(service.of("POST", "ai/runs/r1/stop")).toMatchObject([{ keepalive: true }]);
+  });
+
+  it("shows again what could not be deleted", async () => {
+    service.conversation("c1");
+    await list.load();
+    service.before = ({ method }) => (method === "DELETE" ? refuse(503, "history_unavailable") : undefined);
+    list.remove("c1");
+    await vi.advanceTimersByTimeAsync(8000);
+    expect([titles(), list.problem.peek()?.kind]).toEqual([["c1"], "storage"]);
+  });
+
+  it("exports", async () => {
+    service.conversation("c1");
+    expect(await (await list.exported("c1", "markdown")).text()).toBe("exported");
+    expect(list.exportLink("c1", "json")).toBe("http://test/ai/conversations/c1/export?format=json");
+  });
+});
+
+describe("the search", () => {
+  it("asks once for what is typed in one go, and shows titles first", async () => {
+    service.conversation("c1", "about cursors");
+    service.conversation("c2", "other");
+    service.exchange("c2", "a cursor", "yes");
+    const search = new Search(api);
+    for (const query of ["c", "cu", "cursor"]) search.set(query);
+    await vi.advanceTimersByTimeAsync(199);
+    expect(service.asked.length).toBe(0);
+    await vi.advanceTimersByTimeAsync(1);
+    expect(search.found.peek()?.hits.map(({ conversation, match }) => [conversation.id, match?.text])).toEqual([["c1", undefined], ["c2", "cursor"]]);
+    search.set("");
+    expect(search.found.peek()).toBeUndefined();
+  });
+
+  it("drops a reply that is older than what is asked", async () => {
+    const waiting: Record<string, () => void> = {};
+    service.before = ({ query }) => new Promise((resolve) => {
+      const q = query["q"]!;
+      waiting[q] = () => resolve(json({ conversations: [service.conversation(q)], nextCursor: null, matches: {}, indexing: false }));
+    });
+    const search = new Search(api);
+    search.set("old");
+    await vi.advanceTimersByTimeAsync(200);
+    search.set("new");
+    await vi.advanceTimersByTimeAsync(200);
+    waiting["new"]!();
+    await vi.advanceTimersByTimeAsync(0);
+    waiting["old"]!();
+    await vi.advanceTimersByTimeAsync(0);
+    expect([search.found.peek()?.query, search.busy.peek()]).toEqual(["new", false]);
+  });
+});
+
+describe("preferences", () => {
+  it("are stored together, a moment after the last change, beside what others keep there", async () => {
+    service.conversation("c1");
+    const preferences = new Preferences(api, "c1", { theirs: 1 });
+    preferences.set({ model: "small" });
+    preferences.set({ temperature: 0.5, systemPrompt: "" });
+    await vi.advanceTimersByTimeAsync(800);
+    expect(service.of("PATCH", "ai/conversations/c1").map(({ body }) => body)).toEqual([
+      { metadata: { theirs: 1, model: "small", temperature: 0.5 } },
+    ]);
+  });
+
+  it("wait for the conversation's id, and are stored when the page is left", async () => {
+    const preferences = new Preferences(api, undefined, {});
+    preferences.set({ model: "small" });
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(service.asked.length).toBe(0);
+    service.conversation("c1");
+    preferences.move("c1");
+    dispatchEvent(new Event("pagehide"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(service.of("PATCH", "ai/conversations/c1")).toMatchObject([{ keepalive: true, body: { metadata: { model: "small" } } }]);
+  });
+
+  it("hold in the page what could not be stored, and read what another tab has stored", async () => {
+    service.before = () => refuse(503, "history_unavailable");
+    const preferences = new Preferences(api, "c1", {});
+    preferences.set({ model: "small" });
+    await vi.advanceTimersByTimeAsync(800);
+    preferences.read({ model: "large", temperature: 1 });
+    expect([preferences.problem.peek()?.kind, preferences.value.peek()]).toEqual(["storage", { model: "small", temperature: 1 }]);
+  });
+});
+
+it("tells other tabs, and nobody twice", async () => {
+  vi.useRealTimers();
+  const heard: string[] = [];
+  const other = new Tabs("test");
+  const told = new Promise<void>((resolve) => other.listen(({ event, conversation }) => {
+    heard.push(`${event} ${conversation}`);
+    resolve();
+  }));
+  tabs.tell("list", "c1");
+  await told;
+  other.close();
+  expect(heard).toEqual(["list c1"]);
+});
