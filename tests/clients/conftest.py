@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from stream_serve.testing import ANSWER
+from support.browser import browser
+from support.proxy import Proxy
 from support.service import Service
+from support.tabs import prepare
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from playwright.async_api import Page
 
     from stream_serve.testing import ScriptedUpstream
 
@@ -61,3 +66,22 @@ async def beating_door(upstream: ScriptedUpstream) -> AsyncIterator[Door]:
     """A service whose streams have heartbeats between the tokens of `BEATS`."""
     async with Door(upstream_url=upstream.url, heartbeat_interval=0.02) as running:
         yield running
+
+
+@pytest.fixture
+async def network(upstream: ScriptedUpstream) -> AsyncIterator[Proxy]:
+    """A network to a service that can be cut."""
+    async with (
+        Service(upstream_url=upstream.url, streams_url="memory") as service,
+        Proxy(service.url) as proxy,
+    ):
+        yield proxy
+
+
+@pytest.fixture
+async def first(network: Proxy) -> AsyncIterator[Page]:
+    """A page with the client."""
+    async with browser() as open_page:
+        page = await open_page()
+        await prepare(page, network)
+        yield page

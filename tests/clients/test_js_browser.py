@@ -10,100 +10,35 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from clients.conftest import KEY, KeyedDoor
-from stream_serve.testing import ANSWER, pieces
+from stream_serve.testing import ANSWER
 from support.browser import browser
 from support.client import stop
 from support.pages import blocks, pair
 from support.proxy import Proxy
-from support.service import Service
+from support.tabs import (
+    HIDE,
+    LIVE,
+    TEXT,
+    chat,
+    has,
+    noting,
+    prepare,
+    tab,
+    text,
+    whole,
+)
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
 
     import aiohttp
-    from playwright.async_api import Page, Request
+    from playwright.async_api import Page
 
     from stream_serve.testing import ScriptedUpstream
 
 TABS: Final = 20
-TOKENS: Final = 150
-MODEL: Final = f"answer?tokens={TOKENS}&interval=0.06"
-TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=TOKENS))
-LIVE: Final = "GET /ai/live"
-_OPEN: Final = """async (options) => {
-    const { Client } = await import("/client.js");
-    window.client = new Client(options);
-}"""
-_CHAT: Final = """(question) => {
-    window.runs ??= [];
-    const run = window.client.chat(question);
-    window.run = run;
-    window.runs.push(run);
-    run.result().catch(() => {});
-}"""
 _FOLLOW: Final = "(id) => { window.run = window.client.follow(id); }"
-_HIDE: Final = """(state) => {
-    Object.defineProperty(document, "visibilityState", { get: () => state, configurable: true });
-    document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-@pytest.fixture
-async def network(upstream: ScriptedUpstream) -> AsyncIterator[Proxy]:
-    """A network to a service that can be cut."""
-    async with Service(upstream_url=upstream.url) as service, Proxy(service.url) as proxy:
-        yield proxy
-
-
-@pytest.fixture
-async def first(network: Proxy) -> AsyncIterator[Page]:
-    """A page with the client."""
-    async with browser() as open_page:
-        page = await open_page()
-        await prepare(page, network)
-        yield page
-
-
-async def prepare(page: Page, network: Proxy, **options: Any) -> Page:
-    """Open a page of the service that has nothing of its own, and bring the client."""
-    await page.goto(f"{network.url}/health/live")
-    await page.evaluate(_OPEN, options)
-    return page
-
-
-async def tab(page: Page, network: Proxy, **options: Any) -> Page:
-    """Open another tab in the same browser."""
-    return await prepare(await page.context.new_page(), network, **options)
-
-
-async def chat(page: Page, model: str = MODEL, **fields: Any) -> None:
-    await page.evaluate(_CHAT, {"message": "你好", "model": model, **fields})
-
-
-async def text(page: Page) -> str:
-    """Return the text of a tab's run so far."""
-    return await page.evaluate("window.run.text")
-
-
-async def whole(page: Page) -> str:
-    """Return the text of a tab's run when it is over; it came without a repetition."""
-    result, kinds = await page.evaluate(
-        "async () => [await window.run.result(), window.run.events.map((event) => event.type)]"
-    )
-    assert kinds.count("start") <= 1
-    assert kinds.count("end") == 1
-    assert result["finishReason"] == "stop"
-    return result["text"]
-
-
-def has(page: Page, characters: int) -> Callable[[], Awaitable[bool]]:
-    async def holds() -> bool:
-        return len(await text(page)) >= characters
-
-    return holds
-
-
 # One connection for all tabs
 
 
@@ -157,16 +92,6 @@ async def test_two_tabs_read_the_same_run(
     assert len(upstream.requests) == 1
 
 
-def noting(asked: list[Page], page: Page) -> Callable[[Request], None]:
-    """Return what notes that a page asks for the shared connection."""
-
-    def note(request: Request) -> None:
-        if "/ai/live" in request.url:
-            asked.append(page)
-
-    return note
-
-
 @pytest.mark.parametrize("how", ["closed", "stuck", "hidden"])
 async def test_a_tab_that_no_longer_leads_is_replaced_and_nothing_is_lost(
     first: Page, network: Proxy, upstream: ScriptedUpstream, how: str
@@ -186,7 +111,7 @@ async def test_a_tab_that_no_longer_leads_is_replaced_and_nothing_is_lost(
         busy = "() => { const end = Date.now() + 3000; while (Date.now() < end); }"
         stuck = asyncio.create_task(leader.evaluate(busy))
     else:
-        await leader.evaluate(_HIDE, "hidden")
+        await leader.evaluate(HIDE, "hidden")
     await until(lambda: asked[-1] is not leader)
     assert [await whole(one) for one in others] == [TEXT, TEXT]
     if stuck is not None:
@@ -275,7 +200,7 @@ async def hidden(network: Proxy, question: str, *, events: int) -> AsyncGenerato
         await prepare(page, network)
         await chat(page, question)
         await until(has(page, events))
-        await page.evaluate(_HIDE, "hidden")
+        await page.evaluate(HIDE, "hidden")
         await page.clock.run_for(6000)
         await until(lambda: network.streams == [])
         yield page
@@ -288,7 +213,7 @@ async def test_a_hidden_page_lets_go_and_comes_back_by_its_cursor(
         seen = await text(page)
         await upstream.until(lambda: upstream.requests[0].events_sent > len(seen) / 4 + 5)
         assert await text(page) == seen
-        await page.evaluate(_HIDE, "visible")
+        await page.evaluate(HIDE, "visible")
         assert await whole(page) == TEXT
     assert len(upstream.requests) == 1
 

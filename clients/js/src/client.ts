@@ -42,7 +42,7 @@ export class Client {
    * They are not kept: neither `events`, for longer than the iterator needs them, nor `text`.
    */
   tail<E = JobEvent>(name: string, { after = 0, ...on }: TailOptions<E> = {}): Run<E, StreamReceipt> {
-    return new Run(this.#http, undefined, name, after, "", undefined, on, true);
+    return new Run(this.#http, this.#line, name, after, "", undefined, on, true);
   }
 
   /** Read a run that is there, such as one from before a reload: from a cursor on, or from its beginning. */

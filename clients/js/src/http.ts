@@ -22,7 +22,7 @@ export interface ClientOptions {
   share?: boolean;
 }
 
-const HEARTBEAT = 15; // seconds, where the service announces nothing
+const HEARTBEAT = 15; // seconds, where the service announces nothing that can be believed
 const OPENING = 30_000; // milliseconds until the service has to answer
 const DOUBT = 3000; // milliseconds that a connection has to show that it is alive
 
@@ -52,12 +52,15 @@ export class Http {
   /** Ask, and return a response that is a success. Throws a `RequestError`, or what `fetch` throws. */
   async ask(method: string, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
     const { key, fetch = globalThis.fetch } = this.#options;
-    for (let again = typeof key === "function"; ; again = false) {
-      const headers = this.#headers(typeof key === "function" ? await key() : key, init.headers);
+    const ask = () => (typeof key === "function" ? key() : key);
+    let now = await ask();
+    for (let again = true; ; again = false) {
+      const headers = this.#headers(now, init.headers);
       const response = await fetch(this.base + path, { cache: "no-store", ...init, method, headers });
       if (response.ok) return response;
       const error = await refusal(response);
-      if (response.status !== 401 || !again) throw error;
+      // The same key would be refused again.
+      if (response.status !== 401 || !again || now === (now = await ask())) throw error;
     }
   }
 
@@ -92,7 +95,8 @@ export class Http {
       if (!response.body || !/^text\/event-stream/i.test(type)) {
         throw new ConnectionError(`expected text/event-stream, got "${type}"`);
       }
-      const silence = 1500 * (Number(response.headers.get("X-Heartbeat-Interval")) || HEARTBEAT);
+      const announced = Number(response.headers.get("X-Heartbeat-Interval"));
+      const silence = 1500 * (announced >= 0.1 && announced < 3600 ? announced : HEARTBEAT);
       on.open();
       const reader = response.body.getReader();
       const decoder = new TextDecoder();

@@ -5,9 +5,9 @@
  * has a connection of its own. As soon as two runs are there, they ride: each tab says which runs it wants and from
  * which event on, one tab leads, reads all of them by `GET /ai/live`, and tells their events to everybody. The leader
  * beats; when it is silent, or hidden while another tab is seen, another one takes its place and asks who wants
- * what. Every run has its own cursor, so nothing is lost or doubled by any of this; a run that misses an event, or
- * that nobody carries, goes back to a connection of its own. Web Locks would elect a leader, too, but pages of plain
- * http have none.
+ * what. Every run has its own cursor, and every event says behind which one it comes, so nothing is lost or doubled
+ * by any of this; a run that nobody carries, or that the leader cannot read, goes back to a connection of its own.
+ * What is said of runs is true of streams. Web Locks would elect a leader, too, but pages of plain http have none.
  */
 
 import { RequestError } from "./errors.js";
@@ -15,15 +15,17 @@ import type { Http } from "./http.js";
 import { parser } from "./sse.js";
 import { backoff, hidden, onWake, pause } from "./wake.js";
 
-/** A run, as the line sees it. */
+/** A run or a stream, as the line sees it. */
 export interface Rider {
-  readonly id: string;
+  /** The name of its events: a run's id, or `streams/` and the name of a stream. */
+  readonly name: string;
   cursor(): number;
   /** There is company: ride. */
   board(): void;
   /** The line carries the run from its cursor on. */
   carried(): void;
-  take(number: number, data: string): void;
+  /** Take an event that comes behind another one. */
+  take(behind: number, number: number, data: string): void;
   /** The line cannot carry it. */
   fall(): void;
 }
@@ -36,10 +38,7 @@ type Word = {
   bye?: 1;
   want?: [string, number][];
   open?: string[];
-  run?: string;
-  number?: number | undefined;
-  data?: string;
-  lost?: 1;
+  events?: [name: string, behind: number, number: number, data: string][];
 };
 
 const BEAT = 200; // milliseconds between two beats of the leader
@@ -47,6 +46,7 @@ const DEAD = 600; // of silence, after which it is replaced
 const ASLEEP = 90_000; // the same where this tab is hidden: the clocks of hidden tabs go slowly
 const SETTLE = 50; // for more wishes to come, before the connection is made anew
 const MOST = 100; // runs that the service reads in one stream
+const LONG = 4000; // characters of their names, after which no more are asked for: heads of requests have an end
 const ROUND = 15; // beats between two calls for what is wanted; what nobody wants twice is read no more
 
 export class Line {
@@ -60,8 +60,7 @@ export class Line {
   #shown: boolean | undefined; // whether it is seen; undefined: there is none that is known
   // Of the leader:
   #leads = false;
-  #cursors = new Map<string, number>();
-  #wanted = new Map<string, number>(); // in which round a run was wanted last
+  #wanted = new Map<string, { at: number; round: number }>(); // from which event on, and in which round last
   #open: string[] = [];
   #beats = 0;
   #round = 0;
@@ -104,7 +103,7 @@ export class Line {
   }
 
   #want(): void {
-    if (this.#riding.size) this.#tell({ want: [...this.#riding].map((rider) => [rider.id, rider.cursor()]) });
+    if (this.#riding.size) this.#tell({ want: [...this.#riding].map((rider) => [rider.name, rider.cursor()]) });
   }
 
   /** Say it to the other tabs. */
@@ -128,7 +127,7 @@ export class Line {
       if (call) {
         this.#round++;
         this.#want();
-        for (const [run, last] of this.#wanted) if (last < this.#round - 1) this.#drop(run);
+        for (const [name, { round }] of this.#wanted) if (round < this.#round - 1) this.#wanted.delete(name);
         if (!this.#wanted.size) return this.#resign(true);
       }
       this.#beat(call);
@@ -146,20 +145,14 @@ export class Line {
   #resign(bye = false): void {
     if (!this.#leads) return;
     this.#leads = false;
-    this.#cursors.clear();
     this.#wanted.clear();
     this.#open = [];
     this.#connection.abort();
     if (bye) this.#say({ bye: 1 });
   }
 
-  #drop(run: string): void {
-    this.#cursors.delete(run);
-    this.#wanted.delete(run);
-  }
-
   #hear(word: Word): void {
-    const { beat, want, open, run } = word;
+    const { beat, want, open, events = [] } = word;
     if (word.hello && this.#waiting.size + this.#riding.size) {
       this.#board();
       this.#want();
@@ -178,23 +171,22 @@ export class Line {
       this.#heard = 0;
       this.#shown = undefined;
     }
-    if (want && this.#leads) for (const [id, after] of want) this.#carry(id, after);
+    if (want && this.#leads) for (const [name, after] of want) this.#carry(name, after);
     for (const rider of this.#riding) {
-      if (open?.includes(rider.id)) rider.carried();
-      if (run === rider.id) word.number === undefined ? rider.fall() : rider.take(word.number, word.data ?? "");
-      if (word.lost) rider.fall();
+      if (open?.includes(rider.name)) rider.carried();
+      for (const [name, ...event] of events) if (name === rider.name) rider.take(...event);
     }
   }
 
   /** Read a run for somebody who has its events up to a number. */
-  #carry(run: string, after: number): void {
-    const at = this.#cursors.get(run);
-    this.#wanted.set(run, this.#round);
-    if (at !== undefined && at <= after) {
-      if (this.#open.includes(run)) this.#tell({ open: [run] });
+  #carry(name: string, after: number): void {
+    const wanted = this.#wanted.get(name);
+    if (wanted && wanted.at <= after) {
+      wanted.round = this.#round;
+      if (this.#open.includes(name)) this.#tell({ open: [name] });
       return;
     }
-    this.#cursors.set(run, after);
+    this.#wanted.set(name, { at: after, round: this.#round });
     const connection = this.#connection;
     setTimeout(() => connection.abort(), SETTLE);
   }
@@ -202,35 +194,50 @@ export class Line {
   async #lead(): Promise<void> {
     let tries = 0;
     while (this.#leads) {
-      const runs = [...this.#cursors.keys()].slice(0, MOST);
+      const names: string[] = [];
+      const cursors: number[] = [];
+      let query = "";
+      for (const [name, { at }] of this.#wanted) {
+        if (names.length === MOST || query.length > LONG) break;
+        query += `&${encodeURIComponent(name).replace(/^streams%2F|^/, (stream) => (stream ? "stream=" : "run="))}`;
+        names.push(name);
+        cursors.push(at);
+      }
       const { signal } = (this.#connection = new AbortController());
       this.#open = [];
-      if (!runs.length) {
+      if (!query) {
         await pause(10_000, signal);
         continue;
       }
       const take = parser();
+      const lose = () => this.#tell({ events: names.map((name) => [name, 0, 0, ""]) });
       try {
-        const query = runs.map((run) => `run=${encodeURIComponent(run)}`).join("&");
-        const headers = { "Last-Event-ID": runs.map((run) => this.#cursors.get(run)).join(".") };
+        const headers = { "Last-Event-ID": cursors.join(".") };
         const read = await this.#http.stream(`/ai/live?${query}`, { headers }, signal, {
-          open: () => this.#tell({ open: (this.#open = runs) }),
+          open: () => this.#tell({ open: (this.#open = names) }),
           text: (text) => {
-            for (const { id, event: run, data } of take(text)) {
+            const events: Word["events"] = [];
+            for (const { id, event: name, data } of take(text)) {
               tries = 0;
-              const number = id ? Number(id.split(".")[runs.indexOf(run)]) : undefined;
-              if (number !== undefined && !/^{"type":"(end|error)"/.test(data)) this.#cursors.set(run, number);
-              else this.#drop(run);
-              this.#tell({ run, number, data });
+              const place = names.indexOf(name);
+              const behind = cursors[place]!;
+              const number = Number(id.split(".")[place]);
+              const wanted = this.#wanted.get(name);
+              if (number) cursors[place] = number;
+              else this.#wanted.delete(name);
+              // Where somebody wants earlier ones, they are read anew.
+              if (wanted && wanted.at >= behind) wanted.at = number;
+              events.push([name, behind, number, data]);
             }
+            this.#tell({ events });
           },
         });
         if (read) {
-          for (const run of runs) this.#drop(run);
-          this.#tell({ lost: 1 });
+          for (const name of names) this.#wanted.delete(name);
+          lose();
         }
       } catch (error) {
-        if (!signal.aborted && (tries || error instanceof RequestError)) this.#tell({ lost: 1 });
+        if (!signal.aborted && (tries || error instanceof RequestError)) lose();
       }
       if (!signal.aborted) await pause(backoff(tries++), signal);
     }

@@ -9,7 +9,7 @@
 
 import { ConnectionError, RequestError, RunError, StreamServeError } from "./errors.js";
 import type { Http } from "./http.js";
-import type { Line } from "./line.js";
+import type { Line, Rider } from "./line.js";
 import { parser } from "./sse.js";
 import type { Event, Failure, Receipt, Usage } from "./types.js";
 import { backoff, hidden, onAbort, onWake, pause } from "./wake.js";
@@ -42,7 +42,8 @@ export interface Callbacks<E = Event, R = Receipt | null> {
 }
 
 const GAPS = 3;
-const FALLS = 5; // off the line, after which a run keeps a connection of its own
+const FALLS = 5; // off the line, after which a run keeps a connection of its own,
+const PARDON = 300_000; // milliseconds that each of them counts
 const LOOK = 5000; // milliseconds that a hidden page keeps a connection
 const BOARDING = 500; // milliseconds that a run keeps its connection while the line is made
 const UNCARRIED = 5000; // milliseconds after which it has one of its own again
@@ -50,12 +51,17 @@ const AWAY = 60_000; // milliseconds until it looks again: the service stops a r
 
 const ends = (event: Event): boolean => event.type === "end" || event.type === "error";
 
+const typed = (error: unknown): StreamServeError =>
+  error instanceof StreamServeError ? error : new ConnectionError("the service cannot be reached", error);
+
 export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
   /** What a thinking model thought. */
   reasoning = "";
   state: State = "connecting";
   /** The events that have come so far. */
   readonly events: E[] = [];
+  /** Why the connection broke last. */
+  failure: StreamServeError | undefined;
   #http: Http;
   #body: string | undefined; // of the start; undefined once the service knows the run
   #on: Callbacks<E, R>;
@@ -177,7 +183,7 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
             this.#finish("stopped");
             return null as R;
           }
-          await this.#again(error, tries, since, this.#http.patience);
+          await this.#again(typed(error), tries, since, this.#http.patience);
         }
       }
     } finally {
@@ -206,37 +212,82 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
       if (this.#heard !== heard || hidden() || globalThis.navigator?.onLine === false) this.#heard = Date.now();
       if (signal.aborted) continue; // let go on purpose
       const started = this.#body === undefined;
+      this.failure = typed(failure);
       if (started) this.#become("lost");
       try {
         const { patience, startPatience } = this.#http;
-        await this.#again(failure, tries++, this.#heard, started ? patience : startPatience, signal);
+        await this.#again(this.failure, tries++, this.#heard, started ? patience : startPatience, signal);
       } catch (error) {
         this.#fail(error as StreamServeError);
       }
     }
   }
 
-  /** Read one connection to its end, or ride on the line. Returns true where nothing more will come. */
+  /**
+   * Read one connection to its end. Where there is company, let go of it, and ride on the line to the end of that.
+   * Returns true where nothing more will come.
+   */
   async #read(signal: AbortSignal): Promise<boolean> {
     const own = new AbortController(); // of a connection of its own
+    const letGo = () => own.abort();
+    const line = this.#falls < FALLS ? this.#line : undefined;
     const take = parser((milliseconds) => (this.#retry = milliseconds));
     const body = this.#body;
-    let ride: Promise<void> | undefined;
-    let alight = () => {};
-    let boarded = false;
-    const letGo = () => own.abort();
-    const board = () => {
-      boarded = true;
-      clearTimeout(timer);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let aboard = false;
+    let end = () => {};
+    let fail = (_: unknown) => {};
+    const ride = new Promise<void>((resolve, reject) => {
+      end = resolve;
+      fail = reject;
+    });
+    ride.catch(() => {});
+    const rider: Rider = {
+      name: this.#tail ? `streams/${this.id}` : this.id,
+      cursor: () => this.cursor,
+      // All connections may be taken, by runs that wait for the line: it is let go of before the line is sure.
+      board: () => {
+        aboard = true;
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          letGo();
+          timer = setTimeout(rider.fall, UNCARRIED);
+        }, BOARDING);
+      },
+      carried: () => {
+        clearTimeout(timer);
+        letGo();
+      },
+      take: (behind, number, data) => {
+        this.#heard = Date.now();
+        try {
+          if (!number) throw 0;
+          // What comes behind one that is not here comes again, since this one is wanted from its cursor on.
+          if (behind <= this.cursor) this.#take(number, data);
+        } catch {
+          rider.fall();
+        }
+        if (this.#end) end();
+      },
+      fall: () => {
+        this.#heard = Date.now();
+        this.#falls++;
+        setTimeout(() => this.#falls--, PARDON);
+        letGo();
+        fail(new ConnectionError("off the line"));
+      },
     };
     // A hidden page lets go, and comes back when it is seen, or for a look.
-    let timer: ReturnType<typeof setTimeout> | undefined;
     const look = () => {
+      if (aboard) return;
       clearTimeout(timer);
-      if (hidden() && !boarded && !this.#http.background) timer = setTimeout(() => this.#away(), LOOK);
+      if (hidden() && !this.#http.background) timer = setTimeout(() => this.#away(), LOOK);
     };
     const wakes = onWake(look);
-    const stay = onAbort(signal, letGo);
+    const stay = onAbort(signal, () => {
+      letGo();
+      end();
+    });
     look();
     try {
       return await this.#http.stream(
@@ -250,7 +301,7 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
             this.#body = undefined;
             this.#heard = Date.now();
             this.#become("streaming");
-            [ride, alight] = this.#ride(signal, board, letGo);
+            line?.wait(rider);
           },
           text: (text) => {
             this.#heard = Date.now();
@@ -264,63 +315,11 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
       await ride;
       return false;
     } finally {
-      alight();
+      line?.leave(rider);
       clearTimeout(timer);
       wakes();
       stay();
     }
-  }
-
-  /** Wait for company to ride with; then let go of the connection, and return at the end of the ride. */
-  #ride(signal: AbortSignal, onBoard: () => void, letGo: () => void): [Promise<void>, () => void] {
-    const line = this.#line;
-    if (!line || this.#end) return [Promise.resolve(), () => {}];
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let end = () => {};
-    let fall = (_: unknown) => {};
-    const ride = new Promise<void>((resolve, reject) => {
-      end = resolve;
-      fall = reject;
-    });
-    ride.catch(() => {});
-    const rider = {
-      id: this.id,
-      cursor: () => this.cursor,
-      // All connections may be taken, by runs that wait for the line: it is let go of before the line is sure.
-      board: () => {
-        onBoard();
-        timer = setTimeout(() => {
-          letGo();
-          timer = setTimeout(rider.fall, UNCARRIED);
-        }, BOARDING);
-      },
-      carried: () => {
-        clearTimeout(timer);
-        letGo();
-      },
-      take: (number: number, data: string) => {
-        this.#heard = Date.now();
-        if (number > this.cursor + 1) return rider.fall();
-        this.#take(number, data);
-        if (this.#end) end();
-      },
-      fall: () => {
-        this.#heard = Date.now();
-        if (++this.#falls === FALLS) this.#line = undefined;
-        letGo();
-        fall(new ConnectionError("off the line"));
-      },
-    };
-    const stay = onAbort(signal, end);
-    line.wait(rider);
-    return [
-      ride,
-      () => {
-        line.leave(rider);
-        clearTimeout(timer);
-        stay();
-      },
-    ];
   }
 
   #away(): void {
@@ -330,28 +329,27 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
   }
 
   /** Wait before one more attempt. Throws where there is none: the service refused, or was away for too long. */
-  async #again(error: unknown, tries: number, since: number, patience: number, signal?: AbortSignal): Promise<void> {
-    const { retryable = true, retryAfter = 0 }: Partial<StreamServeError> = Object(error);
-    if (!retryable) throw error;
-    const wait = Math.max(backoff(tries), retryAfter * 1000, this.#retry);
+  async #again(error: StreamServeError, tries: number, since: number, patience: number, signal?: AbortSignal): Promise<void> {
+    const wait = Math.max(backoff(tries), (error.retryAfter ?? 0) * 1000, this.#retry);
     this.#retry = 0;
-    if (Date.now() + wait - since > patience) {
-      throw error instanceof StreamServeError ? error : new ConnectionError("the service cannot be reached", error);
-    }
+    if (!error.retryable || Date.now() + wait - since > patience) throw error;
     await pause(wait, signal);
   }
 
   /** Take an event; without a number it ends the stream, but not the run. */
   #take(number: number, data: string): void {
     if (this.#end) return;
-    const event: Event = JSON.parse(data);
+    let event: Event;
+    try {
+      event = JSON.parse(data);
+    } catch {
+      return this.#miss(`event ${number} is no JSON`);
+    }
     if (number) {
       if (number <= this.cursor) return;
       // The last event of a run that another process had to end has a number past all others.
       if (!this.#tail && number > this.cursor + 1 && !ends(event)) {
-        const gap = new ConnectionError(`event ${number} came after ${this.cursor}`);
-        if (this.#gaps++ < GAPS) throw gap;
-        return this.#fail(gap);
+        return this.#miss(`event ${number} came after ${this.cursor}`);
       }
       this.cursor = number;
     }
@@ -366,8 +364,15 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
     this.#call(() => this.#on.onEvent?.(event as E, this));
     if (type === "chunk") this.#call(() => this.#on.onText?.(content, this.text));
     if (failed) this.#fail(new RunError(event as Failure));
-    else if (type === "end" && finishReason) this.#finish(finishReason, event, usage);
+    else if (type === "end" && typeof finishReason === "string") this.#finish(finishReason, event, usage);
     else this.#wake();
+  }
+
+  /** An event is not as it was sent: another connection may bring it. Throws to make one, but not for ever. */
+  #miss(message: string): void {
+    const error = new ConnectionError(message);
+    if (this.#gaps++ < GAPS) throw error;
+    this.#fail(error);
   }
 
   #finish(finishReason: string | null, end: object | null = null, usage: Usage | null = null): void {

@@ -1,11 +1,10 @@
-"""`LiveStream`: the events of several runs as one SSE response, with one cursor.
+"""`LiveStream`: the events of several runs and streams as one SSE response, with one cursor.
 
-How it works: each run has a subscription, and a task that reads it and sends what it reads. The name of
-an event (`event:`) is the id of its run. Its `id:` is the cursor of the whole stream: the number of the
-newest event of each run that has been sent, in the order in which the runs were asked for, such as
-`12.0.7`. So a client that comes back with it misses nothing and gets nothing twice. What a client wants
-to read changes by asking anew, with another list and its cursor: the server keeps nothing between two
-requests.
+How it works: each of them is a line, with a task that reads it and sends what it reads. An event has the
+name of its line (`event:`). Its `id:` is the cursor of the whole response: the number of the newest event
+of each line that has been sent, in the order in which they were asked for, such as `12.0.7`. So a client
+that comes back with it misses nothing and gets nothing twice. What a client wants to read changes by
+asking anew, with another list and its cursor: the server keeps nothing between two requests.
 
 An event that comes while the response waits is written in the call that appends it to the log, as in
 `EventStream`. While a task waits to send, nothing is written past it, so that no cursor is ahead of
@@ -29,34 +28,34 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from stream_serve.runs.subscription import Subscription
+    from stream_serve.web.stream import Followed
 
 _QUARTERS: Final = 4
 _NUMBERED: Final = b"event: %b\nid: %b\n%b\n\n"
-_UNNUMBERED: Final = b"event: %b\ndata: %b\n\n"
+_UNNUMBERED: Final = b"event: %b\n%b\n\n"
 _ID: Final = len(b"id: ")
 
 
 class Line:
-    """One run in a live stream: its id, the client's cursor, and what it is read with.
+    """One run or stream of a live stream: the name of its events, the client's cursor, and its reader.
 
-    Without a subscription the run is over and read, or cannot be read: then `error` says why.
+    If nothing is `followed`, it is over and read, or cannot be read: then `error` says why.
     """
 
-    __slots__ = ("cursor", "error", "name", "subscription")
+    __slots__ = ("cursor", "error", "followed", "name")
 
-    def __init__(self, run_id: str, after: int) -> None:
-        self.name = run_id.encode()
+    def __init__(self, name: str, after: int) -> None:
+        self.name = name.encode()
         self.cursor = b"%d" % after
-        self.subscription: Subscription | None = None
+        self.followed: Followed | None = None
         self.error: Error | None = None
 
 
 class LiveStream(Streamed):
-    """Streams the events of runs; it owns their subscriptions, as an `EventStream` does.
+    """Streams the events of lines; it owns what they follow, as an `EventStream` does.
 
-    It ends when all runs have ended. It ends early, with a `retry:` field, when one of them is to be read
-    at another process.
+    It ends when all lines have ended. It ends early, with a `retry:` field, when one of them is to be
+    read at another process.
     """
 
     def __init__(
@@ -71,15 +70,15 @@ class LiveStream(Streamed):
         self.init_headers({**stream_headers(heartbeat), **headers})
 
     def close(self) -> None:
-        """Close all subscriptions; a second call does nothing."""
+        """Let go of all that is followed; a second call does nothing."""
         for line in self._lines:
-            if line.subscription is not None:
-                line.subscription.close()
+            if line.followed is not None:
+                line.followed.close()
 
     async def stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events until all runs end or the client goes away.
+        """Send the events until all lines end or the client goes away.
 
-        Cancelled, or failed, it lets go of the runs.
+        Cancelled, or failed, it lets go of what is followed.
         """
         chores: list[asyncio.Task[None]] = []
 
@@ -93,13 +92,13 @@ class LiveStream(Streamed):
             write = None if extension is None else extension()
             for line in self._lines:
                 if line.error is not None:
-                    await self._send(send, self._failed(line, line.error))
+                    await self._fail(send, line, line.error)
             spawn(self._watch(receive))
             spawn(self._beat(send))
             readers = [
-                spawn(self._read(line, line.subscription, send, write))
+                spawn(self._read(line, line.followed, send, write))
                 for line in self._lines
-                if line.subscription is not None
+                if line.followed is not None
             ]
             await asyncio.gather(*readers)
             last = REDIRECT if self._redirected else b""
@@ -111,37 +110,42 @@ class LiveStream(Streamed):
 
     @property
     def _redirected(self) -> bool:
-        return any(
-            line.subscription is not None and line.subscription.redirected for line in self._lines
-        )
+        followed = (line.followed for line in self._lines)
+        return any(one is not None and one.redirected for one in followed)
 
     async def _read(
         self,
         line: Line,
-        subscription: Subscription,
+        followed: Followed,
         send: Send,
         write: Callable[[bytes], bool] | None,
     ) -> None:
-        """Send the events of one run to its end."""
+        """Send the events of one line to its end, and let go of it."""
         into = None if write is None else partial(self._write, line, write)
         try:
-            while (data := await subscription.reader.read(into)) is not None:
+            while (data := await followed.reader.read(into)) is not None:
                 if data:
                     await self._send(send, data, line)
         except LogLost:
-            await self._send(send, self._failed(line, Error.of(LOST, str(LOST))))
-        if subscription.redirected:
+            await self._fail(send, line, Error.of(LOST, str(LOST)))
+        finally:
+            followed.close()
+        if followed.redirected:
             self.close()
 
+    async def _fail(self, send: Send, line: Line, error: Error) -> None:
+        """Say why a line cannot be read, or not to its end."""
+        await self._send(send, sse.UNNUMBERED % codec.encode(error), line)
+
     async def _send(self, send: Send, data: bytes, line: Line | None = None) -> None:
-        """Send bytes, or the frames of a run; one after the other, whoever sends."""
+        """Send bytes, or the frames of a line; one after the other, whoever sends."""
         async with self._sending:
             self._sent += 1
             body = data if line is None else self._told(line, data)
             await send({"type": "http.response.body", "body": body, "more_body": True})
 
     def _write(self, line: Line, write: Callable[[bytes], bool], data: bytes) -> bool:
-        """Write frames of a run at once, if nobody waits to send."""
+        """Write frames of a line at once, if nobody waits to send."""
         if self._sending.locked():
             return False
         before = line.cursor
@@ -152,20 +156,20 @@ class LiveStream(Streamed):
         return False
 
     def _told(self, line: Line, data: bytes) -> bytes:
-        """Return frames of a run's log as this stream has them, and move the cursor past them."""
+        """Return frames of a line as this stream has them, and move the cursor past them."""
         said: list[bytes] = []
         for frame in data.split(sse.BETWEEN)[:-1]:
             head, _, fields = frame.partition(b"\n")
+            if not fields:  # an error, which has no number
+                said.append(_UNNUMBERED % (line.name, head))
+                continue
             line.cursor = head[_ID:]
             cursor = b".".join([one.cursor for one in self._lines])
             said.append(_NUMBERED % (line.name, cursor, fields))
         return b"".join(said)
 
-    def _failed(self, line: Line, error: Error) -> bytes:
-        return _UNNUMBERED % (line.name, codec.encode(error))
-
     async def _watch(self, receive: Receive) -> None:
-        """Close the subscriptions when the client disconnects."""
+        """Let go when the client disconnects."""
         while (await receive())["type"] != "http.disconnect":
             pass
         self.close()

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from stream_serve.settings import Settings
+from stream_serve.streams import offsets
 from stream_serve.streams.service import Streams
 from stream_serve.web.dependencies import settings_of, streams_of
 from stream_serve.web.response import json_response
 from stream_serve.web.security import API, cors_headers, guarded, owner_of
 from stream_serve.web.stream import EventStream
-from stream_serve.web.streams.events import cursor_of, events
+from stream_serve.web.streams.events import cursor_of, follow
 from stream_serve.web.streams.request import path_of
 from stream_serve.web.streams.stopping import MAX_WAIT, stop, wait_of
 
@@ -40,14 +41,12 @@ async def follow_stream(
     while it is read ends with an `error` without an `id`.
     """
     headers = cors_headers(request.scope)
-    stream = await events(
-        streams,
-        (owner_of(request) or "", path_of(name)),
-        cursor_of(request),
-        heartbeat=settings.heartbeat_interval,
-        headers=headers,
-    )
-    return Response(status_code=204, headers=headers) if stream is None else stream
+    key = (owner_of(request) or "", path_of(name))
+    followed = await follow(streams, key, cursor_of(request))
+    if followed is None:
+        return Response(status_code=204, headers=headers)
+    said = {"Stream-Next-Offset": offsets.text(followed.newest), **headers}
+    return EventStream(followed, heartbeat=settings.heartbeat_interval, headers=said)
 
 
 @router.post("/ai/streams/{name:path}/stop", response_class=Response)

@@ -8,26 +8,22 @@ of the stream, so that a reader who has had it asks for nothing more. An `error`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 from msgspec import Struct
 
 from stream_serve.errors import BadRequest
 from stream_serve.events import codec, sse
-from stream_serve.events.types import Error
 from stream_serve.streams import messages
 from stream_serve.streams.decisions import NOT_FOUND
 from stream_serve.streams.errors import StreamConflict, StreamNotFound
 from stream_serve.web import problems
 from stream_serve.web.body import invalid
-from stream_serve.web.stream import EventStream
 from stream_serve.web.streams.live import Live, LiveReader
 from stream_serve.web.streams.readable import StreamReadable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from starlette.requests import Request
 
     from stream_serve.errors import StreamServeError
@@ -49,9 +45,10 @@ _OTHER: Final = (
 )
 
 
-class _End(Struct, tag_field="type", tag="end", rename="camel"):
+class _End(Struct, rename="camel"):
     """The last message of a job."""
 
+    type: Literal["end"]
     finish_reason: str
 
 
@@ -68,9 +65,7 @@ def cursor_of(request: Request) -> int:
     return 0
 
 
-async def events(
-    streams: Streams, key: Key, after: int, *, heartbeat: float, headers: Mapping[str, str]
-) -> EventStream | None:
+async def follow(streams: Streams, key: Key, after: int) -> Events | None:
     """Return the events of a stream after a position; None if it is closed and was read to its end.
 
     Raises `StreamError`, `StreamConflict` for a stream that is not of JSON, `InvalidFields`.
@@ -83,10 +78,10 @@ async def events(
             follower.close()
             return None
         reader = EventsReader(StreamReadable(streams, key), follower, after, ends=ends)
+        return Events(reader, newest=state.tail)
     except BaseException:
         follower.close()
         raise
-    return EventStream(Live(reader), heartbeat=heartbeat, headers=headers)
 
 
 def _json(follower: Follower) -> State:
@@ -135,6 +130,21 @@ def frames(data: bytes, end: int) -> bytes:
     return b"".join(found)
 
 
+class Events(Live):
+    """The events of a stream, as responses take them; `newest` is its end when they began."""
+
+    reader: EventsReader
+
+    def __init__(self, reader: EventsReader, *, newest: int) -> None:
+        super().__init__(reader)
+        self.newest = newest
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the client is to come back for the rest."""
+        return self.reader.interrupted
+
+
 class EventsReader(LiveReader):
     """A reader from `start` on; `ends` says that the message before that is a typed end."""
 
@@ -168,15 +178,13 @@ class EventsReader(LiveReader):
 
     def _gone(self) -> None:
         if not self._ended:
-            self._kept = _failed(StreamNotFound("the stream was deleted, or has expired"))
+            self._kept = _told(StreamNotFound("the stream was deleted, or has expired"))
         super()._gone()
 
     def _failed(self, error: StreamServeError) -> bytes | None:
         super()._failed(error)
-        return None if error.retryable else _failed(error)
+        return None if error.retryable else _told(error)
 
 
-def _failed(error: StreamServeError) -> bytes:
-    problem, _ = problems.describe(error)
-    said = Error(problem.detail, problem.code, retryable=False)
-    return sse.UNNUMBERED % codec.encode(said)
+def _told(error: StreamServeError) -> bytes:
+    return sse.UNNUMBERED % codec.encode(problems.event(error))
