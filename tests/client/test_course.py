@@ -66,7 +66,7 @@ def test_whatever_is_cut_wherever_the_events_come_once_and_in_order(
         raw = b": heartbeat\n\n" + answer(request, events)
         if turn < 12:
             raw = raw[: data.draw(st.integers(0, len(raw)))]
-        one.accept(STREAM)
+        one.accept(200, STREAM)
         assert one.request().method == "GET"
         size = data.draw(st.integers(1, len(raw) + 1))
         try:
@@ -93,7 +93,7 @@ def test_the_start_is_sent_again_until_it_is_heard_and_never_after() -> None:
     assert first.method == "POST"
     one.lose("reset")
     assert one.request() == first
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     one.lose()
     assert (one.request().method, one.request().headers["Last-Event-ID"]) == ("GET", "0")
     assert one.begun
@@ -101,7 +101,7 @@ def test_the_start_is_sent_again_until_it_is_heard_and_never_after() -> None:
 
 def test_a_redirect_says_when_to_go_on() -> None:
     one = course()
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     assert [*one.feed(frames(EVENTS)[0] + b"retry: 1000\n\n")] == EVENTS[:1]
     assert one.lose() == 1.0
     assert one.request().headers["Last-Event-ID"] == "1"
@@ -111,10 +111,10 @@ def test_a_redirect_says_when_to_go_on() -> None:
 def test_pauses_grow_are_bounded_and_begin_anew_with_every_event() -> None:
     one = course(attempts=6, first=1.0, longest=5.0)
     assert [one.lose() for _ in range(6)] == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     assert [*one.feed(frames(EVENTS)[0])] == EVENTS[:1]
     assert one.lose() == 1.0
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     assert not [*one.feed(sse.HEARTBEAT)]
     assert [one.lose() for _ in range(6)] == [1.0, 2.0, 4.0, 5.0, 5.0, 5.0]
     with pytest.raises(ServiceUnreachable, match="http://s"):
@@ -141,13 +141,13 @@ def test_retry_after_is_honoured_and_one_that_is_too_long_is_an_error() -> None:
 def test_204_is_the_end_without_an_event() -> None:
     one = course(None, after=4)
     assert one.request().headers["Last-Event-ID"] == "4"
-    one.finish()
+    assert one.accept(204, {})
     assert one.over
 
 
 def test_an_error_without_a_number_is_never_taken_for_an_old_event() -> None:
     one = course()
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     lost = sse.UNNUMBERED % codec.encode(Error("gone", "events_lost", retryable=True))
     feeding = one.feed(frames(EVENTS)[0] + lost)
     assert next(feeding) == EVENTS[0]
@@ -158,11 +158,19 @@ def test_an_error_without_a_number_is_never_taken_for_an_old_event() -> None:
 
 def test_a_hole_is_an_error_and_an_unknown_type_is_passed_over() -> None:
     one = course()
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     assert not [*one.feed(sse.frame(1, b'{"type":"later","x":[1]}'))]
     assert one.cursor == 1
     with pytest.raises(EventsLost):
         list(one.feed(frames(EVENTS)[2]))
+
+
+def test_the_end_of_a_run_that_was_taken_over_may_have_any_number() -> None:
+    one = course()
+    one.accept(200, STREAM)
+    far = sse.frame(5000, codec.encode(EVENTS[-1]))
+    assert [*one.feed(frames(EVENTS)[0] + far)] == [EVENTS[0], EVENTS[-1]]
+    assert (one.over, one.cursor) == (True, 5000)
 
 
 @pytest.mark.parametrize(
@@ -171,14 +179,16 @@ def test_a_hole_is_an_error_and_an_unknown_type_is_passed_over() -> None:
 )
 def test_what_is_not_an_event_is_an_error(piece: bytes) -> None:
     one = course()
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     with pytest.raises(ServiceProtocol):
         list(one.feed(piece))
 
 
 def test_a_page_in_place_of_a_stream_is_an_error() -> None:
+    page = {"content-type": "text/html"}
+    assert not course().accept(200, page)
     with pytest.raises(ServiceProtocol, match="text/html"):
-        course().accept({"content-type": "text/html"})
+        course().refuse(200, page, b"<html>")
 
 
 def test_the_announced_silence_counts() -> None:
@@ -206,8 +216,35 @@ def test_a_code_that_is_not_known_is_kept() -> None:
     with pytest.raises(StreamServeError) as caught:
         one.refuse(409, {}, b'{"code": "newer", "detail": "words"}')
     assert (type(caught.value), caught.value.code) == (RequestError, "newer")
-    one.accept(STREAM)
+    one.accept(200, STREAM)
     event = codec.frame(1, Error("words", "newer_failure", retryable=True, retry_after=3.0))
     with pytest.raises(RunFailure) as failed:
         list(one.feed(event))
     assert (failed.value.code, failed.value.retry_after) == ("newer_failure", 3.0)
+
+
+def test_another_server_that_speaks_in_between_is_waited_for_where_the_service_was_heard() -> None:
+    one = course(attempts=3)
+    one.accept(200, STREAM)
+    assert [*one.feed(frames(EVENTS)[0])] == EVENTS[:1]
+    page = {"content-type": "text/html"}
+    for status in (404, 302, 200):
+        assert not one.accept(status, page)
+        assert one.refuse(status, page, b"<html>") > 0
+    with pytest.raises(ServiceProtocol):
+        one.refuse(200, page, b"<html>")
+
+
+@pytest.mark.parametrize("after", [0, 4])
+def test_204_is_no_end_for_who_has_just_read_something_else(after: int) -> None:
+    one = course(None, after=after)
+    if after:
+        one.accept(200, STREAM)
+        assert [*one.feed(sse.frame(after + 1, codec.encode(Chunk("a"))))] == [Chunk("a")]
+    assert not one.accept(204, {})
+    assert not one.over
+    if after:
+        assert one.refuse(204, {}, b"") > 0
+    else:
+        with pytest.raises(ServiceProtocol, match="nothing"):
+            one.refuse(204, {}, b"")

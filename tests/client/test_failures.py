@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 import pytest
 
 from stream_serve.client import failures
+from stream_serve.client.course import Course
+from stream_serve.client.receipt import of_answer
 from stream_serve.client.requests import authorization, base, body
+from stream_serve.client.tail import receipt_of
 from stream_serve.errors import (
     HistoryError,
     InternalError,
@@ -18,6 +21,7 @@ from stream_serve.errors import (
     LogUnavailable,
     RequestError,
     RunFailure,
+    ServiceProtocol,
     StreamServeError,
     UpstreamError,
 )
@@ -96,7 +100,40 @@ def test_fields_are_said_in_pythons_spelling_or_the_apis() -> None:
     }
 
 
-@pytest.mark.parametrize("url", ["localhost:3000", "ftp://a", "http://u:p@a", "http://a?x=1", ""])
+DEEP: Final = b"[" * 100_000 + b"]" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'{"code":"x","z":%b}' % DEEP, b'{"code":"\xff"}', b'{"code":"\\ud800"}', b"1e999", b""],
+    ids=["deep", "no UTF-8", "surrogate", "large", "empty"],
+)
+def test_whatever_the_bytes_of_an_answer_are_it_is_an_error_of_ours(body: bytes) -> None:
+    assert isinstance(failures.of_answer(404, {}, body), RequestError)
+    for read in (of_answer, receipt_of):
+        with pytest.raises(ServiceProtocol):
+            read(200, {}, body.replace(b"code", b"asked"))
+    one = Course("a")
+    one.accept(200, {"content-type": "text/event-stream"})
+    with pytest.raises(ServiceProtocol):
+        list(one.feed(b"id: 1\ndata: " + body.replace(b"code", b"type") + b"\n\n"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:3000",
+        "ftp://a",
+        "http://u:p@a",
+        "http://a?x=1",
+        "",
+        "http://[::1",
+        "http://:80",
+        "http://a:b",
+        "http://a:99999",
+        "http://a..b",
+    ],
+)
 def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="not the address"):
         base(url)

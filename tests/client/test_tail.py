@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from stream_serve.client.tail import StreamCourse
@@ -15,7 +17,7 @@ REMOVED = Error("it was deleted", "stream_not_found", retryable=False)
 
 def course() -> StreamCourse:
     made = StreamCourse("a")
-    made.accept(STREAM)
+    made.accept(200, STREAM)
     return made
 
 
@@ -34,6 +36,19 @@ def test_an_error_without_an_id_ends_the_reading(before: bytes, *, together: boo
     assert one.cursor == (12 if before else 0)
 
 
-def test_a_message_that_is_nested_too_deep_is_an_error_of_the_client() -> None:
+@pytest.mark.parametrize("before", [b"", b"9" * 5000 + b","], ids=["alone", "after a large number"])
+@pytest.mark.parametrize(
+    "data", [b"[" * 100_000 + b"]" * 100_000, b'"\xff"', b"no"], ids=["deep", "no UTF-8", "no JSON"]
+)
+def test_a_message_that_cannot_be_read_is_an_error_of_the_client(
+    before: bytes, data: bytes
+) -> None:
     with pytest.raises(ServiceProtocol):
-        list(course().feed(b"id: 9\ndata: " + b"[" * 100_000 + b"]" * 100_000 + b"\n\n"))
+        list(course().feed(b"id: 9\ndata: [" + before + data + b"]\n\n"))
+
+
+def test_a_number_that_is_larger_than_pythons_is_infinite() -> None:
+    data = b'{"a":[1e999,-1e999],"b":%b,"c":1}' % (b"9" * 5000)
+    assert list(course().feed(b"id: 9\ndata: " + data + b"\n\n")) == [
+        {"a": [inf, -inf], "b": inf, "c": 1}
+    ]

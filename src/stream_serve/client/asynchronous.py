@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import aclosing, asynccontextmanager, nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeVar
@@ -118,9 +119,15 @@ class AsyncClient:
         )
 
     @asynccontextmanager
-    async def open(self, request: Request) -> AsyncGenerator[AsyncLine]:
-        """Give the answer to a request. Raises `Broken`, also inside of the block."""
-        async with self._wire.open(request, silence(self._heartbeat)) as line:
+    async def open(
+        self, request: Request, *, longest: float = math.inf
+    ) -> AsyncGenerator[AsyncLine]:
+        """Give the answer to a request. Raises `Broken`, also inside of the block.
+
+        A connection is dead after the silence that the service announces, or after `longest` seconds.
+        """
+        most = min(silence(self._heartbeat), longest)
+        async with self._wire.open(request, most) as line:
             self._heartbeat = announced(line.headers) or self._heartbeat
             yield line
 
@@ -267,21 +274,18 @@ class _Reading:
         self._pause = 0.0
         if self._closed.is_set():
             return  # before there was a line to hang up
-        if line.status == 204:
-            self.course.finish()
-        elif line.status != 200:
+        if not self.course.accept(line.status, line.headers):
             self._pause = self.course.refuse(line.status, line.headers, await line.body())
-        else:
-            self.course.accept(line.headers)
-            async with aclosing(line.pieces()) as pieces:
-                async for piece in pieces:
-                    for event in self.course.feed(piece):
-                        if self._closed.is_set():
-                            return
-                        yield event
-                    if self.course.over:
+            return
+        async with aclosing(line.pieces()) as pieces:
+            async for piece in pieces:
+                for event in self.course.feed(piece):
+                    if self._closed.is_set():
                         return
-            self._pause = self._lose()
+                    yield event
+                if self.course.over:
+                    return
+        self._pause = 0.0 if self.course.over else self._lose()
 
     async def _rest(self) -> None:
         """Wait, but not longer than until the answer is closed."""

@@ -1,7 +1,7 @@
 """Where the reading of one run stands: the pure core that both clients share, without I/O and time.
 
-How it works: `request` says what to ask for next, and the client tells what came of it. An answer with
-a stream goes to `accept` and its bytes to `feed`, another one to `refuse`; a connection that could not be
+How it works: `request` says what to ask for next, and the client tells what came of it. An answer goes to
+`accept` and its bytes to `feed`, one that is not accepted to `refuse`; a connection that could not be
 made, or broke, to `lose`. The last two say how long to wait before the next request, or raise when there
 is to be none. Before the service has answered, the start itself is sent again: it has an id, so that it
 joins the run. After that the run is only followed, by the number of the last event: never is it started
@@ -10,6 +10,7 @@ anew.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -56,9 +57,11 @@ class Course:
     ) -> None:
         self.run_id: Final = run_id
         self.cursor = after
+        self._after: Final = after
         self.over = False
         """Whether the run's last event has been read, or there is nothing to read any more."""
         self._start = start
+        self._heard = False
         self._url: Final = url
         self._tries: Final = Tries(Patience()) if tries is None else tries
         self._parser = self._parsing(MAX_EVENT_BYTES)
@@ -74,13 +77,22 @@ class Course:
             return requests.start(self.run_id, self._start)
         return requests.follow(self.run_id, self.cursor)
 
-    def accept(self, headers: Mapping[str, str]) -> None:
-        """Begin to read an answer with status 200. Raises `ServiceProtocol` if it is no stream."""
-        kind = headers.get("content-type", "")
-        if not kind.lower().startswith("text/event-stream"):
-            raise ServiceProtocol(f"the answer is no event stream, but {kind[:100] or 'nothing'}")
+    def accept(self, status: int, headers: Mapping[str, str]) -> bool:
+        """Begin to read an answer; return False if there is no stream in it.
+
+        Status 204 says that there is nothing after the cursor. The service says so only to who has read
+        the end before, so that it is another server's word for who has just read something else.
+        """
+        if status == 204 and 0 < self.cursor == self._after:
+            self.over = True
+            return True
+        kind = headers.get("content-type", "").lower()
+        if status != 200 or not kind.startswith("text/event-stream"):
+            return False
         self._start = None
+        self._heard = True
         self._parser = self._parsing(MAX_EVENT_BYTES)
+        return True
 
     def feed(self, piece: bytes) -> Iterator[Event]:
         """Return the events that a piece of the stream completes and that have not been read before.
@@ -92,7 +104,7 @@ class Course:
             if isinstance(event, Error):
                 self.over = True
                 raise failures.of_event(event)
-            if self._is_new(one.id) and event is not None:
+            if self._is_new(one.id, event) and event is not None:
                 self.over = isinstance(event, End)
                 yield event
                 if self.over:
@@ -108,11 +120,14 @@ class Course:
             self._tries.succeed()
         return found
 
-    def _is_new(self, number: bytes) -> bool:
-        """Take the number of an event; return whether it follows those that were read."""
+    def _is_new(self, number: bytes, event: Event | None) -> bool:
+        """Take the number of an event; return whether it follows those that were read.
+
+        The end of a run that another process took over has a number past all others.
+        """
         if not number.isdigit():
             raise ServiceProtocol("an event has no number")
-        if int(number) > self.cursor + 1:
+        if int(number) > self.cursor + 1 and not isinstance(event, End):
             raise EventsLost(f"after event {self.cursor} came event {int(number)}")
         new = int(number) > self.cursor
         if new:
@@ -120,13 +135,9 @@ class Course:
             self._tries.succeed()
         return new
 
-    def finish(self) -> None:
-        """Take status 204: the run has ended, and all of it was read before."""
-        self.over = True
-
     def refuse(self, status: int, headers: Mapping[str, str], body: bytes) -> float:
         """Take an answer without a stream; return the seconds to wait, or raise what it says."""
-        error = failures.of_answer(status, headers, body)
+        error = failures.of_answer(status, headers, body, heard=self._heard)
         if not error.retryable:
             raise error
         return self._tries.pause(error, error.retry_after)
@@ -160,16 +171,31 @@ def announced(headers: Mapping[str, str]) -> float | None:
 def parsed(data: bytes) -> Any:
     """Return JSON as values. Raises `ServiceProtocol`."""
     try:
-        return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        return _values(data)
+    except (*failures.UNREADABLE, json.JSONDecodeError) as error:
         raise ServiceProtocol(f"a message cannot be read: {error}") from error
+
+
+def _values(data: bytes) -> Any:
+    """Return JSON as values; a number that is larger than any of Python's is infinite."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.ValidationError:
+        return json.loads(data, parse_int=_number)
+
+
+def _number(digits: str) -> float:
+    try:
+        return int(digits)
+    except ValueError:
+        return float(digits)
 
 
 def _decode(data: bytes) -> Event | None:
     """Return an event; None for one of a type that a later service may have."""
     try:
         return codec.decode(data)
-    except msgspec.MsgspecError as error:
+    except failures.UNREADABLE as error:
         if _is_unknown(data):
             return None
         raise ServiceProtocol(f"an event cannot be read: {error}") from error
@@ -178,7 +204,7 @@ def _decode(data: bytes) -> Event | None:
 def _is_unknown(data: bytes) -> bool:
     try:
         kind = msgspec.json.decode(data, type=_Kind).type
-    except msgspec.MsgspecError:
+    except failures.UNREADABLE:
         return False
     return kind not in _KNOWN
 

@@ -15,8 +15,10 @@ from stream_serve.errors import (
     LogUnavailable,
     RequestError,
     RunFailure,
+    ServiceProtocol,
     StreamServeError,
 )
+from stream_serve.streams import errors as streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from stream_serve.events.types import Error
 
 E = TypeVar("E", bound=StreamServeError)
+
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding raises, whatever the bytes are."""
 
 _MAY_PASS: Final = frozenset({408, 425, 429, 502, 503, 504})
 """The statuses after which the same may succeed later, where no code says it."""
@@ -56,6 +61,8 @@ _REFUSALS: Final[dict[str, type[StreamServeError]]] = {
     LogUnavailable.code: LogUnavailable,
     **{kind.code: kind for kind in _family(HistoryError)},
     **{kind.code: kind for kind in _family(RequestError)},
+    # By way of its own module, so that it is there whatever else is loaded.
+    **{kind.code: kind for kind in _family(streams.StreamError)},
 }
 
 
@@ -72,12 +79,17 @@ def of_event(event: Error) -> RunFailure:
     return failure
 
 
-def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> StreamServeError:
-    """Return what an answer without a stream says: the service's problem, or another server's words."""
+def of_answer(
+    status: int, headers: Mapping[str, str], body: bytes, *, heard: bool = False
+) -> StreamServeError:
+    """Return what an answer without a stream says: the service's problem, or another server's words.
+
+    Where the service was `heard` before, another server speaks only for as long as it is away.
+    """
     try:
         problem = msgspec.json.decode(body, type=_Problem)
-    except msgspec.MsgspecError:
-        return _of_stranger(status, headers)
+    except UNREADABLE:
+        return _of_stranger(status, headers, heard=heard)
     kind = _REFUSALS.get(problem.code)
     error: StreamServeError = (kind or RequestError)(problem.detail or problem.title)
     error.code = problem.code
@@ -89,11 +101,15 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> StreamSer
     return error
 
 
-def _of_stranger(status: int, headers: Mapping[str, str]) -> StreamServeError:
+def _of_stranger(status: int, headers: Mapping[str, str], *, heard: bool) -> StreamServeError:
     """Return the error of a server in between, such as a proxy, which knows no codes."""
-    error = RequestError(f"status {status} from a server that is not stream-serve")
-    error.code = f"http_{status}"
-    error.retryable = status in _MAY_PASS
+    if status < 300:
+        kind = headers.get("content-type", "")[:100] or "nothing"
+        error: StreamServeError = ServiceProtocol(f"the answer is not the service's, but {kind}")
+    else:
+        error = RequestError(f"status {status} from a server that is not stream-serve")
+        error.code = f"http_{status}"
+    error.retryable = heard or status in _MAY_PASS
     error.retry_after = retry_after(headers)
     return error
 

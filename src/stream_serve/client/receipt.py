@@ -46,7 +46,7 @@ def of_answer(status: int, headers: Mapping[str, str], body: bytes) -> Receipt |
     if status in {200, 202}:
         try:
             return _decode(body)
-        except msgspec.MsgspecError as error:
+        except failures.UNREADABLE as error:
             raise ServiceProtocol(f"the answer to a stop is no receipt: {error}") from error
     failure = failures.of_answer(status, headers, body)
     if not failure.retryable:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final, Literal
+from urllib.parse import quote, urlsplit
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _BASE: Final = re.compile(r"https?://[^/?#@\s]+(/[^?#\s]*)?\Z")
 
+STREAM: Final = {"Accept": "text/event-stream", "Connection": "close"}
+"""The headers of whatever is answered by a stream. Its connection ends with it: mostly before the stream
+is at its end, and sometimes from another thread, which must not end what the pool has made of it."""
+
 
 class Request(Struct, frozen=True):
     """One HTTP request; `path` follows the service's address."""
@@ -31,9 +35,18 @@ class Request(Struct, frozen=True):
 
 def base(url: str) -> str:
     """Return the address of a service, without a slash at its end. Raises `ValueError`."""
-    if not _BASE.match(url):
+    if not (_BASE.match(url) and _has_place(url)):
         raise ValueError(f"{url!r} is not the address of a service, such as http://localhost:3000")
     return url.rstrip("/")
+
+
+def _has_place(url: str) -> bool:
+    """Return whether an address has a host that can be one, and no port that can be none."""
+    try:
+        parts = urlsplit(url)
+        return parts.port != 0 and bool((parts.hostname or "").encode("idna"))
+    except ValueError:
+        return False
 
 
 def authorization(key: str | None) -> dict[str, str]:
@@ -66,23 +79,19 @@ def _camel(name: str) -> str:
 
 def start(run_id: str, body: bytes) -> Request:
     """Return the request that starts a run. Sent again, it joins the run."""
-    headers = {
-        "Accept": "text/event-stream",
-        "Content-Type": "application/json",
-        "Idempotency-Key": run_id,
-    }
+    headers = {**STREAM, "Content-Type": "application/json", "Idempotency-Key": run_id}
     return Request("POST", "/ai/chat/stream-sse", headers, body)
 
 
 def follow(run_id: str, after: int) -> Request:
     """Return the request for a run's events after a cursor."""
-    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    headers = {**STREAM, "Last-Event-ID": str(after)}
     return Request("GET", f"/ai/runs/{quote(run_id, safe='')}/events", headers)
 
 
 def tail(name: str, after: int) -> Request:
     """Return the request for the messages of a stream after a cursor."""
-    headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+    headers = {**STREAM, "Last-Event-ID": str(after)}
     return Request("GET", f"/ai/streams/{quote(name)}/events", headers)
 
 
@@ -96,11 +105,20 @@ def stop(run_id: str) -> Request:
     return Request("POST", f"/ai/runs/{quote(run_id, safe='')}/stop", {})
 
 
-def stream(method: str, name: str) -> Request:
-    """Return a request about a stream: `PUT` makes one of JSON, `GET` reads nothing of it."""
-    headers = {"Content-Type": "application/json"} if method == "PUT" else {}
+def stream(method: Literal["GET", "PUT", "DELETE"], name: str) -> Request:
+    """Return a request about a stream.
+
+    `PUT` makes one of JSON, `GET` reads nothing of it, and `DELETE` removes it if it is closed.
+    """
+    headers = {"PUT": {"Content-Type": "application/json"}, "DELETE": {"Stream-Closed": "true"}}
     query = "?offset=now" if method == "GET" else ""
-    return Request(method, f"/v1/stream/{quote(name)}{query}", headers)
+    return Request(method, f"/v1/stream/{quote(name)}{query}", headers.get(method, {}))
+
+
+def control(name: str) -> Request:
+    """Return the request for what the producer of a stream has to know, as it changes."""
+    headers = {"Accept": "text/event-stream"}
+    return Request("GET", f"/v1/stream/{quote(name)}/control?live=sse", headers)
 
 
 def append(name: str, batch: Batch) -> Request:

@@ -23,7 +23,7 @@ from stream_serve.jobs.twin import SyncJob
 from stream_serve.jobs.writer import LEASE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Generator, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
     from stream_serve.client.requests import Request
     from stream_serve.events.types import Event
@@ -106,7 +106,14 @@ class Client:
 
     def job(self, name: str, *, again: bool = False, lease: float = LEASE) -> SyncJob:
         """Return the job `name`, which writes to the service in `with`; see `Streams.open_sync`."""
-        connect = partial(_place, self.url, self._key, name)
+        asked = partial(
+            AsyncClient,
+            self.url,
+            key=self._key,
+            heartbeat=self._heartbeat,
+            patience=self.patience,
+        )
+        connect = partial(_place, asked, name)
         job = Job(name, connect, again=again, lease=lease, patience=self.patience)
         return SyncJob(job, self._portal)
 
@@ -132,9 +139,9 @@ class Client:
 
 
 @asynccontextmanager
-async def _place(url: str, key: str | None, name: str) -> AsyncGenerator[ServicePlace]:
+async def _place(make: Callable[[], AsyncClient], name: str) -> AsyncGenerator[ServicePlace]:
     """Give the place of a job, with connections of its own: it lives in another thread."""
-    async with AsyncClient(url, key=key) as client:
+    async with make() as client:
         yield ServicePlace(client, name)
 
 
@@ -261,20 +268,16 @@ class _Reading:
         """Return the events of one answer, and in the end the seconds until the next request."""
         if self._closed.is_set():
             return 0.0  # before there was a line to hang up
-        if line.status == 204:
-            self.course.finish()
-            return 0.0
-        if line.status != 200:
+        if not self.course.accept(line.status, line.headers):
             return self.course.refuse(line.status, line.headers, line.body())
-        self.course.accept(line.headers)
         for piece in line.pieces():
             for event in self.course.feed(piece):
                 if self._closed.is_set():
                     return 0.0
                 yield event
             if self.course.over:
-                return 0.0
-        return self._lose()
+                break
+        return 0.0 if self.course.over else self._lose()
 
     def _lose(self, why: Broken | None = None) -> float:
         if self._hung_up or self._closed.is_set():

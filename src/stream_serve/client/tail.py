@@ -87,7 +87,7 @@ class StreamCourse(Course):
         self.over = True
         try:
             said = codec.decode(data)
-        except msgspec.MsgspecError as error:
+        except failures.UNREADABLE as error:
             raise ServiceProtocol(f"an event cannot be read: {error}") from error
         if isinstance(said, Error):
             raise failures.of_event(said)
@@ -115,7 +115,7 @@ def receipt_of(
     if status == 200:
         try:
             return _decode(body)
-        except msgspec.MsgspecError as error:
+        except failures.UNREADABLE as error:
             raise ServiceProtocol(f"the answer to a stop is no receipt: {error}") from error
     failure = failures.of_answer(status, headers, body)
     if not failure.retryable:

@@ -1,14 +1,15 @@
 """HTTP for the clients: the only place that knows httpx2.
 
 A wire opens a request and gives its answer: the status, the headers, and the body in pieces as they come.
-`hang_up` ends an answer at once, from any thread or task: whoever reads it sees its end.
+`hang_up` ends an answer at once, from any thread or task: whoever reads it sees its end. The connection
+of a stream is never used again (`requests.STREAM`), so that a late `hang_up` ends nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -46,11 +47,15 @@ class Line:
         """End the connection below the answer, whoever reads it."""
         stream = self._response.extensions.get("network_stream")
         below = None if stream is None else stream.get_extra_info("socket")
-        if below is None:
-            return
-        # A copy of the descriptor, since an event loop does not lend the socket itself.
-        with suppress(OSError, ValueError), socket.socket(fileno=os.dup(below.fileno())) as copy:
-            copy.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError, ValueError):
+            if isinstance(below, socket.socket):
+                # The descriptor may be another connection's as soon as its reader has closed it: only
+                # the socket knows. What TLS does beside that is its reader's.
+                socket.socket.shutdown(below, socket.SHUT_RDWR)
+            elif below is not None:
+                # An event loop does not lend the socket itself.
+                with socket.socket(fileno=os.dup(below.fileno())) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)
 
 
 class SyncLine(Line):
@@ -83,17 +88,41 @@ class AsyncLine(Line):
     async def body(self) -> bytes:
         """Return the body, as far as it is read. Raises `Broken`."""
         found = b""
-        async for piece in self.pieces():
-            found += piece
-            if len(found) > MAX_BODY_BYTES:
-                break
+        async with aclosing(self.pieces()) as pieces:
+            async for piece in pieces:
+                found += piece
+                if len(found) > MAX_BODY_BYTES:
+                    break
         return found
 
 
-class SyncWire:
+class Wire:
+    """The answers of a wire that are being read: with the wire they end, too. A closed socket alone
+    wakes no thread that waits for it."""
+
+    def __init__(self) -> None:
+        self._lines: Final = set[Line]()
+        self._closed = False
+
+    def _check(self) -> None:
+        if self._closed:
+            raise RuntimeError("the client is closed")
+
+    def _add(self, line: Line) -> None:
+        self._lines.add(line)
+        self._check()  # now, since a wire that was closed a moment ago did not see the answer
+
+    def _hang_up(self) -> None:
+        self._closed = True
+        for line in tuple(self._lines):
+            line.hang_up()
+
+
+class SyncWire(Wire):
     """Connections to one service, for any number of threads."""
 
     def __init__(self, base: str, key: str | None) -> None:
+        super().__init__()
         self._base: Final = base
         self._client: Final = httpx2.Client(
             headers=authorization(key), limits=_LIMITS, follow_redirects=False
@@ -101,26 +130,35 @@ class SyncWire:
 
     @contextmanager
     def open(self, request: Request, silence: float) -> Generator[SyncLine]:
-        """Give the answer to a request; at the end of the block its connection is let go."""
+        """Give the answer to a request; at the end of the block its connection is let go.
+
+        Raises `Broken`; `RuntimeError` where the connections have been closed.
+        """
+        self._check()
         with _broken():
             response = self._client.send(
                 _built(self._client, self._base, request, silence), stream=True
             )
+        line = SyncLine(response)
         try:
-            yield SyncLine(response)
+            self._add(line)
+            yield line
         finally:
+            self._lines.discard(line)
             with suppress(httpx2.RequestError):
                 response.close()
 
     def close(self) -> None:
         """Close all connections."""
+        self._hang_up()
         self._client.close()
 
 
-class AsyncWire:
+class AsyncWire(Wire):
     """Connections to one service, for any number of tasks of one event loop."""
 
     def __init__(self, base: str, key: str | None) -> None:
+        super().__init__()
         self._base: Final = base
         self._client: Final = httpx2.AsyncClient(
             headers=authorization(key), limits=_LIMITS, follow_redirects=False
@@ -128,19 +166,27 @@ class AsyncWire:
 
     @asynccontextmanager
     async def open(self, request: Request, silence: float) -> AsyncGenerator[AsyncLine]:
-        """Give the answer to a request; at the end of the block its connection is let go."""
+        """Give the answer to a request; at the end of the block its connection is let go.
+
+        Raises `Broken`; `RuntimeError` where the connections have been closed.
+        """
+        self._check()
         with _broken():
             response = await self._client.send(
                 _built(self._client, self._base, request, silence), stream=True
             )
+        line = AsyncLine(response)
         try:
-            yield AsyncLine(response)
+            self._add(line)
+            yield line
         finally:
+            self._lines.discard(line)
             with suppress(httpx2.RequestError):
                 await response.aclose()
 
     async def close(self) -> None:
         """Close all connections."""
+        self._hang_up()
         await self._client.aclose()
 
 
