@@ -49,6 +49,39 @@ def test_a_line_without_an_end_is_divided() -> None:
     ]
 
 
+@given(st.lists(st.one_of(st.none(), st.sampled_from([b"a", b"\r", b"\n", b"\r\n", b"bc"]))))
+def test_a_silence_makes_no_difference(pieces: list[bytes | None]) -> None:
+    made = Lines()
+    found: list[Line] = []
+    for piece in pieces:
+        found.extend(made.rest() if piece is None else made.feed(piece))
+    found.extend(made.feed(b"", last=True))
+    whole = lines(b"".join(piece for piece in pieces if piece is not None))
+    assert joined(found) == [line.text for line in whole]
+
+
+def joined(found: list[Line]) -> list[str]:
+    """Return the lines as a reader sees them: a beginning goes on in the next one."""
+    seen: list[str] = []
+    begun = ""
+    for line in found:
+        begun += line.text
+        if not line.partial:
+            seen.append(begun)
+            begun = ""
+    return [*seen, begun] if begun else seen
+
+
+def test_what_comes_after_a_silence_begins_no_line_that_is_not_there() -> None:
+    made = Lines()
+    assert not list(made.feed(b"50%\r"))
+    assert list(made.rest()) == [Line("50%")]
+    assert not list(made.feed(b"\n")), "it belongs to the return"
+    assert not list(made.feed(b"60%"))
+    assert list(made.rest()) == [Line("60%", partial=True)]
+    assert list(made.feed(b"\r70%\n")) == [Line(""), Line("70%")]
+
+
 def test_the_beginning_of_a_line_can_be_taken_before_its_end() -> None:
     made = Lines()
     assert not made.pending

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -14,7 +16,7 @@ from support.jobs import WAYS, Site, contents, ended, messages, site
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
     import aiohttp
@@ -36,6 +38,36 @@ def outbox(job: Job) -> Outbox:
 def appends(job: Job) -> int:
     """Return how many appends a job has made so far."""
     return vars(outbox(job))["_number"]
+
+
+class Interrupted:
+    """A place before one of whose methods something else is done, once."""
+
+    def __init__(self, place: Any, step: str, before: Callable[[], Awaitable[object]]) -> None:
+        self._place = place
+        self._step = step
+        self._before = [before]
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._place, name)
+        return method if name != self._step else partial(self._later, method)
+
+    async def _later(self, method: Callable[..., Awaitable[object]], *given: object) -> object:
+        if self._before:
+            await self._before.pop()()
+        return await method(*given)
+
+
+def meanwhile(job: Job, step: str, before: Callable[[], Awaitable[object]]) -> None:
+    """Let something be done before the job's place is asked for a step."""
+    connect = vars(job)["_connect"]
+
+    @asynccontextmanager
+    async def interrupted() -> AsyncGenerator[Interrupted]:
+        async with connect() as place:
+            yield Interrupted(place, step, before)
+
+    vars(job)["_connect"] = interrupted
 
 
 async def test_what_a_job_says_is_a_stream_with_one_typed_end(
@@ -107,6 +139,15 @@ async def test_a_stop_is_seen_by_check_and_acknowledged_by_the_end(
     assert said[-1]["finishReason"] == "stopped"
     async with client.post(f"{stream}/stop") as response:
         assert (await response.json())["acknowledged"]
+
+
+async def test_a_stop_comes_to_a_job_that_says_nothing(
+    client: aiohttp.ClientSession, place: Site
+) -> None:
+    async with place.open("silent", lease=86_400) as job:
+        await client.post(f"{place.stream('silent')}/stop")
+        await until(lambda: job.stopping)
+        assert appends(job) == 0
 
 
 async def test_a_stop_cancels_a_block_that_asked_for_that(
@@ -205,6 +246,42 @@ async def test_a_job_that_has_ended_is_begun_again_only_on_request(
         assert not job.resumed
         await job.log("second")
     assert contents(await ended(client, place.stream("again"))) == ["second"]
+
+
+async def test_what_another_has_begun_again_is_not_removed(
+    client: aiohttp.ClientSession, place: Site
+) -> None:
+    """Two have seen that the job has ended; the second removes it after the first has begun."""
+    async with place.open("both") as job:
+        await job.log("old")
+    first, second = (place.open("both", again=True) for _ in range(2))
+    meanwhile(second, "remove", first.__aenter__)
+    async with second:
+        assert second.resumed
+        await second.log("second")
+        with pytest.raises(JobTaken):
+            await first.__aexit__(None, None, None)
+    said = await ended(client, place.stream("both"))
+    assert contents(said) == ["second"]
+
+
+@pytest.mark.parametrize("step", ["create", "append"])
+async def test_a_job_that_ends_while_another_one_opens_it_is_looked_at_anew(
+    client: aiohttp.ClientSession, place: Site, step: str
+) -> None:
+    async def whole() -> None:
+        async with place.open("quick"):
+            """It ends at once."""
+
+    late = place.open("quick")
+    meanwhile(late, step, whole)
+    with pytest.raises(JobEnded, match="again=True"):
+        await late.__aenter__()
+    again = place.open("quick", again=True)
+    meanwhile(again, "remove", partial(client.delete, place.stream("quick")))
+    async with again:
+        await again.log("again")
+    assert contents(await ended(client, place.stream("quick"))) == ["again"]
 
 
 async def test_a_stream_of_another_kind_is_no_job(

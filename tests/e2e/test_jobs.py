@@ -6,16 +6,17 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from fastapi import FastAPI
 
 from stream_serve import JobTaken, Streams
 from stream_serve.client import AsyncClient, Client
-from stream_serve.errors import NotStarted, Unauthorized
+from stream_serve.errors import NotStarted, ServiceProtocol, Unauthorized
 from support.host import serving
 from support.jobs import HASTE, contents, ended, messages
 from support.process import PATIENCE, running
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 WORKER: Final = "support.worker"
 TESTS: Final = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - for a variable
 KEY: Final = "sk-alice-0123456789"
+PAGE: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n"
+    b"Connection: close\r\n\r\n<html>"
+)
 
 
 def alice() -> str:
@@ -192,6 +197,50 @@ async def test_streams_in_memory_have_jobs_only_where_they_are_served(
             work()
 
 
+@pytest.mark.parametrize("kept", ["memory", ""])
+async def test_a_job_that_outlives_the_application_is_told_at_once(
+    tmp_path: Path, kept: str
+) -> None:
+    own: dict[str, Any] = {"streams_url": kept} if kept else {}
+    streams = Streams.sqlite(tmp_path / "jobs.db", **own)
+
+    async def work() -> None:
+        async with AsyncExitStack() as last:
+            async with streams.lifespan():
+                job = await last.enter_async_context(streams.open("late"))
+                await job.log("a line")
+            await job.log("too late")
+            with pytest.raises(NotStarted, match="has ended"):
+                await job.flush()
+            job.check()
+
+    with pytest.raises(NotStarted, match="before its lifespan") as raised:
+        await work()
+    assert not raised.value.retryable
+
+
+async def test_a_thread_whose_application_has_ended_is_told(tmp_path: Path) -> None:
+    streams = Streams.sqlite(tmp_path / "jobs.db", streams_url="memory")
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with streams.open_sync("thread") as job:
+            begun.set()
+            over.wait()
+            job.log("too late")
+
+    async def serve() -> asyncio.Task[None]:
+        async with streams.lifespan():
+            working = asyncio.create_task(asyncio.to_thread(work))
+            await asyncio.to_thread(begun.wait)
+        over.set()
+        return working
+
+    working = await serve()
+    with pytest.raises(NotStarted, match="has ended"):
+        await working
+
+
 async def test_cuts_of_the_network_double_nothing_and_lose_nothing(
     client: aiohttp.ClientSession, service: Service
 ) -> None:
@@ -234,6 +283,32 @@ async def test_a_service_that_goes_and_comes_back_gets_the_rest(
     assert contents(await ended(client, f"{service.url}/v1/stream/away")) == ["before", "meanwhile"]
 
 
+async def test_a_page_of_another_server_is_no_acknowledgement(
+    client: aiohttp.ClientSession, service: Service
+) -> None:
+    async with (
+        Proxy(service.url) as proxy,
+        AsyncClient(proxy.url, patience=HASTE) as ours,
+    ):
+        proxy.answer = PAGE
+        with pytest.raises(ServiceProtocol, match="text/html"):
+            async with ours.job("page"):
+                pass
+        proxy.answer = None
+        async with ours.job("page") as job:
+            await job.log("before")
+            await job.flush()
+            proxy.answer = PAGE
+            proxy.cut()
+            await job.log("meanwhile")
+            asked = proxy.answered
+            await until(lambda: proxy.answered > asked + 1)
+            proxy.answer = None
+            await job.flush()
+    said = await ended(client, f"{service.url}/v1/stream/page")
+    assert contents(said) == ["before", "meanwhile"]
+
+
 async def test_a_key_opens_jobs_of_its_own_over_http_and_in_the_file(
     client: aiohttp.ClientSession, upstream: ScriptedUpstream, tmp_path: Path
 ) -> None:
@@ -255,6 +330,14 @@ async def test_a_key_opens_jobs_of_its_own_over_http_and_in_the_file(
             address = f"{running.url}/v1/stream/{name}"
             async with client.get(address, headers=headers) as response:
                 assert contents(await response.json()) == [line]
+
+
+async def test_a_key_that_the_service_does_not_have_opens_no_job(tmp_path: Path) -> None:
+    streams = Streams.sqlite(tmp_path / "jobs.db", api_keys=[KEY])
+    with pytest.raises(ValueError, match="STREAM_SERVE_API_KEYS"):
+        streams.open("job", key="another")
+    async with streams.open("job", key=KEY) as job:
+        assert not job.resumed
 
 
 async def test_two_ways_to_write_take_a_job_from_one_another(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -80,6 +81,20 @@ async def test_what_a_program_prints_is_the_stream_and_its_end_the_end(
     assert (end["finishReason"], end["exitCode"]) == ("failed", 3)
     assert end["error"] == "the command ended with exit code 3"
     assert (out, err) == ("out\r\n\ufffd\n", "err")
+
+
+async def test_a_line_that_is_longer_than_the_service_takes_comes_in_parts(
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    program = r"print('x' * 70_000 + '\nafter')"
+    async with Service(upstream_url=upstream.url, max_append_bytes=2_000) as service:
+        options = ("--stream", "long", "--url", service.url)
+        code, _, err = await command("run", *options, "--", *PYTHON, program)
+        assert (code, err) == (0, "")
+        said = await ended(client, f"{service.url}/v1/stream/long")
+    *parts, after = contents(said)
+    assert ("".join(parts), after) == ("x" * 70_000, "after")
+    assert said[-1]["finishReason"] == "completed"
 
 
 async def test_the_exit_code_is_the_commands_own(
@@ -239,7 +254,21 @@ async def test_the_key_is_in_a_variable_that_the_command_does_not_get(
             options = ("run", "--stream", name, *where)
             code, _, err = await command(*options, "--", "true", **here)
             assert code == 2
-            assert "--key-env" in err
+            assert "wants an API key" in err or "belongs to an API key" in err
+            assert "STREAM_KEY, or name another one with --key-env" in err
+            code, _, err = await command(
+                *options, "--", "true", **here, STREAM_KEY="sk-wrong-0123456"
+            )
+            assert code == 2
+            assert "the API key in STREAM_KEY" in err or "the key in STREAM_KEY is none" in err
+            assert "sk-wrong" not in err
+            own = "import os; print(os.environ.get('STREAM_KEY'))"
+            code, out, err = await command(
+                *("run", "--stream", f"{name}-default", *where, "--", *PYTHON, own),
+                **here,
+                STREAM_KEY=KEY,
+            )
+            assert (code, out, err) == (0, "None\n", "")
             code, out, err = await command(
                 *(*options, "--key-env", "MY_KEY", "--", *PYTHON, program),
                 **here,
@@ -250,9 +279,47 @@ async def test_the_key_is_in_a_variable_that_the_command_does_not_get(
             headers = {"Authorization": f"Bearer {KEY}"}
             async with client.get(f"{served.url}/v1/stream/{name}", headers=headers) as response:
                 assert contents(await response.json()) == ["None seen"]
+            code, _, err = await command(
+                *(*options, "--key-env", "MY_KEY", "--", "true"), **here, MY_KEY="another"
+            )
+            assert code == 2
+            assert "the API key in MY_KEY" in err or "the key in MY_KEY is none" in err
         code, _, err = await command("run", "--stream", "a", "--key-env", "NO_KEY", "--", "true")
         assert code == 2
         assert "NO_KEY is not set" in err
+
+
+async def test_an_address_where_no_service_is_is_told_in_a_sentence_and_the_program_runs() -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unheard.getsockname()[1]}"
+        code, out, err = await command(
+            *("run", "--stream", "a", "--url", url, "--", "echo", "it runs"), STREAM_KEY=KEY
+        )
+    assert (code, out) == (0, "it runs\n")
+    assert f"no connection to {url} lasts: ConnectError" in err
+    assert "start the service, or check the host and the port of --url" in err
+    assert KEY not in err
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "http://a b", "ftp://a"])
+async def test_an_address_that_is_none_is_refused_in_a_sentence(url: str) -> None:
+    code, out, err = await command("run", "--stream", "a", "--url", url, "--", "echo", "no")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert "is not the address of a service" in err
+
+
+async def test_what_is_not_this_service_is_told_before_the_program_begins(
+    service: Service,
+) -> None:
+    async with Proxy(service.url) as proxy:
+        proxy.answer = b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"
+        options = ("run", "--stream", "a", "--url", proxy.url)
+        code, out, err = await command(*options, "--", "echo", "no")
+    assert (code, out) == (2, "")
+    assert f"{proxy.url} answers with status 404" in err
+    assert "check the host, the port and the path" in err
 
 
 async def test_streams_in_the_memory_of_a_service_are_reached_over_http_only() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
-from stream_serve.errors import ServiceUnreachable, Unauthorized
+from stream_serve.errors import BodyTooLarge, ServiceUnreachable, Unauthorized
+from stream_serve.jobs import messages
 from stream_serve.jobs.errors import JobError, JobTaken
 from stream_serve.jobs.patience import Patience
 from stream_serve.jobs.writer import Writer
-from stream_serve.streams.errors import StaleProducer
+from stream_serve.streams.errors import ProducerGap, StaleProducer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,6 +111,112 @@ async def test_what_is_offered_after_the_end_is_not_missing() -> None:
     assert not await writer.offer(b"late")
     assert writer.dropped == 0
     await writer.close()
+
+
+class Small(Stream):
+    """A place that takes appends of at most `most` bytes, and numbers one after another."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.number = -1
+
+    async def append(self, batch: Batch) -> bool:
+        if sum(map(len, batch.messages)) > self.most:
+            raise BodyTooLarge("the body may have at most 10 bytes (MAX_APPEND_BYTES)")
+        if batch.number > self.number + 1:
+            raise ProducerGap("missing")
+        if batch.number <= self.number:
+            return False
+        self.number = batch.number
+        return await super().append(batch)
+
+
+async def test_an_append_that_is_too_large_is_divided_and_all_later_ones_are_smaller() -> None:
+    stream = Small(10)
+    writer = Writer(stream, patience=HASTE)
+    await writer.open()
+    said = [b"%03d" % number for number in range(100)]
+    for message in said:
+        await writer.put(message)
+    await writer.finish(b"end")
+    await writer.close()
+    assert stream.kept == [*said, b"end"]
+    assert stream.closed
+    sizes = [sum(map(len, batch.messages)) for batch in stream.sent]
+    assert 5 < max(sizes) <= 10, "half of what was refused last"
+
+
+async def test_a_text_that_is_too_large_is_divided_and_all_later_ones_before_they_are_sent() -> (
+    None
+):
+    stream = Small(200)
+    writer = Writer(stream, patience=HASTE)
+    await writer.open()
+    texts = ["x" * 900, "\x00" * 90, "y" * 500]
+    await writer.put(messages.log(texts[0], source="stdout"))
+    await writer.put(messages.chunk(texts[1]))
+    await writer.flush()
+    assert writer.unsent == 0
+    tried = len(stream.sent)
+    await writer.put(messages.log(texts[2]))
+    await writer.finish(messages.end("completed"))
+    await writer.close()
+    said = [msgspec.json.decode(one) for one in stream.kept]
+    lines = [one for one in said if one["type"] == "log"]
+    assert "".join(one["content"] for one in lines) == texts[0] + texts[2]
+    ends = [number for number, one in enumerate(lines) if not one.get("partial")]
+    assert "".join(one["content"] for one in lines[: ends[0] + 1]) == texts[0]
+    assert {one.get("source") for one in lines[: ends[0] + 1]} == {"stdout"}
+    assert len(ends) == 2
+    assert "".join(one["content"] for one in said if one["type"] == "chunk") == texts[1]
+    assert all(map(len, (one.messages for one in stream.sent[tried:])))
+    assert (writer.unsent, stream.closed) == (0, True)
+
+
+async def test_a_message_that_is_too_large_ends_the_job_as_failed_and_is_told() -> None:
+    stream = Small(200)
+    writer = Writer(stream, patience=HASTE)
+    await writer.open()
+    for message in (b"a", b"x" * 300, b"b"):
+        await writer.put(message)
+    with pytest.raises(BodyTooLarge, match=r"300 bytes .*MAX_APPEND_BYTES"):
+        await writer.finish(b"completed")
+    with pytest.raises(BodyTooLarge):
+        await writer.put(b"c")
+    await writer.close()
+    first, end = stream.kept
+    assert first == b"a"
+    assert msgspec.json.decode(end)["finishReason"] == "failed"
+    assert stream.closed
+
+
+@pytest.mark.parametrize("taken", [True, False])
+async def test_an_append_without_an_answer_that_is_refused_later_is_not_doubled(
+    *, taken: bool
+) -> None:
+    """The service has restarted with a smaller limit, and may have the append or not."""
+    stream = Small(10)
+
+    class Restarting(Small):
+        async def append(self, batch: Batch) -> bool:
+            if len(batch.messages) == 4 and not stream.sent:
+                stream.sent.append(batch)
+                if taken:
+                    self.most = 1_000
+                    await super().append(batch)
+                    self.most = 10
+                raise ServiceUnreachable("no answer")
+            return await super().append(batch)
+
+    place = Restarting(10)
+    writer = Writer(place, patience=HASTE)
+    await writer.open()
+    for number in range(4):
+        await writer.put(b"%04d" % number)
+    await writer.finish(b"end")
+    await writer.close()
+    assert place.kept == [b"0000", b"0001", b"0002", b"0003", b"end"]
 
 
 async def test_a_place_that_stays_away_is_given_up() -> None:

@@ -149,7 +149,8 @@ def wrap(  # noqa: PLR0913, PLR0917 - each is an option
         typer.Option(help="A running service; without it, the streams of this folder's settings."),
     ] = None,
     key_env: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The variable that has the API key.")
+        str | None,
+        typer.Option(metavar="NAME", help="The variable that has the API key (STREAM_KEY)."),
     ] = None,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds between SIGTERM and SIGKILL, after a stop.")
@@ -164,20 +165,26 @@ def wrap(  # noqa: PLR0913, PLR0917 - each is an option
     """Run a command, whose output becomes a stream; exits as it does."""
     from stream_serve.commands import places
     from stream_serve.commands.run import Wrapping, run
-    from stream_serve.errors import StreamServeError, Unauthorized
+    from stream_serve.errors import StreamServeError
     from stream_serve.jobs.errors import JobEnded
     from stream_serve.settings import explain_to_operator, without
 
+    def explain(error: StreamServeError) -> str:
+        if url is None or isinstance(error, SettingsError):
+            return explain_to_operator(error)
+        from stream_serve.commands import remote
+
+        return remote.explain(error, url, key_env)
+
     async def watch() -> int:
-        key = places.key_in(key_env)
         if url is None:
-            connect = places.connect(stream, key)
+            connect = places.connect(stream, key_env)
         else:
             from stream_serve.commands import remote
 
-            connect = remote.connect(url, stream, key)
-        how = Wrapping(name=stream, again=again, grace=grace, lease=lease)
-        return await run(connect, command, without(key_env), how)
+            connect = remote.connect(url, stream, places.key_in(key_env))
+        how = Wrapping(name=stream, again=again, grace=grace, lease=lease, explain=explain)
+        return await run(connect, command, without(key_env or places.KEY), how)
 
     try:
         code = asyncio.run(watch())
@@ -188,9 +195,7 @@ def wrap(  # noqa: PLR0913, PLR0917 - each is an option
             raise
         _refuse("--url needs the extra client: install stream-serve[client]")
     except (StreamServeError, ValueError) as error:
-        if isinstance(error, Unauthorized) and key_env is None:
-            _refuse("the service wants an API key: name the variable that has it with --key-env")
-        _refuse(explain_to_operator(error) if isinstance(error, StreamServeError) else str(error))
+        _refuse(explain(error) if isinstance(error, StreamServeError) else str(error))
     raise typer.Exit(code)
 
 

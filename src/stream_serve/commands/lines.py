@@ -32,40 +32,59 @@ class Lines:
     def __init__(self) -> None:
         self._decode: Final = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._kept = ""
+        self._begun = False
+        """Whether the beginning of a line has been taken, which its end has to follow."""
+        self._returned = False
+        """Whether a `\\r` has ended a line before it was seen whether a `\\n` belongs to it."""
 
     @property
     def pending(self) -> bool:
-        """Whether there is the beginning of a line."""
-        return bool(self._kept)
+        """Whether there is the beginning of a line to be taken."""
+        return self._kept != "" and (self._begun or self._kept != _RETURN)
 
     def feed(self, data: bytes, *, last: bool = False) -> Iterator[Line]:
         """Return the lines that are complete by these bytes; with `last` also what is left."""
-        text = self._kept + self._decode(data, last)
+        come = self._decode(data, last)
+        if come and self._returned:
+            come, self._returned = come.removeprefix("\n"), False
+        text = self._kept + come
         start = 0
         for end in _ENDS.finditer(text):
             line = text[start : end.start()]
             start = end.end()
-            if line or end[0] != _RETURN:
-                yield from _divided(line)
+            if line or self._begun or end[0] != _RETURN:
+                yield from self._divided(line)
         self._kept = text[start:]
         while len(self._kept) > MAX_LINE:
-            yield Line(self._kept[:MAX_LINE], partial=True)
+            yield self._partial(self._kept[:MAX_LINE])
             self._kept = self._kept[MAX_LINE:]
-        if last and self._kept:
-            yield Line(self._kept.removesuffix(_RETURN))
-            self._kept = ""
+        if last:
+            yield from self.rest(last=True)
 
-    def rest(self) -> Iterator[Line]:
-        """Return the beginning of a line for which nothing more has come for a while."""
+    def rest(self, *, last: bool = False) -> Iterator[Line]:
+        """Return the beginning of a line for which nothing more has come for a while.
+
+        With `last` nothing more will come: it is the whole line.
+        """
+        if not self.pending:
+            return
         kept, self._kept = self._kept, ""
-        if kept.endswith(_RETURN):
-            yield Line(kept.removesuffix(_RETURN))
-        elif kept:
-            yield Line(kept, partial=True)
+        self._returned = kept.endswith(_RETURN)
+        if self._returned or last:
+            yield self._whole(kept.removesuffix(_RETURN))
+        else:
+            yield self._partial(kept)
 
+    def _divided(self, line: str) -> Iterator[Line]:
+        while len(line) > MAX_LINE:
+            yield self._partial(line[:MAX_LINE])
+            line = line[MAX_LINE:]
+        yield self._whole(line)
 
-def _divided(line: str) -> Iterator[Line]:
-    while len(line) > MAX_LINE:
-        yield Line(line[:MAX_LINE], partial=True)
-        line = line[MAX_LINE:]
-    yield Line(line)
+    def _partial(self, text: str) -> Line:
+        self._begun = True
+        return Line(text, partial=True)
+
+    def _whole(self, text: str) -> Line:
+        self._begun = False
+        return Line(text)

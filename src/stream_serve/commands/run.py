@@ -102,6 +102,7 @@ class Wrapping(Struct, frozen=True, kw_only=True):
     again: bool = False
     grace: float = GRACE
     lease: float = LEASE
+    explain: Callable[[StreamServeError], str] = str
 
 
 async def run(
@@ -111,7 +112,7 @@ async def run(
     async with connect() as place:
         writer = Writer(place, lease=how.lease, patience=_PATIENCE, most=MAX_KEPT)
         try:
-            await _open(writer, again=how.again)
+            await _open(writer, how)
             _on_signals(
                 lambda _: None
             )  # what comes while the program begins is sent on by `_follow`
@@ -121,7 +122,7 @@ async def run(
                 code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
                 words = f"{command[0]}: {error.strerror}"
                 _say(words)
-                await _finish(writer, messages.end("failed", exit_code=code, error=words), how.name)
+                await _finish(writer, messages.end("failed", exit_code=code, error=words), how)
                 return code
             return await _follow(running, writer, how)
         finally:
@@ -139,14 +140,17 @@ def _on_signals(call: Callable[[int], None] | None) -> None:
             loop.add_signal_handler(number, call, number)
 
 
-async def _open(writer: Writer, *, again: bool) -> None:
+async def _open(writer: Writer, how: Wrapping) -> None:
     """Open the stream; return without it while the service is away. Raises what it answers for good."""
-    opening = writer.begin(again=again)
+    opening = writer.begin(again=how.again)
     await asyncio.wait({opening}, timeout=_OPENING)
     if opening.done():
         opening.result()
         return
-    _say(f"the command runs, and its output is kept until the service is there: {writer.away}")
+    why = (
+        f"no answer in {_OPENING:.0f} seconds" if writer.away is None else how.explain(writer.away)
+    )
+    _say(f"the command runs, and its output is kept until the service is there: {why}")
 
 
 async def _follow(running: Running, writer: Writer, how: Wrapping) -> int:
@@ -163,7 +167,7 @@ async def _follow(running: Running, writer: Writer, how: Wrapping) -> int:
         if open_ and stopped:
             running.send(signal.SIGKILL)
         intake.over = True
-        await _finish(writer, _end(code, stopped=stopped), how.name)
+        await _finish(writer, _end(code, stopped=stopped), how)
     finally:
         stopping.cancel()
     return code
@@ -219,23 +223,25 @@ class _Intake:
             await writer.offer(messages.log(line.text, source=name, partial=line.partial))
 
 
-async def _finish(writer: Writer, end: bytes, name: str) -> None:
+async def _finish(writer: Writer, end: bytes, how: Wrapping) -> None:
     """Say the end, for as long as that may take, and tell whoever reads the terminal what is missing."""
-    why: object = None
+    why = ""
     said = writer.failure is None
     try:
         async with asyncio.timeout(_SENDING):
             await writer.finish(end)
     except TimeoutError:
-        why = writer.away or f"the service took more than {_SENDING:.0f} seconds"
+        why = f"the service took more than {_SENDING:.0f} seconds"
+        if writer.away is not None:
+            why = how.explain(writer.away)
     except StreamServeError as error:
-        why = error
-    if why is not None:
+        why = how.explain(error)
+    if why:
         missing = writer.dropped + writer.unsent - (1 if said and writer.unsent else 0)
         also = f" and {_lines(missing)} of it were" if missing else " was"
-        _say(f"the end of {name}{also} not written: {why}")
+        _say(f"the end of {how.name}{also} not written: {why}")
     elif writer.dropped:
-        _say(f"not written of {name}: {_lines(writer.dropped)}; the service was away")
+        _say(f"not written of {how.name}: {_lines(writer.dropped)}; the service was away")
 
 
 def _lines(count: int) -> str:

@@ -42,18 +42,22 @@ class Place(Protocol):
         ...
 
     async def remove(self) -> None:
-        """Remove the stream. Raises `StreamNotFound`, `StreamGone`."""
+        """Remove the stream if it is closed. Raises `StreamConflict` if it is not, `StreamNotFound`."""
         ...
 
     async def append(self, batch: Batch) -> bool:
         """Append, and return whether somebody has asked the job to stop.
 
-        Raises `StaleProducer`, `StreamClosed`, `StreamNotFound`, `StreamConflict`, `StreamsFull`.
+        Raises `StaleProducer`, `ProducerGap`, `StreamClosed`, `StreamNotFound`, `StreamConflict`,
+        `StreamsFull`, and `BodyTooLarge` for one that has to be divided.
         """
         ...
 
     async def stopped(self) -> None:
-        """Return as soon as it is seen that somebody has asked the job to stop; wait until then."""
+        """Return as soon as somebody has asked the job to stop; wait until then, also for the place.
+
+        Raises `StreamError` once nobody can ask for it any more.
+        """
         ...
 
 

@@ -13,6 +13,7 @@ Reason = Literal["completed", "failed", "stopped"]
 MAX_WORDS: Final = 1_000
 """So many characters of an error's words are shown: enough for a sentence, and no page of a server."""
 
+_TEXTS: Final = (b'{"type":"log",', b'{"type":"chunk",')
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -56,6 +57,21 @@ def end(reason: Reason, *, exit_code: int | None = None, error: str | None = Non
     if error is not None:
         said["error"] = _text(error)[:MAX_WORDS]
     return _encode({**said, "at": _now()})
+
+
+def halves(message: bytes) -> tuple[bytes, bytes] | None:
+    """Return a text as two messages, of which a reader makes the same text again; None for what is no
+    text, or cannot be less."""
+    if not message.startswith(_TEXTS):
+        return None
+    said: dict[str, Any] = msgspec.json.decode(message)
+    content: str = said["content"]
+    middle = len(content) // 2
+    if not middle:
+        return None
+    goes_on = {"partial": True} if said["type"] == "log" else {}
+    first = _encode({**said, "content": content[:middle], **goes_on})
+    return first, _encode({**said, "content": content[middle:]})
 
 
 def words_of(error: BaseException) -> str:

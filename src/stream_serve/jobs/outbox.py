@@ -2,16 +2,20 @@
 
 How it works: `take` makes one append of what waits, which has the next number. It is the same one until
 `sent` says that the stream has it: an append that is sent again with its number is not doubled. What
-comes meanwhile waits for the next one, so that many messages become few appends. `full` is when whoever
-speaks has to wait.
+comes meanwhile waits for the next one, so that many messages become few appends. One that is refused as
+too large is divided; it and all later ones are half as large then, and so are texts that are too large
+alone. `full` is when whoever speaks has to wait.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import Final
 
 from msgspec import Struct
+
+from stream_serve.jobs import messages
 
 MAX_WAITING: Final = 1_048_576
 """Bytes that may wait: so much is lost at most with the process."""
@@ -41,6 +45,8 @@ class Outbox:
         self._lease = lease
         self._most = most
         self._append = append
+        self._longest = sys.maxsize
+        """Bytes above which a text is divided: a longer one was refused."""
         self._waiting: deque[bytes] = deque()
         self._size = 0
         self._batch: Batch | None = None
@@ -48,6 +54,8 @@ class Outbox:
         self._number = 0
         self.ended = False
         """Whether the last message has been said."""
+        self.given_up = False
+        """Whether nothing can be sent any more, and what was said is dropped."""
         self.said = 0
         """How many messages there were."""
         self.kept = 0
@@ -61,7 +69,7 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether so much waits that no more should come."""
-        return self._size >= self._most
+        return self.given_up or self._size >= self._most
 
     @property
     def waits(self) -> bool:
@@ -83,6 +91,8 @@ class Outbox:
             taken: list[bytes] = []
             room = self._append
             while self._waiting and (not taken or len(self._waiting[0]) <= room):
+                while len(self._waiting[0]) > self._longest and self._halve():
+                    """Until it is as short as those that were taken."""
                 taken.append(self._waiting.popleft())
                 room -= len(taken[-1])
             self._number += 1
@@ -93,6 +103,57 @@ class Outbox:
                 messages=tuple(taken),
                 last=self.ended and not self._waiting,
             )
+        return self._batch
+
+    def probe(self) -> Batch:
+        """Return an append without messages after the one that was taken: the stream takes it only if it
+        has that one."""
+        return Batch(epoch=self._epoch, number=self._number + 1, lease=self._lease)
+
+    def probed(self) -> None:
+        """Let go of the append that was taken, and of the probe: the stream has both."""
+        self.sent()
+        self._number += 1
+
+    def divide(self) -> bool:
+        """Put back the append that was taken, which the stream does not have: the next ones are smaller.
+
+        Returns False for one of a single message that cannot be divided, which stays.
+        """
+        batch = self._batch
+        if batch is None or not batch.messages:
+            return False
+        self._waiting.extendleft(reversed(batch.messages))
+        if len(batch.messages) > 1:
+            self._append = sum([len(message) for message in batch.messages]) // 2
+        elif self._halve():
+            self._append = self._longest = len(self._waiting[0])
+        else:
+            self._waiting.popleft()
+            return False
+        self._number -= 1
+        self._batch = None
+        return True
+
+    def _halve(self) -> bool:
+        """Make two of the text that is next, which count as one; return False for what is none."""
+        message = self._waiting[0]
+        parts = messages.halves(message)
+        if parts is None:
+            return False
+        self._waiting.popleft()
+        self._waiting.extendleft(reversed(parts))
+        self._size += len(parts[0]) + len(parts[1]) - len(message)
+        self.kept -= 1
+        return True
+
+    def give_up(self, end: bytes) -> Batch:
+        """Drop all that the stream does not have; return `end` as the last append instead."""
+        self.given_up = True
+        self._waiting.clear()
+        self._batch = Batch(
+            epoch=self._epoch, number=self._number, lease=self._lease, messages=(end,), last=True
+        )
         return self._batch
 
     def sent(self) -> None:

@@ -5,14 +5,24 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from concurrent.futures import Future, wait
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from stream_serve.errors import NotStarted
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     T = TypeVar("T")
 
-_CLOSING = 30.0
+_LOOK: Final = 0.5
+_LOOKS: Final = 2
+"""A loop that does not run for so many looks is over: between two parts of its program it may rest."""
+
+_OVER: Final = (
+    "the event loop in which the job is open has ended: end the job before the application does"
+)
+_CLOSING: Final = 30.0
 """Seconds for what is left to do in the loop; it is nothing but connections that close."""
 
 
@@ -121,10 +131,27 @@ class Borrowed:
 
 
 def call(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in a loop of another thread."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    """Run a coroutine in a loop of another thread. Raises `NotStarted` where that runs no more.
+
+    A loop that has stopped says nothing to whoever waits for it, so it is looked at now and then.
+    """
     try:
+        future = asyncio.run_coroutine_threadsafe(coroutine, loop)
+    except RuntimeError as error:
+        coroutine.close()
+        raise NotStarted(_OVER, retryable=False) from error
+    try:
+        _wait(loop, future)
         return future.result()
     except BaseException:
         future.cancel()
         raise
+
+
+def _wait(loop: asyncio.AbstractEventLoop, future: Future[Any]) -> None:
+    """Wait until a loop of another thread has done something. Raises `NotStarted`."""
+    stopped = 0
+    while not wait([future], _LOOK).done:
+        stopped = 0 if loop.is_running() else stopped + 1
+        if stopped == _LOOKS:
+            raise NotStarted(_OVER, retryable=False)

@@ -3,8 +3,8 @@
 How it works: one task sends one append after the other. Between the beginnings of two there are at least
 `PAUSE` seconds: the first message after a silence goes at once, and what comes in a flood goes together.
 Without messages an empty append renews the lease, three times in its length. An append that failed and
-may succeed later is sent again, as it was. What cannot be mended ends the task: from then on `put` and
-`flush` raise it.
+may succeed later is sent again, as it was; one that is too large is divided. What cannot be mended ends
+the task: from then on `put` and `flush` raise it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from functools import partial
 from random import randrange
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from stream_serve.errors import StreamServeError
+from stream_serve.errors import BodyTooLarge, StreamServeError
+from stream_serve.jobs import messages
 from stream_serve.jobs.errors import JobEnded, JobError, JobTaken
-from stream_serve.jobs.messages import words_of
 from stream_serve.jobs.outbox import MAX_WAITING, Outbox
 from stream_serve.jobs.patience import Patience, Tries
 from stream_serve.streams.errors import (
+    ProducerGap,
     StaleProducer,
     StreamClosed,
     StreamConflict,
@@ -41,6 +42,9 @@ PAUSE: Final = 0.02
 """So long may a message wait for others, which is not seen; fifty appends a second are no burden."""
 
 _RENEWALS: Final = 3
+_ROUNDS: Final = 100
+"""How often others may be faster while a job is opened."""
+
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -142,7 +146,8 @@ class Writer:
     async def finish(self, end: bytes) -> None:
         """Say the last message, and wait until the stream has it and is closed. Raises as `flush`."""
         self.check()
-        self._outbox.put(end, last=True)
+        if not self._outbox.given_up:
+            self._outbox.put(end, last=True)
         await self.flush()
 
     async def close(self) -> None:
@@ -176,52 +181,90 @@ class Writer:
             raise
         self._watching = asyncio.create_task(self._watch(), name="job's stop")
         opened.set_result(None)
-        await self._send()
+        try:
+            await self._send()
+        finally:
+            self._watching.cancel()
 
     async def _claim(self, *, again: bool) -> None:
-        """Be the one who writes the stream."""
-        await self._prepare(again=again)
+        """Be the one who writes the stream. What others do meanwhile is looked at anew."""
         epoch = _epoch()
-        while True:
+        for _ in range(_ROUNDS):
+            if not await self._prepare(again=again):
+                continue
             first = self._outbox.begin(epoch)
             try:
                 self._heard(await self._ask(partial(self._place.append, first)))
             except StaleProducer as newer:
                 epoch = _epoch(newer.epoch)
+            except (StreamClosed, StreamNotFound):
+                continue  # it was there a moment ago
             else:
                 return
+        raise JobTaken("others open and end this job all the time: use another name")
 
-    async def _prepare(self, *, again: bool) -> None:
-        """Make the stream, if it is not there."""
+    async def _prepare(self, *, again: bool) -> bool:
+        """Make the stream, if it is not there. Returns False where others were faster with that."""
         found = await self._ask(self._place.find)
         if found is not None and not found.json:
             raise StreamConflict("the stream is there already, and not of JSON: use another name")
-        if found is not None and found.closed:
-            if not again:
-                how = "was lost" if found.lost else "has ended"
-                raise JobEnded(f"the job {how}: use another name, or begin it again (again=True)")
-            with suppress(StreamNotFound):  # it is gone already
-                await self._ask(self._place.remove)
-            found = None
-        self.resumed = found is not None
-        if found is None:
-            await self._ask(self._place.create)
+        if found is not None and found.closed and not again:
+            how = "was lost" if found.lost else "has ended"
+            raise JobEnded(f"the job {how}: use another name, or begin it again (again=True)")
+        self.resumed = found is not None and not found.closed
+        try:
+            if found is not None and found.closed:
+                with suppress(StreamNotFound):  # it is gone already
+                    await self._ask(self._place.remove)
+            if not self.resumed:
+                await self._ask(self._place.create)
+        except StreamConflict:
+            return False
+        return True
 
     async def _send(self) -> None:
         """Send one append after the other, until the last one or for as long as it can be."""
         try:
             over = False
             while not over:
-                await self._due()
-                batch = self._outbox.take()
-                self._heard(await self._ask(partial(self._place.append, batch)))
-                self._outbox.sent()
-                over = batch.last
+                over = await self._send_next()
                 self._tell()
         except StreamServeError as error:
             self._fail(_for_job(error))
         except Exception as error:  # noqa: BLE001 - whoever speaks is told, and would wait for ever else
             self._fail(_defect(error))
+
+    async def _send_next(self) -> bool:
+        """Send what is to be sent next, or a part of it; return whether it was the last."""
+        await self._due()
+        batch = self._outbox.take()
+        try:
+            self._heard(await self._ask(partial(self._place.append, batch)))
+        except BodyTooLarge as error:
+            if self.away is not None and await self._was_taken():
+                self._outbox.probed()
+                return batch.last
+            if not self._outbox.divide():
+                await self._give_up(len(batch.messages[0]) if batch.messages else 0, error)
+            return False
+        self._outbox.sent()
+        return batch.last
+
+    async def _was_taken(self) -> bool:
+        """Return whether the stream has an append whose answer was lost before it was refused."""
+        try:
+            self._heard(await self._ask(partial(self._place.append, self._outbox.probe())))
+        except ProducerGap:
+            return False
+        return True
+
+    async def _give_up(self, size: int, error: BodyTooLarge) -> None:
+        """Say that the job has failed, since a message is too large for its place; raise that."""
+        why = BodyTooLarge(f"a message of {size} bytes cannot be written: {error}")
+        end = messages.end("failed", error=messages.words_of(why))
+        with suppress(BodyTooLarge):  # then the stream ends with the lease
+            await self._ask(partial(self._place.append, self._outbox.give_up(end)))
+        raise why
 
     def _fail(self, why: StreamServeError) -> None:
         self.failure = why
@@ -285,7 +328,7 @@ def _epoch(known: int = 0) -> int:
 
 
 def _defect(error: Exception) -> JobError:
-    return JobError(f"the job cannot be written any more: {words_of(error)}")
+    return JobError(f"the job cannot be written any more: {messages.words_of(error)}")
 
 
 def _for_job(error: StreamServeError) -> StreamServeError:
