@@ -164,6 +164,24 @@ async def test_a_stop_asks_the_producer_and_shows_its_receipt(
     await expect(receipt).to_contain_text("停止回执")
 
 
+async def test_the_last_connection_of_a_browser_is_enough_to_read_and_to_stop(
+    job: Job, page_context: PageFactory
+) -> None:
+    page = await visit(page_context, job)
+    for _ in range(4):
+        other = await page.context.new_page()
+        await other.goto(job.page_url)
+        await reaches(other, "live")
+    sixth = await page.context.new_page()
+    await sixth.goto(job.page_url)
+    await reaches(sixth, "live")
+    await sixth.locator("#stop").click()
+    await expect(sixth.locator("#status")).to_have_text("Asking the producer to stop…")
+    await job.write(**{"Stream-Stop-Acknowledged": "true"})
+    await expect(sixth.locator("#receipt")).to_contain_text("Written by then", timeout=PATIENCE)
+    await reaches(sixth, "live")
+
+
 async def test_a_cut_connection_is_made_again_and_nothing_is_lost_or_doubled(
     client: aiohttp.ClientSession, service: Service, job: Job, page_context: PageFactory
 ) -> None:
@@ -212,6 +230,17 @@ async def test_a_stream_that_is_not_there_or_is_removed_is_said_in_words(
     await expect(page.locator("#failure")).to_have_text(re.compile("deleted, or has expired"))
 
 
+async def test_a_stream_that_is_removed_while_it_is_asked_to_stop_is_said_to_be(
+    job: Job, page_context: PageFactory
+) -> None:
+    page = await visit(page_context, job)
+    async with page.expect_request(re.compile("/stop")):
+        await page.locator("#stop").click()
+    await job.remove()
+    await reaches(page, "refused")
+    await expect(page.locator("#failure")).to_have_text(re.compile("deleted, or has expired"))
+
+
 async def test_a_key_is_asked_for_kept_in_the_tab_and_never_in_an_address(
     client: aiohttp.ClientSession, page_context: PageFactory
 ) -> None:
@@ -226,15 +255,63 @@ async def test_a_key_is_asked_for_kept_in_the_tab_and_never_in_an_address(
         await field.fill("sk-wrong-0123456789")
         await page.keyboard.press("Enter")
         await expect(page.locator("#failure")).to_contain_text("does not take this key")
+        await field.fill("密钥 that no header can have")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#failure")).to_contain_text("does not take this key")
         await field.fill(KEY)
         await page.keyboard.press("Enter")
         await reaches(page, "live")
         await expect(page.locator("#log .line")).to_have_count(12)
+        await expect(field).to_be_hidden()
+        await expect(page.locator("#log")).to_be_focused()
         await page.reload()
         await reaches(page, "live")
+        await expect(field).to_be_hidden()
         assert asked
         assert not any(KEY in url for url in asked)
-        await job.write(END, **CLOSED)
+        await job.remove()
+        await reaches(page, "refused")
+        await expect(field).to_be_visible()  # another key may have another stream
+
+
+async def test_whatever_a_stream_has_is_shown_as_what_it_is(
+    job: Job, page_context: PageFactory
+) -> None:
+    page = await visit(page_context, job)
+    await job.write(
+        {"type": "log", "content": "\x1b[1;31mred\x1b[0m and \x1b]0;title\x07plain"},
+        {"type": "log", "content": "odd", "at": {"a": 1}},
+        {"type": "log", "content": None},
+        {"type": "end"},
+        {"type": "end", "finishReason": 5},
+        {"type": "error", "message": "mine"},
+        {"type": "progress", "value": 0.999, "content": "almost"},
+        {"type": "progress", "value": -1, "content": "minus"},
+        {"type": "progress", "value": 1e308, "content": "huge"},
+        {"type": "progress", "value": "0.5", "content": "text"},
+        {"toString": 5, "type": {"toString": 1}},
+        "\u202elast",
+    )
+    lines = page.locator("#log .line")
+    await expect(lines).to_have_count(20)
+    assert await lines.locator(".words").all_text_contents() == [
+        *(str(one["content"]) for one in LOGS),
+        "red and plain",
+        "odd",
+        "null",
+        '{"type":"end"}',
+        '{"type":"end","finishReason":5}',
+        '{"type":"error","message":"mine"}',
+        '{"toString":5,"type":{"toString":1}}',
+        '"\u202elast"',
+    ]
+    await expect(lines.last.locator("time")).to_be_empty()
+    await expect(lines.nth(13).locator("time")).to_have_text('{"a":1}')
+    values = page.locator("#progress .value")
+    await expect(values).to_have_text(["99 %", "0 %", "100 %", ""])
+    await job.write({**END, "exitCode": {"a": 1}}, **CLOSED)
+    await reaches(page, "over")
+    await expect(page.locator("#outcome dd").nth(1)).to_have_text('{"a":1}')
 
 
 async def test_the_page_is_strict_and_has_a_name_for_everything(

@@ -1,2 +1,2 @@
 // Show the API's description with Swagger UI.
-window.SwaggerUIBundle({ url: "/openapi.json", dom_id: "#docs", deepLinking: true });
+window.SwaggerUIBundle({ url: "openapi.json", dom_id: "#docs", deepLinking: true });

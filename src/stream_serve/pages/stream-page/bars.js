@@ -24,7 +24,7 @@ export class Bars {
     const share = known ? Math.min(1, Math.max(0, value)) : 0;
     if (known) found.bar.value = share;
     else found.bar.removeAttribute("value");
-    put(found.value, known ? `${number(Math.round(share * 100))} %` : "");
+    put(found.value, known ? `${number(share < 1 ? Math.min(99, Math.round(share * 100)) : 100)} %` : "");
     for (const [name, { row }] of this.#rows) {
       if (this.#rows.size <= MOST) break;
       this.#rows.delete(name);

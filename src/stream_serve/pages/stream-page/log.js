@@ -11,6 +11,8 @@ const MOST = 5000; // lines
 const MOST_CHARACTERS = 8_000_000; // of all lines together
 const LONG = 20_000; // characters of one line, or of one text that comes piece by piece
 const PREVIEW = 160;
+// What colours the output of a program in a terminal, or sets its title (ECMA-48): no words.
+const COLOURS = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\))/g;
 
 /**
  * `kind` is the type of the message; `words` are all of them, `node` is where a text goes on.
@@ -88,7 +90,7 @@ export class Log {
     byId("hidden").hidden = this.#dropped === 0;
     put(byId("hidden"), text("hidden", { count: number(this.#dropped) }));
     const count = number(this.#lines.length + this.#dropped);
-    const words = this.#wanted ? text("found", { found: number(this.#found), count }) : text("count", { count });
+    const words = this.#wanted ? text("found", { found: number(this.#found), count }) : text(count === "1" ? "one" : "count", { count });
     put(byId("count"), words);
   }
 
@@ -117,12 +119,13 @@ export class Log {
    */
   #goOn(message) {
     const last = this.#lines.at(-1);
-    const { type, content } = Object(message);
+    const { type, content } = fields(message);
     if (type !== "chunk" || typeof content !== "string") return null;
     if (last === undefined || last.node === null || last.words.length + content.length > LONG) return null;
-    last.node.appendData(content);
-    last.words += content;
-    this.#characters += content.length;
+    const words = plain(content);
+    last.node.appendData(words);
+    last.words += words;
+    this.#characters += words.length;
     return last;
   }
 
@@ -179,24 +182,37 @@ export class Log {
  * @returns {Line}
  */
 function lineOf(message) {
-  const { type, content, at, source } = Object(message);
+  const { type, content, at, source, data } = fields(message);
   const kind = typeof type === "string" ? type : "";
   const row = make("div", "line");
   row.dataset.kind = kind;
   if (source === "stderr") row.dataset.source = row.title = source;
   const when = make("time", "", time(at));
   if (kind === "log" || kind === "chunk") {
-    const words = typeof content === "string" ? content : JSON.stringify(content) ?? "";
+    const words = plain(typeof content === "string" ? content : JSON.stringify(content) ?? "");
     const shown = make("span", "words", words.slice(0, LONG));
     const node = shown.firstChild;
     if (words.length > LONG) shown.append(make("i", "", text("cut", { count: number(words.length - LONG) })));
     row.append(when, shown);
     return { kind, words: words.slice(0, LONG), row, node: kind === "chunk" && node instanceof Text ? node : null };
   }
-  const json = JSON.stringify(kind === "data" && "data" in Object(message) ? Object(message).data : message);
+  const json = JSON.stringify(kind === "data" && data !== undefined ? data : message);
   row.append(when, folded(json));
   return { kind, words: json.slice(0, LONG), row, node: null };
 }
+
+/**
+ * The fields of a message; none where it is a text or a list, which have an `at` of their own.
+ * @param {unknown} message
+ * @returns {Record<string, unknown>}
+ */
+const fields = (message) => (typeof message === "object" && !Array.isArray(message) ? Object(message) : {});
+
+/**
+ * The words of a program's output.
+ * @param {string} output
+ */
+const plain = (output) => (output.includes("\x1b") ? output.replace(COLOURS, "") : output);
 
 /**
  * JSON in one line, which is spread out when it is opened.

@@ -16,8 +16,7 @@ const ASKS = 24; // times five seconds that a producer has to acknowledge a stop
 const REASONS = /** @type {const} */ ({ completed: "completed", failed: "failedEnd", stopped: "stopped", lost: "lostEnd" });
 
 const base = new URL("..", import.meta.url);
-const path = location.pathname.slice(`${base.pathname}streams/`.length);
-const name = decoded(path);
+const name = decoded(location.pathname.slice(`${base.pathname}streams/`.length));
 
 const log = new Log();
 const bars = new Bars();
@@ -39,24 +38,32 @@ let asking = false;
 let failure = null;
 /** @type {any} */
 let stopFailure = null;
+let keyed = false; // whether the service wants a key
+let seen = false; // whether the stream was there
 let goal = 0; // the offset up to which the stream is catching up
 
 function open() {
   run?.leave();
   state = "connecting";
   end = reason = receipt = failure = stopFailure = null;
-  asking = false;
+  asking = seen = false;
   goal = 0;
   log.clear();
   bars.clear();
-  /** @type {Run<JobEvent, StreamReceipt>} */
-  const own = new Client({ baseUrl: base.href, key: key.value.trim() }).tail(name, {
-    onEvent: (message) => own === run && take(message),
-    onState: (next) => own === run && become(next),
-    onEnd: (result) => own === run && finish(result),
-    onError: (error) => own === run && fail(error),
-  });
-  run = own;
+  run = null;
+  try {
+    /** @type {Run<JobEvent, StreamReceipt>} */
+    const own = new Client({ baseUrl: base.href, key: key.value.trim(), fetch: ask }).tail(name, {
+      onEvent: (message) => own === run && take(message),
+      onState: (next) => own === run && become(next),
+      onEnd: (result) => own === run && finish(result),
+      onError: (error) => own === run && fail(error),
+    });
+    run = own;
+  } catch {
+    // No header can have such a key.
+    return fail({ status: 401 });
+  }
   show();
 }
 
@@ -70,26 +77,34 @@ function take(message) {
 
 /** @param {string} next */
 function become(next) {
-  if (next === "streaming") void look();
-  else if (next === "lost") move("lost");
+  if (next === "streaming") {
+    opened();
+    move(run !== null && run.cursor < goal ? "catching" : "live");
+  } else if (next === "lost") move("lost");
 }
 
-/** Find out how far the stream is: up to there, the page is catching up. */
-async function look() {
-  const own = run;
-  goal = 0;
-  try {
-    const headers = key.value.trim() ? { Authorization: `Bearer ${key.value.trim()}` } : undefined;
-    const found = await fetch(new URL(`v1/stream/${path}`, base), { method: "HEAD", cache: "no-store", headers });
-    goal = Number(found.headers.get("Stream-Next-Offset")) || 0;
-  } catch {
-    // The events say it all; they only do not say how many are to come.
-  }
-  if (own === run && run !== null && !run.over) move(run.cursor < goal ? "catching" : "live");
+/**
+ * Ask for the client, and see how far the stream is: up to there, the page is catching up.
+ * @param {RequestInfo | URL} url
+ * @param {RequestInit} [init]
+ */
+async function ask(url, init) {
+  const response = await fetch(url, init);
+  goal = Number(response.headers.get("Stream-Next-Offset") ?? goal);
+  return response;
+}
+
+/** The stream is there, and the key is good. */
+function opened() {
+  seen = true;
+  const form = byId("key-form");
+  if (form.contains(document.activeElement)) byId("log").focus({ preventScroll: true });
+  form.hidden = true;
 }
 
 /** @param {{finishReason: string | null, end: unknown}} result */
 function finish(result) {
+  opened();
   reason = result.finishReason;
   end = result.end === null ? null : Object(result.end);
   log.finish();
@@ -100,11 +115,10 @@ function finish(result) {
 function fail(error) {
   failure = error;
   log.finish();
-  if (error.status === 401) {
-    byId("key-form").hidden = false;
-    key.focus();
-    move("needsKey");
-  } else move("refused");
+  keyed ||= error.status === 401;
+  byId("key-form").hidden = !keyed;
+  if (error.status === 401) key.focus();
+  move(error.status === 401 ? "needsKey" : "refused");
 }
 
 /** @param {State} next */
@@ -114,7 +128,7 @@ function move(next) {
 }
 
 /** Ask the producer to stop, until it has heard or the stream is over. */
-async function ask() {
+async function halt() {
   const own = run;
   if (own === null || asking || own.over) return;
   asking = true;
@@ -145,8 +159,8 @@ function show() {
   stop.disabled = over || state === "connecting";
   stop.setAttribute("aria-disabled", String(asking || stop.disabled));
   if (focused && stop.disabled) byId("log").focus({ preventScroll: true });
-  byId("failure").hidden = failure === null && stopFailure === null;
   put(byId("failure-words"), failureWords());
+  byId("failure").hidden = byId("failure-words").textContent === "";
   byId("again").hidden = failure === null || state === "needsKey";
   byId("outcome").hidden = state !== "over";
   facts(within(byId("outcome"), "dl", HTMLDListElement), outcome());
@@ -163,13 +177,14 @@ function statusWords() {
 
 function reasonWords() {
   const found = reason !== null && Object.hasOwn(REASONS, reason) ? REASONS[/** @type {keyof typeof REASONS} */ (reason)] : null;
-  return found === null ? reason ?? "—" : text(found);
+  return found === null ? short(reason, 200) ?? "—" : text(found);
 }
 
 function failureWords() {
-  if (failure === null) return stopFailure === null ? "" : text("stopFailed", { reason: stopFailure.message });
+  if (failure === null && stopFailure !== null) return text("stopFailed", { reason: stopFailure.message });
+  if (failure === null) return state === "lost" ? text("failed", { reason: run?.failure?.message ?? "" }) : "";
   if (failure.status === 401) return key.value.trim() ? text("wrongKey") : text("needsKey");
-  if (failure.code === "stream_not_found") return failure.status === 404 ? text("noStream", { name }) : text("removed");
+  if (failure.code === "stream_not_found") return seen ? text("removed") : text("noStream", { name });
   return text("failed", { reason: failure.message });
 }
 
@@ -178,10 +193,21 @@ function outcome() {
   const { exitCode, error, at } = end ?? {};
   return [
     [text("reason"), reasonWords()],
-    [text("exitCode"), exitCode === undefined || exitCode === null ? null : String(exitCode)],
-    [text("error"), error ? (typeof error === "string" ? error : JSON.stringify(error)).slice(0, 5000) : null],
+    [text("exitCode"), short(exitCode, 200)],
+    [text("error"), short(error || null, 5000)],
     [text("at"), moment(at)],
   ];
+}
+
+/**
+ * What a producer wrote, as words; null where there is nothing.
+ * @param {unknown} value
+ * @param {number} most
+ */
+function short(value, most) {
+  if (value === undefined || value === null) return null;
+  const words = typeof value === "string" ? value : JSON.stringify(value);
+  return words.length > most ? `${words.slice(0, most)}…` : words;
 }
 
 /**
@@ -216,8 +242,9 @@ function decoded(text) {
 async function meet() {
   try {
     const { authRequired } = await (await fetch(new URL("ai/info", base))).json();
-    byId("key-form").hidden = !authRequired;
-    if (authRequired && key.value === "") {
+    keyed = authRequired === true;
+    if (keyed && key.value === "") {
+      byId("key-form").hidden = false;
       key.focus();
       return move("needsKey");
     }
@@ -230,7 +257,7 @@ async function meet() {
 put(byId("name"), name);
 document.title = `${name} · stream-serve`;
 for (const [language, id] of LANGUAGES) byId(id).addEventListener("click", () => choose(language, true));
-stop.addEventListener("click", () => void ask());
+stop.addEventListener("click", () => void halt());
 byId("again").addEventListener("click", open);
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();

@@ -50,6 +50,7 @@ const CHINESE = {
   asking: "正在请求生产者停止…",
   stopFailed: "停止没有送达：{reason}",
   notLine: "字节偏移 {offset}",
+  one: "{count} 条",
   count: "{count} 条",
   found: "{found} / {count} 条",
   hidden: "更早的 {count} 条不再显示：页面只保留最后的部分。",
@@ -107,6 +108,7 @@ const ENGLISH = {
   asking: "Asking the producer to stop…",
   stopFailed: "The stop has not arrived: {reason}",
   notLine: "byte offset {offset}",
+  one: "1 message",
   count: "{count} messages",
   found: "{found} of {count} messages",
   hidden: "{count} earlier messages are no longer shown: the page keeps the last ones.",
@@ -176,7 +178,7 @@ export const number = (value) => value.toLocaleString(current.tag);
 export function time(at) {
   if (at === undefined || at === null || at === "") return "";
   const date = new Date(typeof at === "number" ? at * 1000 : String(at));
-  if (Number.isNaN(date.getTime())) return String(at).slice(0, 40);
+  if (Number.isNaN(date.getTime())) return (typeof at === "string" ? at : JSON.stringify(at)).slice(0, 40);
   return date.toLocaleTimeString(current.tag, { hour12: false });
 }
 
