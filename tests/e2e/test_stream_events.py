@@ -117,6 +117,26 @@ async def test_a_typed_end_is_the_end_also_when_the_stream_is_closed_later(
             assert await behind.rest() == []
 
 
+async def test_the_head_of_the_events_says_how_far_the_stream_is(
+    client: aiohttp.ClientSession, service: Service
+) -> None:
+    await make(client, service, "far", LOG, LOG)
+    address = f"{service.url}/ai/streams/far/events"
+    async with follow(client, service.url, "far") as reader, client.get(address) as response:
+        await reader.next()
+        number, _ = await reader.next() or ("", None)
+        assert response.headers["Stream-Next-Offset"] == number
+
+
+async def test_a_last_message_without_the_type_of_an_end_is_none(
+    client: aiohttp.ClientSession, service: Service
+) -> None:
+    said = {"finishReason": "completed", "of": "a run that was copied"}
+    await append(client, await make(client, service, "copied"), said, **CLOSED)
+    async with follow(client, service.url, "copied") as reader:
+        assert [event for _, event in await reader.rest()] == [said, COMPLETED]
+
+
 async def test_a_producer_that_is_gone_ends_its_events_as_lost(
     client: aiohttp.ClientSession, service: Service
 ) -> None:

@@ -1,6 +1,7 @@
 """A process that is killed while it appends: nothing acknowledged is missing, and nothing is doubled.
 
-It is killed some ten times; more often by `KILLS=1000 scripts/test tests/e2e/test_streams_killed.py`.
+It is killed some ten times; more often by
+`KILLS=1000 scripts/test -o faulthandler_timeout=5400 tests/e2e/test_streams_killed.py`.
 """
 
 from __future__ import annotations

@@ -118,6 +118,7 @@ def test_every_setting_has_been_thought_of() -> None:
         *("save_timeout", "save_retry_timeout", "max_unsaved_bytes", "max_conversation_messages"),
         *("max_conversation_bytes", "max_conversations_per_key", "max_conversation_bytes_per_key"),
         *("streams_url", "max_streams_per_key", "max_stream_bytes_per_key", "max_stream_bytes"),
+        *("max_append_bytes_per_key", "max_readers_per_key"),
         *("max_append_bytes", "stream_retention", "long_poll_timeout", "run_log"),
     }
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from stream_serve.files import sqlite as files
 from stream_serve.streams import sqlite, tables
 from stream_serve.streams.decisions import Create
-from stream_serve.streams.errors import StreamNotFound, StreamsUnavailable
+from stream_serve.streams.errors import StreamNotFound, StreamsUnavailable, StreamUnreadable
 from stream_serve.streams.service import Streams
 from stream_serve.streams.sqlite import SQLiteStore
 from support.streams import QUOTA, RULES, TEXT, Clock, text
@@ -86,6 +87,19 @@ async def test_much_that_is_removed_is_deleted_piece_by_piece_while_others_go_on
     assert await whole(streams) == b"new"
     await until(lambda: asked(file, "SELECT count(*) FROM data") == 1)
     assert asked(file, "SELECT count(*) FROM removed") == 0
+
+
+async def test_the_file_of_streams_that_are_removed_goes_back_to_the_disk(
+    streams: Streams, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_SPARE", 10)
+    monkeypatch.setattr(files, "_PIECE", 5)
+    await streams.append(KEY, text(bytes(400_000)))
+    assert asked(file, "PRAGMA page_count") > 90
+    await streams.delete(KEY)
+    await until(lambda: asked(file, "PRAGMA page_count") < 40)
+    await streams.create(KEY, Create(content_type=TEXT, data=b"0"))
+    assert await whole(streams) == b"0"
 
 
 async def test_what_another_start_has_left_to_delete_is_deleted(file: Path) -> None:
@@ -184,7 +198,7 @@ async def test_a_stream_that_cannot_be_read_does_not_keep_others_from_their_end(
     with closing(sqlite3.connect(file)) as db:
         db.execute("UPDATE streams SET state = x'00' WHERE path = 'a'")
         db.commit()
-    with pytest.raises(StreamsUnavailable):
+    with pytest.raises(StreamUnreadable, match="another name"):
         await streams.describe(KEY)
     follower = await streams.follow(("owner", "b"))
     clock.now += 10

@@ -23,6 +23,7 @@ from stream_serve.errors import (
     TooManyRuns,
     Unauthorized,
 )
+from stream_serve.quotas import readers
 from stream_serve.settings import explain_to_operator
 from stream_serve.streams import errors as stream_errors
 from stream_serve.web import problems, refusals
@@ -50,6 +51,10 @@ STATUSES = {
     "ItemNotFound": (404, "No such item"),
     "ModelsUnavailable": (503, "The provider cannot be asked for its models"),
     "TooManyRuns": (429, "Too many runs at once"),
+    "TooManyReaders": (429, "Too many readers at once"),
+    "TooManyAppends": (429, "Too much is appended at once"),
+    "BodyTooSlow": (408, "The request body has not come"),
+    "StreamUnreadable": (500, "The stream cannot be read"),
     "HeadTooLarge": (431, "The request head is too large"),
     "Full": (503, "The service is full"),
     "Draining": (503, "The service is shutting down"),
@@ -75,6 +80,8 @@ STATUSES = {
 WAITS = {
     "ModelsUnavailable": "2",
     "TooManyRuns": "2",
+    "TooManyReaders": "2",
+    "TooManyAppends": "1",
     "Full": "2",
     "Draining": "5",
     "NotStarted": "2",
@@ -87,7 +94,8 @@ WAITS = {
 
 
 def kind(name: str) -> type[StreamServeError]:
-    return getattr(errors, name, None) or getattr(stream_errors, name)
+    where = (errors, stream_errors, readers)
+    return next(getattr(one, name) for one in where if hasattr(one, name))
 
 
 def problem(response: Response) -> dict[str, Any]:

@@ -161,6 +161,7 @@ class Settings(BaseSettings):
     )
     max_stream_bytes: int = Field(1_073_741_824, gt=0, description="bytes of one stream")
     max_append_bytes: int = Field(8_388_608, gt=0, description="bytes of one append to a stream")
+    max_append_bytes_per_key: int = Field(134_217_728, gt=0, description="of one API key, at once")
     stream_retention: int = Field(
         2_592_000, gt=0, description="how long a stream is kept after its last append"
     )
@@ -235,6 +236,7 @@ class Settings(BaseSettings):
     max_run_events: int = Field(200_000, gt=2, description="the number of events of one run")
     max_runs: int = Field(10_000, gt=0, description="runs at once in the process")
     max_runs_per_key: int = Field(1_000, gt=0, description="runs at once of one API key")
+    max_readers_per_key: int = Field(10_000, gt=0, description="live readers of one API key")
     max_kept_runs: int = Field(10_000, gt=0, description="runs that are known after their end")
     max_kept_bytes: int = Field(268_435_456, gt=0, description="the events of those, together")
     max_event_bytes: int = Field(1_048_576, gt=0, description="one event of the provider's stream")

@@ -22,6 +22,7 @@ SETTING_OF: Final = {
     "OpenAIProvider.max_event_bytes": "max_event_bytes",
     "Quota.bytes": "max_stream_bytes_per_key",
     "Quota.streams": "max_streams_per_key",
+    "Readers.most": "max_readers_per_key",
     "Rules.stream_bytes": "max_stream_bytes",
     "Traits.require_finish": "require_finish",
     "Patience.first_token": "first_token_timeout",

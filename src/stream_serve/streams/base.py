@@ -75,7 +75,10 @@ class Store(Protocol):
         ...
 
     async def load(self, key: Key) -> State | None:
-        """Return the newest state of a stream; None if there is none. Nobody changes a state in place."""
+        """Return the newest state of a stream; None if there is none. Nobody changes a state in place.
+
+        Raises `StreamUnreadable`.
+        """
         ...
 
     def commit(self, changes: Sequence[Change], quota: Quota) -> asyncio.Future[bool]:

@@ -308,12 +308,15 @@ def lapse(draft: Draft, now: float) -> None:
     state.closed = state.lost = True
 
 
-def delete(draft: Draft, now: float, rules: Rules) -> Source | None:
+def delete(draft: Draft, now: float, rules: Rules, *, closed: bool = False) -> Source | None:
     """Remove the stream, or only mark it as deleted while it has forks (5.4).
 
-    Returns the source that is to be released. Raises as `found` does.
+    With `closed` only one that is closed. Returns the source that is to be released. Raises as `found`
+    does, `StreamConflict`.
     """
-    found(draft.state, now, rules)
+    state = found(draft.state, now, rules)
+    if closed and not state.closed:
+        raise StreamConflict("the stream is not closed: it was to be deleted only if it is")
     return remove(draft)
 
 

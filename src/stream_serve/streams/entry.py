@@ -192,6 +192,19 @@ class Follower:
         if not served:
             self.nudge()
 
+    def then(self, leave: Callable[[], None]) -> None:
+        """Call this, too, when it is closed; at once, if it is."""
+        before = self._on_close
+        if before is None:
+            leave()
+            return
+
+        def both() -> None:
+            before()
+            leave()
+
+        self._on_close = both
+
     def nudge(self) -> None:
         """End the wait; without one, do nothing."""
         if self._waiter is not None and not self._waiter.done():

@@ -4,10 +4,13 @@ StreamError
 ├── StreamNotFound         unknown, expired, deleted, or somebody else's
 ├── StreamGone             deleted, but forks still need its data, so that its name stays taken
 ├── StreamConflict         it exists otherwise: another type, lifetime, source, or writer's order
-│   └── StreamClosed       it is closed, and nothing can be appended; `tail` is its end
+├── StreamClosed           it is closed, and nothing can be appended; `tail` is its end
 ├── StaleProducer          a newer epoch of this producer has written; `epoch` is that one
 ├── ProducerGap            appends of this producer are missing; `expected` is the next number
 ├── StreamsFull            the stream, or its owner, has as much as it may have
+├── TooManyAppends         the owner's appends that are on their way have as many bytes as they may have
+├── BodyTooSlow            nothing more has come of an append for too long
+├── StreamUnreadable       what is kept of it is damaged, or of a newer version
 └── StreamsUnavailable     what keeps the streams is slow, away or full
 """
 
@@ -69,6 +72,27 @@ class StreamsFull(StreamError):
     """The stream, or all of the owner's streams together, have as much as they may have."""
 
     code = "streams_full"
+
+
+class TooManyAppends(StreamError):
+    """The appends of the owner that are on their way have as many bytes as they may have."""
+
+    code = "too_many_appends"
+    retryable = True
+    retry_after = 1.0
+
+
+class BodyTooSlow(StreamError):
+    """Nothing more has come of an append for as long as it may be silent."""
+
+    code = "body_too_slow"
+    retryable = True
+
+
+class StreamUnreadable(StreamError):
+    """What is kept of the stream cannot be read; other streams can."""
+
+    code = "stream_unreadable"
 
 
 class StreamsUnavailable(StreamError):

@@ -6,15 +6,17 @@ is loaded and all are decided again. An answer that changes nothing is given onl
 loaded for it.
 
 What changes several streams holds one of them, is decided on states that are loaded for it, and is the
-only such change at a time in this process.
+only such change of its owner at a time in this process.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -61,7 +63,7 @@ class Sequencer:
         self._entries: dict[Key, Entry] = {}
         self._most = _MAX_ENTRIES
         self._tasks: set[asyncio.Task[None]] = set()
-        self._several = asyncio.Lock()
+        self._several: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.closed = False
         self.leaving = False
 
@@ -106,8 +108,8 @@ class Sequencer:
 
     @asynccontextmanager
     async def held(self, key: Key) -> AsyncGenerator[Entry]:
-        """Have a stream alone in this process, and be the only one who changes several."""
-        async with self._several:
+        """Have a stream alone in this process, and be the only one who changes several of its owner."""
+        async with self._several.setdefault(key[0], asyncio.Lock()):
             entry = self.entry(key)
             granted = asyncio.get_running_loop().create_future()
             entry.waiting.append(Waiting(None, granted))
@@ -197,8 +199,8 @@ class Sequencer:
         return data
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, until the end."""
-        task = asyncio.get_running_loop().create_task(work)
+        """Do something in the background, until the end, in the context of no request."""
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -9,6 +9,7 @@ In the background, streams that are due are removed, or closed where a lease has
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import time
 from functools import partial
@@ -18,6 +19,7 @@ import structlog
 from msgspec import Struct
 
 from stream_serve.errors import BadRequest, StreamServeError
+from stream_serve.quotas.readers import Readers
 from stream_serve.streams import decisions, messages
 from stream_serve.streams.decisions import Append, Appended, Create, Created, Draft, Fork, Rules
 from stream_serve.streams.entry import Entry, Follower
@@ -65,16 +67,33 @@ class Page(Struct, frozen=True):
 
 
 class Streams:
-    """The streams of all owners. `clock` says the time in seconds since 1970."""
+    """The streams of all owners.
+
+    `readers` counts those who follow; `clock` says the time in seconds since 1970.
+    """
 
     def __init__(
-        self, store: Store, rules: Rules, quota: Quota, *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        rules: Rules,
+        quota: Quota,
+        *,
+        readers: Readers | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self.rules = rules
+        self._readers = readers or Readers()
         self._clock = clock
         self._put_off: dict[Key, float] = {}
+        self._failing: set[Key] = set()
+        self._opened = self._until = 0.0
         self._sequencer = Sequencer(store, quota, retention=rules.retention, clock=clock)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called: nothing can be done with any stream any more."""
+        return self._sequencer.closed
 
     async def open(self) -> None:
         """Begin to see to what is due. Raises `StreamsUnavailable`."""
@@ -177,9 +196,13 @@ class Streams:
             await _pause(attempt)
         raise busy()
 
-    async def delete(self, key: Key) -> None:
-        """Remove a stream; while it has forks, only its name. Raises `StreamNotFound`, `StreamGone`."""
-        await self._remove(key, lambda draft: decisions.delete(draft, self._clock(), self.rules))
+    async def delete(self, key: Key, *, closed: bool = False) -> None:
+        """Remove a stream; while it has forks, only its name. With `closed` only one that is closed.
+
+        Raises `StreamNotFound`, `StreamGone`, `StreamConflict`.
+        """
+        decide = partial(decisions.delete, closed=closed)
+        await self._remove(key, lambda draft: decide(draft, self._clock(), self.rules))
 
     async def stop(self, key: Key) -> Stop:
         """Ask the producer to end; return what is known of it. Raises `StreamNotFound`, `StreamGone`."""
@@ -188,10 +211,21 @@ class Streams:
         )
 
     async def follow(self, key: Key) -> Follower:
-        """Return a follower of a stream, whose state is the newest.
+        """Return a follower of a stream, whose state is the newest, and which counts as a reader.
 
-        Raises as `describe`, and `StreamsUnavailable` while the process ends.
+        Raises as `describe`, `TooManyReaders`, and `StreamsUnavailable` while the process ends.
         """
+        leave = self._readers.admit(key[0])
+        try:
+            follower = await self.listen(key)
+        except BaseException:
+            leave()
+            raise
+        follower.then(leave)
+        return follower
+
+    async def listen(self, key: Key) -> Follower:
+        """Return a follower as `follow` does, which counts as no reader: a job of this process."""
         if self._sequencer.leaving:
             raise ending()
         await self.touch(key)
@@ -272,8 +306,9 @@ class Streams:
         """Prolong the life of a stream while it has live readers (5.1, "TTL resets")."""
         if entry.keeping is not None or entry.state is None or entry.state.ttl is None:
             return
+        # It goes on for as long as there are readers, in the context of none of them.
         entry.keeping = asyncio.get_running_loop().call_later(
-            max(entry.state.ttl / _KEEPS, _KEEP), self._kept, entry
+            max(entry.state.ttl / _KEEPS, _KEEP), self._kept, entry, context=contextvars.Context()
         )
 
     def _kept(self, entry: Entry) -> None:
@@ -284,18 +319,15 @@ class Streams:
 
     async def _sweep(self) -> None:
         """See to streams that are due, for ever."""
-        opened: float | None = self._clock()
+        self._opened, self._until = self._clock(), time.monotonic() + _GRACE
         failed = False
         while True:
             await asyncio.sleep(_SWEEP)
             now = time.monotonic()
             self._put_off = {key: until for key, until in self._put_off.items() if until > now}
             try:
-                if opened is not None:
-                    late = await self._store.due(opened, _SWEPT)
-                    self._put_off.update(dict.fromkeys(late, now + _GRACE))
-                    opened = None
-                keys = await self._store.due(self._clock(), _SWEPT)
+                # Those that are put off are due, too, and before all others.
+                keys = await self._store.due(self._clock(), _SWEPT + len(self._put_off))
                 failed = False
             except StreamServeError as error:
                 log = _log.debug if failed else _log.warning
@@ -312,10 +344,13 @@ class Streams:
         try:
             async with asyncio.timeout(_LONGEST):
                 await self._see_to(key)
+            self._failing.discard(key)
         except Exception as error:  # noqa: BLE001 - a defect: it is logged, and others go on
             self._put_off[key] = time.monotonic() + _PUT_OFF
             known = error if isinstance(error, StreamServeError) else None
-            _log.warning(
+            log = _log.debug if key in self._failing else _log.warning
+            self._failing.add(key)
+            log(
                 "a stream that is due cannot be seen to: it is put off",
                 path=key[1],
                 error=str(error),
@@ -328,9 +363,16 @@ class Streams:
         state = await self._store.load(key)
         if state is not None and state.expired(self._clock(), self.rules.retention):
             await self._remove(key, self._expire)
+        elif state is not None and self._may_come_back(state):
+            self._put_off[key] = self._until
         else:
             # Where the owner has no room left, the end is told to the readers all the same.
             await self._sequencer.submit(key, self._lapse, free=True)
+
+    def _may_come_back(self, state: State) -> bool:
+        """Return whether a lease ran out while no process was there, not long ago."""
+        leased = state.lease is not None and not state.closed
+        return leased and state.leased <= self._opened and time.monotonic() < self._until
 
     def _lapse(self, draft: Draft) -> None:
         decisions.lapse(draft, self._clock())

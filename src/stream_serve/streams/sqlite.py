@@ -6,7 +6,7 @@ what was asked meanwhile is read after it. So while one transaction is written, 
 What is committed survives the end of the process in whatever way; see `files.sqlite`.
 
 The bytes of a stream that is removed are deleted piece by piece when nothing else waits: nobody waits for
-them (see `tables`).
+them (see `tables`). Then what is free in the file goes back to the disk, piece by piece.
 
 Several processes may use the file: versions are checked in the transaction. `PRAGMA data_version` tells
 that another one has written; then the versions of what is watched are compared.
@@ -15,7 +15,6 @@ that another one has written; then the versions of what is watched are compared.
 from __future__ import annotations
 
 import asyncio
-import errno
 import queue
 import sqlite3
 import threading
@@ -25,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from stream_serve.files.sqlite import BEGIN, connect
+from stream_serve.files.sqlite import BEGIN, check_same, connect, identity, shrink
 from stream_serve.streams import tables
-from stream_serve.streams.errors import StreamsUnavailable
+from stream_serve.streams.errors import StreamsUnavailable, StreamUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,9 +46,6 @@ _CLOSING: Final = 10.0
 _MAX_GROUP: Final = 2_000
 _REST: Final = 0.002
 """Seconds between two of these, in which others come."""
-
-_WAL_BYTES: Final = 67_108_864
-"""A log that was longer once is cut to so much: no large write takes its place on the disk for ever."""
 
 _SCHEMA: Final = (
     "CREATE TABLE streams (owner TEXT, path TEXT, version INTEGER NOT NULL, state BLOB NOT NULL, "
@@ -204,24 +200,18 @@ class SQLiteStore:
     def _open(self) -> sqlite3.Connection:
         """Open the file. Raises `sqlite3.Error`, `OSError`."""
         if self._file is not None:
-            self._check()
+            check_same(self._path, self._file)
         db = connect(self._path, _SCHEMA, version=_VERSION)
         try:
             db.execute("PRAGMA secure_delete = FAST")
-            db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
             db.execute(tables.LATER)
-            self._file = _identity(self._path)
+            self._file = identity(self._path)
         except BaseException:
             db.close()
             raise
         self._purging = True
         self._seen = -1  # what others have changed meanwhile
         return db
-
-    def _check(self) -> None:
-        """Raise `OSError` if the file was removed or replaced: what is written to it would be lost."""
-        if _identity(self._path) != self._file:
-            raise FileNotFoundError(errno.ENOENT, _GONE)
 
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for jobs, and return all that wait, and whether it is the end."""
@@ -246,7 +236,7 @@ class SQLiteStore:
 
     def _do(self, db: sqlite3.Connection, jobs: list[_Job]) -> None:
         if jobs:
-            self._check()
+            check_same(self._path, self._file)
         commits = [job for job in jobs if job.call is None]
         if commits:
             self._write(db, commits)
@@ -254,6 +244,8 @@ class SQLiteStore:
             if job.call is not None:
                 try:
                     job.result = job.call(db)
+                except StreamUnreadable as error:
+                    job.result = error  # it is about one stream
                 except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
                     job.result = _unavailable(error)
         with suppress(sqlite3.Error):  # those who are told have what they asked for
@@ -261,7 +253,7 @@ class SQLiteStore:
                 self._look(db)
             if self._purging and not jobs:
                 self._purging = False  # if it fails, it goes on with the next removal
-                self._purging = tables.purge(db)
+                self._purging = tables.purge(db) or shrink(db)
 
     def _write(self, db: sqlite3.Connection, commits: list[_Job]) -> None:
         """Make all changes in one transaction; if one of them fails, each commit in its own."""
@@ -325,22 +317,10 @@ def _close(db: sqlite3.Connection | None) -> None:
             db.close()
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Return which file is at a path; None for none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _heard(done: asyncio.Future[Any]) -> None:
     """Take note of how something ended that nobody waits for."""
     if not done.cancelled():
         done.exception()
-
-
-_GONE: Final = "it was removed or replaced: put it back, or start anew"
 
 
 def _unavailable(error: BaseException) -> StreamsUnavailable:

@@ -13,7 +13,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from msgspec import Struct, field
+
+from stream_serve.streams.errors import StreamUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,6 +144,23 @@ class State(Struct, kw_only=True, omit_defaults=True):
             for one in (*self.lineage, own)
             if one.start < min(one.end, position)
         )
+
+
+encode: Final = msgspec.msgpack.Encoder().encode
+"""Return a state as a store keeps it."""
+
+_decode: Final = msgspec.msgpack.Decoder(State).decode
+
+
+def decode(kept: bytes) -> State:
+    """Return a state that `encode` has made. Raises `StreamUnreadable`."""
+    try:
+        return _decode(kept)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StreamUnreadable(
+            "this stream cannot be read: it is damaged, or of a newer version. Take another name",
+            for_operator=str(error),
+        ) from None
 
 
 def media_type(content_type: str) -> str:

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from stream_serve.files.sqlite import BEGIN
 from stream_serve.streams.base import Totals, excess
-from stream_serve.streams.state import State
+from stream_serve.streams.state import decode, encode
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
     from stream_serve.streams.base import Change, Quota
     from stream_serve.streams.errors import StreamsFull
-    from stream_serve.streams.state import Key
+    from stream_serve.streams.state import Key, State
 
 _MAX_ROW: Final = 262_144
 _JOINED: Final = 900
@@ -62,8 +60,6 @@ _GROW: Final = (
     "INSERT INTO owners VALUES (?, ?, ?) ON CONFLICT (owner) DO UPDATE SET "
     "streams = streams + excluded.streams, bytes = bytes + excluded.bytes"
 )
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(State).decode
 
 
 def apply(db: sqlite3.Connection, changes: Sequence[Change], quota: Quota | None) -> Any:
@@ -107,7 +103,7 @@ def _change(db: sqlite3.Connection, change: Change, size: int) -> None:
         if db.execute(_PURGE, (change.data_id, change.data_id, _PURGED)).rowcount == _PURGED:
             db.execute("INSERT OR IGNORE INTO removed VALUES (?)", (change.data_id,))
         return
-    encoded = _encode(state)
+    encoded = encode(state)
     if change.version == 0:
         db.execute(_INSERT, (*change.key, state.version, encoded, more, change.due))
     elif change.due is None:
@@ -144,9 +140,9 @@ def purge(db: sqlite3.Connection) -> bool:
 
 
 def load(db: sqlite3.Connection, key: Key) -> State | None:
-    """Return the state of a stream; None if there is none. Raises `msgspec.DecodeError`."""
+    """Return the state of a stream; None if there is none. Raises `StreamUnreadable`."""
     row = db.execute(_LOAD, key).fetchone()
-    return None if row is None else _decode(row[0])
+    return None if row is None else decode(row[0])
 
 
 def version_of(db: sqlite3.Connection, key: Key) -> int:

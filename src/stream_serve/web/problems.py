@@ -40,12 +40,15 @@ from stream_serve.errors import (
     StoppedEarly,
     StorageFull,
     StreamServeError,
+    TooManyReaders,
     TooManyRuns,
     Unauthorized,
     UnknownModel,
 )
+from stream_serve.events.types import Error
 from stream_serve.settings import explain
 from stream_serve.streams.errors import (
+    BodyTooSlow,
     ProducerGap,
     StaleProducer,
     StreamClosed,
@@ -54,6 +57,8 @@ from stream_serve.streams.errors import (
     StreamNotFound,
     StreamsFull,
     StreamsUnavailable,
+    StreamUnreadable,
+    TooManyAppends,
 )
 
 if TYPE_CHECKING:
@@ -125,6 +130,14 @@ def from_error(error: StreamServeError | HTTPException) -> Response:
     return respond(*describe(error))
 
 
+def event(error: StreamServeError) -> Error:
+    """Return an error as the event that tells one reader of several, in a stream that others read on."""
+    problem, _ = describe(error)
+    return Error(
+        problem.detail, problem.code, retryable=error.retryable, retry_after=error.retry_after
+    )
+
+
 def known(error: Exception) -> bool:
     """Return whether an error is one of ours that a caller may be told."""
     return isinstance(error, StreamServeError) and _kind(error) is not None
@@ -148,7 +161,10 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
     ResponseNotFound: (404, "No such response"),
     ItemNotFound: (404, "No such item"),
     ModelsUnavailable: (503, "The provider cannot be asked for its models"),
+    BodyTooSlow: (408, "The request body has not come"),
     TooManyRuns: (429, "Too many runs at once"),
+    TooManyReaders: (429, "Too many readers at once"),
+    TooManyAppends: (429, "Too much is appended at once"),
     HeadTooLarge: (431, "The request head is too large"),
     Full: (503, "The service is full"),
     Draining: (503, "The service is shutting down"),
@@ -162,6 +178,7 @@ _KINDS: Final[dict[type, tuple[int, str]]] = {
     ProducerGap: (409, "Appends of this producer are missing"),
     StreamsFull: (409, "There is no more room for this stream"),
     StreamGone: (410, "The stream was deleted"),
+    StreamUnreadable: (500, "The stream cannot be read"),
     StreamsUnavailable: (503, "The service cannot reach its streams now"),
     ConversationNotFound: (404, ""),
     MessageNotFound: (404, ""),
@@ -187,8 +204,8 @@ def _of_framework(error: HTTPException) -> tuple[Problem, dict[str, str]]:
 
 _DETAILS: Final = {
     403: "this path has no policy that says who may call it, so nobody may",
-    404: "there is nothing at this path; /docs describes what there is",
-    405: "this path does not take this method; /docs describes what there is",
+    404: "there is nothing at this path; the page docs describes what there is",
+    405: "this path does not take this method; the page docs describes what there is",
 }
 
 

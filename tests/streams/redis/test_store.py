@@ -8,12 +8,13 @@ import signal
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from structlog.testing import capture_logs
 
 from stream_serve.cluster.redis.client import RedisClient
 from stream_serve.errors import SettingsError
 from stream_serve.streams.base import Change
 from stream_serve.streams.decisions import Create
-from stream_serve.streams.errors import StreamNotFound, StreamsUnavailable
+from stream_serve.streams.errors import StreamNotFound, StreamsUnavailable, StreamUnreadable
 from stream_serve.streams.redis import keys
 from stream_serve.streams.redis.durability import doubts
 from stream_serve.streams.redis.store import RedisStore
@@ -23,7 +24,14 @@ from support.streams import QUOTA, RULES, TEXT, text
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from stream_serve.streams.state import Key
 
@@ -270,14 +278,14 @@ async def test_a_full_redis_refuses_what_grows_and_lets_streams_be_deleted(
     assert await written(streams) == b"x"
 
 
-async def test_a_stream_that_cannot_be_read_is_unavailable_and_no_other_one(
+async def test_a_stream_that_cannot_be_read_says_so_and_no_other_one(
     server: Redis, opened: Open
 ) -> None:
     streams = await opened(server)
     for path in "ab":
         await streams.create(("owner", path), Create(content_type=TEXT))
     await asyncio.to_thread(server.cli, "HSET", keys.stream(*KEY), "s", "damaged")
-    with pytest.raises(StreamsUnavailable, match="cannot be read"):
+    with pytest.raises(StreamUnreadable, match="another name"):
         await streams.describe(KEY)
     assert (await streams.describe(("owner", "b"))).tail == 0
 
@@ -311,6 +319,27 @@ async def test_what_makes_a_redis_lose_streams_is_named(server: Redis, kept: Red
     kept.cli("ACL", "SETUSER", "default", "-config")
     assert len(await doubts(client)) == 1
     await client.close()
+
+
+async def test_a_redis_that_comes_late_or_is_another_one_is_warned_of() -> None:
+    with Redis() as redis, capture_logs() as lines:
+        redis.stop()
+        store = RedisStore(redis.url, 1.0)
+        await store.open(lambda _: None)
+        await until(lambda: any("cannot be heard" in line["event"] for line in lines))
+        assert warned(lines) == []
+        await asyncio.to_thread(redis.start)
+        await until(lambda: warned(lines) == ["appendonly"])
+        # Another connection to the same one says nothing new, and to a worse one only that.
+        redis.cli("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        redis.cli("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        await until(lambda: warned(lines) == ["appendonly", "maxmemory-policy"])
+        await store.close()
+
+
+def warned(lines: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What was warned of, by the first word."""
+    return [line["reason"].split()[0] for line in lines if "may get lost" in line["event"]]
 
 
 @pytest.mark.parametrize("url", ["redis://host:port", "http://host", "redis://host?what=1"])

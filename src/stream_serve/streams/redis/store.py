@@ -22,7 +22,6 @@ import secrets
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import structlog
 
 from stream_serve.cluster.redis.client import RedisClient
@@ -33,25 +32,26 @@ from stream_serve.streams.base import Totals, excess
 from stream_serve.streams.errors import StreamsUnavailable
 from stream_serve.streams.redis import keys
 from stream_serve.streams.redis.durability import doubts
-from stream_serve.streams.state import State
+from stream_serve.streams.state import decode, encode
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from stream_serve.streams.base import Change, Quota
-    from stream_serve.streams.state import Key
+    from stream_serve.streams.state import Key, State
 
 _HERE: Final = "stream_serve.streams.redis"
 _URL: Final = "RedisStore.url"
 _CHUNK: Final = 65_536
 """Bytes of a chunk. It is a part of how streams are kept: no other one can read them."""
 
+_ASK_AGAIN: Final = 30.0
+"""Seconds until a Redis that did not say how it keeps streams is asked again."""
+
 _MAX_GROUP: Final = 250
 _MAX_BYTES: Final = 16_777_216
 """Commits in one run of the script, and their bytes: Redis does nothing else meanwhile."""
 
-_encode: Final = msgspec.msgpack.Encoder().encode
-_decode: Final = msgspec.msgpack.Decoder(State).decode
 _log = structlog.stdlib.get_logger("stream_serve.streams")
 
 
@@ -100,6 +100,7 @@ class RedisStore:
         self._read = self._client.script(load(_HERE, "read"))
         self._waiting: deque[_Commit] = deque()
         self._due = asyncio.Event()
+        self._connected = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -136,14 +137,7 @@ class RedisStore:
     async def load(self, key: Key) -> State | None:
         """Return the state."""
         found = await self._call(self._client.run("HGET", keys.stream(*key), "s"))
-        if found is None:
-            return None
-        try:
-            return _decode(found)
-        except msgspec.DecodeError as error:
-            raise StreamsUnavailable(
-                f"a stream in Redis cannot be read: {error}", parameters=["RedisStore.url"]
-            ) from None
+        return None if found is None else decode(found)
 
     def commit(self, changes: Sequence[Change], quota: Quota) -> asyncio.Future[bool]:
         """Let the task make the changes, with all that waits."""
@@ -256,12 +250,24 @@ class RedisStore:
                 self._changed(one.key)
 
     async def _warn(self) -> None:
-        """Warn of a Redis that keeps streams less well than it could."""
-        try:
-            for doubt in await doubts(self._client):
-                _log.warning("streams may get lost with Redis", reason=doubt)
-        except LogUnavailable as error:
-            _log.debug("Redis does not say how it keeps streams", error=str(error))
+        """Warn of a Redis that keeps streams less well than it could: of each that is connected to.
+
+        Another one may be behind the same address after a while.
+        """
+        said: list[str] = []
+        while True:
+            await self._connected.wait()
+            self._connected.clear()
+            try:
+                found = await doubts(self._client)
+            except LogUnavailable as error:
+                _log.debug("Redis does not say how it keeps streams", error=str(error))
+                asyncio.get_running_loop().call_later(_ASK_AGAIN, self._connected.set)
+                continue
+            for doubt in found:
+                if doubt not in said:
+                    _log.warning("streams may get lost with Redis", reason=doubt)
+            said = found
 
     def _on_heard(self, channel: str, who: bytes) -> None:
         key = self._watched.get(channel)
@@ -269,6 +275,7 @@ class RedisStore:
             self._changed(key)
 
     def _on_missed(self) -> None:
+        self._connected.set()
         self._changed(None)
 
 
@@ -288,7 +295,7 @@ def _put(commit: _Commit, names: list[str], words: list[Any]) -> None:
         words += (
             one.version,
             "" if one.state is None else one.state.version,
-            b"" if one.state is None else _encode(one.state),
+            b"" if one.state is None else encode(one.state),
             one.data,
             "" if one.due is None else repr(one.due),
             keys.member(*one.key),

@@ -27,7 +27,8 @@ class RunState(view.RunState, frozen=True, rename="camel", kw_only=True):
     """The response of `GET /ai/runs/{runId}`. Durations are in milliseconds.
 
     `state` is starting, waiting (for the first token), streaming, completed, stopped or failed;
-    `events` is the number of the newest event. A value that is not known (yet) is null.
+    `events` is how many events there are, and `skipped` how many numbers no event has: before the end of
+    a run whose process is gone, past all that may be missing. A value that is not known (yet) is null.
     """
 
     error: codec.Error | None = None  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -53,7 +53,7 @@ _METHODS: Final = ("GET", "HEAD", "PUT", "POST", "DELETE")
 class Call:
     """One request: its stream, its headers, and what it was sent to."""
 
-    __slots__ = ("headers", "key", "path", "receive", "scope", "settings", "streams")
+    __slots__ = ("headers", "intake", "key", "path", "receive", "scope", "settings", "streams")
 
     def __init__(self, scope: Scope, receive: Receive) -> None:
         state = scope["state"]
@@ -66,6 +66,7 @@ class Call:
         self.headers: Headers = dict(scope["headers"])
         self.path = request.path_of(scope["path_params"]["path"])
         self.key: Key = (state.get("owner") or "", self.path)
+        self.intake = request.Intake(scope["app"].state.appending, self.key[0])
 
     @property
     def prefix(self) -> str:
@@ -73,9 +74,9 @@ class Call:
         return cast("str", self.scope.get("root_path", "")) + PREFIX
 
     async def body(self) -> bytes:
-        """Return the body. Raises `BodyTooLarge`, `ClientGone`."""
+        """Return the body. Raises as `request.read_body` does."""
         most = self.settings.max_append_bytes
-        return await request.read_body(self.receive, self.headers, most)
+        return await request.read_body(self.receive, self.headers, most, self.intake)
 
 
 @guarded(STREAM, direct=True)
@@ -97,7 +98,12 @@ class StreamsEndpoint:
 
     async def _respond(self, scope: Scope, receive: Receive) -> ASGIApp:
         call = Call(scope, receive)
-        method: str = scope["method"]
+        try:
+            return await self._answer(call, scope["method"])
+        finally:
+            call.intake.close()
+
+    async def _answer(self, call: Call, method: str) -> ASGIApp:
         if call.path.startswith(_RUNS):
             return await self._read_run(call, method)
         for ending, respond in ((_STOP, self._stop), (_CONTROL, self._control)):
@@ -108,7 +114,7 @@ class StreamsEndpoint:
         if method == "PUT":
             return await self._create(call)
         if method == "DELETE":
-            await call.streams.delete(call.key)
+            await call.streams.delete(call.key, closed=request.only_closed(call.headers))
             return Raw(204, {"cache-control": "no-store"})
         return await self._read(call, method, StreamReadable(call.streams, call.key))
 

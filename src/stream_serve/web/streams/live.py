@@ -45,13 +45,17 @@ def encodes(content_type: str) -> bool:
 
 
 class Live:
-    """A live reader as `EventStream` takes it."""
+    """A live reader as `EventStream` and `LiveStream` take it."""
 
     run_id: None = None
-    redirected = False
 
     def __init__(self, reader: LogReader) -> None:
         self.reader = reader
+
+    @property
+    def redirected(self) -> bool:
+        """Whether the client is to come back: only a client of events is told that."""
+        return False
 
     def close(self) -> None:
         """Let go of the stream."""
@@ -77,6 +81,8 @@ class LiveReader:
         self._floor = cursors.above(cursor, time.time())
         self._count = 0
         self._ended = False
+        self.interrupted = False
+        """Whether it has ended before the stream has, for a reason that is none of the client's."""
         self._nudged = False
         self._kept: bytes | None = None
         self._write: Callable[[bytes], bool] | None = None
@@ -118,7 +124,9 @@ class LiveReader:
             finally:
                 self._write = None
             if self._follower.closed:
-                self._ended = True  # the process ends: the client comes back where it is
+                # The process ends, if not the client has: it comes back where it is.
+                self.interrupted = not self._ended
+                self._ended = True
         return None
 
     def nudge(self) -> None:
@@ -163,8 +171,8 @@ class LiveReader:
 
     def _failed(self, error: StreamServeError) -> bytes | None:
         """Return what is said where it cannot be read on: nothing, so that the client comes back."""
-        del error
         self._ended = True
+        self.interrupted = error.retryable
         return None
 
     def _next(self) -> bytes:

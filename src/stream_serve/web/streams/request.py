@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,12 +14,14 @@ from msgspec import Struct
 from stream_serve.errors import BadRequest, BodyTooLarge
 from stream_serve.streams import messages, offsets
 from stream_serve.streams.decisions import Append, Create
-from stream_serve.streams.errors import StreamNotFound
+from stream_serve.streams.errors import BodyTooSlow, StreamNotFound, TooManyAppends
 from stream_serve.streams.state import JSON, media_type
 from stream_serve.web.streams import cursors
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope
+    from starlette.types import Message, Receive, Scope
+
+    from stream_serve.quotas.places import Places
 
     Headers = dict[bytes, bytes]
     Live = Literal["", "long-poll", "sse"]
@@ -30,6 +33,9 @@ _MAX_NUMBER: Final = 2**53 - 1
 _MAX_SECONDS: Final = 10 * 365 * 86_400
 _FIELDS: Final = 100
 _DIGITS: Final = 18
+_SILENCE: Final = 30.0
+"""Seconds between two pieces of a body, above which what has come is not kept for the rest."""
+
 _MAX_LEASE: Final = 86_400.0
 _TYPE: Final = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
 _NUMBER: Final = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
@@ -73,10 +79,37 @@ def path_of(path: str) -> str:
     return path
 
 
-async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
-    """Return the body.
+class Intake:
+    """What has come of one body; `places` counts it with the owner's others, until it is closed."""
 
-    Raises `BodyTooLarge` before more than `most` bytes are in memory, `BadRequest`, `ClientGone`.
+    def __init__(self, places: Places, owner: str) -> None:
+        self._places = places
+        self._owner = owner
+        self._size = 0
+
+    def take(self, size: int) -> None:
+        """Count so many bytes more. Raises `TooManyAppends`."""
+        if not size:
+            return
+        if not self._places.enter(self._owner, size):
+            raise TooManyAppends(
+                f"what this key appends has {self._places.most} bytes on its way, as many as it may have "
+                "at once: send less at a time, or try again (STREAM_SERVE_MAX_APPEND_BYTES_PER_KEY)"
+            )
+        self._size += size
+
+    def close(self) -> None:
+        """Count it no more. Twice is fine."""
+        if self._size:
+            self._places.leave(self._owner, self._size)
+            self._size = 0
+
+
+async def read_body(receive: Receive, headers: Headers, most: int, intake: Intake) -> bytes:
+    """Return the body, which `intake` counts.
+
+    Raises `BodyTooLarge` before more than `most` bytes are in memory, `BadRequest`, `TooManyAppends`,
+    `BodyTooSlow`, `ClientGone`.
     """
     declared = headers.get(b"content-length", b"0")
     if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > most):
@@ -86,18 +119,30 @@ async def read_body(receive: Receive, headers: Headers, most: int) -> bytes:
     pieces = bytearray()
     more = True
     while more:
-        message = await receive()
+        message = await receive() if not pieces else await _more(receive)
         if message["type"] != "http.request":
             raise ClientGone
         body: bytes = message.get("body", b"")
         # Before the next piece is waited for, which may never come.
         if len(pieces) + len(body) > most:
             raise _too_large(most)
+        intake.take(len(body))
         more = message.get("more_body", False)
         if not (pieces or more):
             return body
         pieces += body
     return bytes(pieces)
+
+
+async def _more(receive: Receive) -> Message:
+    """Return the next piece. Raises `BodyTooSlow`."""
+    try:
+        async with asyncio.timeout(_SILENCE):
+            return await receive()
+    except TimeoutError:
+        raise BodyTooSlow(
+            f"nothing more of the body has come for {_SILENCE:g} seconds: send it again"
+        ) from None
 
 
 def create_of(headers: Headers, body: bytes, *, kind: str | None) -> Create:
@@ -130,6 +175,11 @@ def fork_of(headers: Headers, prefix: str) -> tuple[str, int | None, int] | None
         raise BadRequest(f"Stream-Forked-From: it should be the path of a stream here, {prefix}…")
     position = None if offset is None else offsets.position(offset)
     return path_of(unquote(source[len(prefix) :])), position, _number(sub or "0", _SUB)
+
+
+def only_closed(headers: Headers) -> bool:
+    """Return whether a `DELETE` means the stream only if it is closed, which is ours."""
+    return _is_true(headers, b"stream-closed")
 
 
 def append_of(headers: Headers, body: bytes) -> Append:

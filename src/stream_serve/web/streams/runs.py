@@ -37,7 +37,7 @@ class RunReadable:
     async def describe(self) -> State:
         """Return the run as a stream. Raises `RunNotFound`, `RunUnreachable`, `LogUnavailable`."""
         state = await self._runs.state(self._run_id, owner=self._owner)
-        return self._state(state.events, closed=state.state in _ENDED)
+        return self._state(state.newest, closed=state.state in _ENDED)
 
     async def read(self, start: int | None, most: int) -> Page:
         """Return events after a number. Raises as `describe`, and `CursorBeyondLog`, `LogLost`."""

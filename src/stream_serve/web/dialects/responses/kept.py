@@ -108,7 +108,7 @@ class LoggedResponses:
         """Return the fold of a run's events so far. Raises `ResponseNotFound`."""
         response = ResponseObject(run_id)
         try:
-            newest = (await self._runs.state(run_id, owner=owner)).events
+            newest = (await self._runs.state(run_id, owner=owner)).newest
             async with aclosing(self._events(owner, run_id)) as events:
                 async for number, event in events:
                     response.add(event)
