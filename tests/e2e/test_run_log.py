@@ -90,6 +90,8 @@ async def test_the_readers_of_a_killed_process_go_on_at_the_next_one_and_get_the
         assert (answer["status"], answer["content"]) == ("interrupted", text(whole))
         state = await show(client, server.url, RUN)
         assert (state["state"], state["error"]["code"]) == ("failed", "run_interrupted")
+        assert (state["events"], state["skipped"]) == (len(whole), FIRST - len(whole))
+        assert state["createdAt"]
         assert (await stop(client, server.url, RUN))["outcome"] == "already_finished"
         await check_joins(client, server, whole, conversationId="new")
     assert len(upstream.requests) == 1, "nothing was asked for twice"
@@ -190,16 +192,26 @@ async def test_a_second_process_is_refused_and_so_are_workers_and_redis(
     settings: dict[str, str], tmp_path: Path
 ) -> None:
     async with serving(**settings):
-        code, _, said = await command("serve", "--port", "0", **settings)
-    assert code != 0
-    assert "STREAM_SERVE_RUN_LOG" in said
+        said = await refused(settings)
     assert f"{tmp_path}/kept/runs.db, cannot be used: another process uses it" in said
+    (tmp_path / "kept" / "runs.db").write_text("no database at all" * 10, encoding="utf-8")
+    assert "not a database" in await refused(settings)
     code, _, said = await command("serve", "--port", "0", "--workers", "2", **settings)
     assert (code, "2 workers need STREAM_SERVE_REDIS_URL" in said) == (2, True)
     redis = {"STREAM_SERVE_REDIS_URL": "redis://127.0.0.1:1"}
     code, _, said = await command("serve", "--port", "0", **settings, **redis)
     assert (code, "STREAM_SERVE_RUN_LOG" in said) == (2, True)
     assert "with Redis runs are there" in said
+
+
+async def refused(settings: dict[str, str]) -> str:
+    """What a process says that cannot use the file: in words, and where they are set."""
+    code, _, said = await command("serve", "--port", "0", **settings)
+    assert code == 2
+    assert said.splitlines()[-1].startswith("stream-serve: the file of the runs")
+    assert "(STREAM_SERVE_RUN_LOG)" in said
+    assert "Traceback" not in said
+    return said
 
 
 async def test_our_client_reads_over_the_restart_of_a_killed_process_and_asks_once(

@@ -12,6 +12,7 @@ from stream_serve.errors import (
     Draining,
     Full,
     LogNotFound,
+    LogUnavailable,
     RunConflict,
     RunNotFound,
     StoppedEarly,
@@ -90,6 +91,33 @@ async def test_a_run_belongs_to_its_owner() -> None:
         with pytest.raises(RunNotFound):
             await harness.runs.stop(run_id, owner=owner)
     assert harness.run(run_id, "anna").id == run_id
+    await harness.runs.close()
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+async def test_a_run_is_forgotten_when_its_log_is_dropped_for_good(
+    monkeypatch: pytest.MonkeyPatch, *, lasts: bool
+) -> None:
+    harness = Harness(StepProvider())
+    run_id = (await harness.start()).run_id
+    dropping, go = asyncio.Event(), asyncio.Event()
+
+    async def drop(name: str) -> bool:
+        del name
+        dropping.set()
+        await go.wait()
+        return lasts
+
+    monkeypatch.setattr(harness.log, "drop", drop)
+    forgetting = asyncio.ensure_future(harness.runs.forget(run_id, owner=None))
+    await dropping.wait()
+    await turns(3)
+    assert not forgetting.done()
+    go.set()
+    await asyncio.wait([forgetting])
+    assert isinstance(forgetting.exception(), LogUnavailable) is not lasts
+    with pytest.raises(RunNotFound):
+        harness.run(run_id)
     await harness.runs.close()
 
 

@@ -172,10 +172,18 @@ class EventLog(Protocol):
         """
         ...
 
-    async def drop(self, name: str) -> None:
-        """Forget a log of this process. Its readers may read on to its end.
+    async def erase(self, name: str) -> bool:
+        """Forget a finished log whose process is known to be gone, and return True when that will last.
+
+        Returns False, without an effect, for any other. Raises `LogUnavailable`.
+        """
+        ...
+
+    async def drop(self, name: str) -> bool:
+        """Forget a log of this process, and return True when that will last. Its readers may read on to
+        its end.
 
         A name that is unknown or belongs to another process is fine. Never raises `LogUnavailable`: a
-        log that cannot be dropped now expires later.
+        log that cannot be dropped now is dropped as soon as it can be, or expires.
         """
         ...

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _BATCH_BYTES: Final = 65_536
+_LENGTH: Final = struct.Struct("<I")
 
 
 def lengths_of(frames: Sequence[bytes]) -> bytes:
@@ -21,12 +22,16 @@ def lengths_of(frames: Sequence[bytes]) -> bytes:
 
 
 def split(data: bytes, lengths: bytes) -> list[bytes]:
-    """Return the frames that were joined."""
+    """Return the frames that were joined. Raises `ValueError` where the lengths are not theirs."""
+    if len(lengths) % _LENGTH.size:
+        raise ValueError("the lengths of the frames are damaged")
     frames: list[bytes] = []
     start = 0
-    for (length,) in struct.iter_unpack("<I", lengths):
+    for (length,) in _LENGTH.iter_unpack(lengths):
         frames.append(data[start : start + length])
         start += length
+    if start != len(data):
+        raise ValueError("the frames do not have their lengths")
     return frames
 
 

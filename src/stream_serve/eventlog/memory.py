@@ -111,9 +111,15 @@ class MemoryEventLog:
         """Return a reader that begins after a frame's number."""
         return FramesReader(self._get(name).frames, after)
 
-    async def drop(self, name: str) -> None:
+    async def erase(self, name: str) -> bool:
+        """Return False: a log here is of this process."""
+        del name
+        return False
+
+    async def drop(self, name: str) -> bool:
         """Forget a log."""
         self._logs.pop(name, None)
+        return True
 
     def _get(self, name: str) -> MemoryLogWriter:
         try:

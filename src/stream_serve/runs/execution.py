@@ -55,7 +55,7 @@ class Context:
         *,
         on_piece: Callable[[], None],
         explain: Callable[[RunFailure], str],
-        spawn: Callable[[Coroutine[None, None, None]], None],
+        spawn: Callable[[Coroutine[None, None, None]], object],
         done: Callable[[Execution], None],
     ) -> None:
         self.limits = limits

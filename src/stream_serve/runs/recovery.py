@@ -47,9 +47,10 @@ async def finish(orphan: Orphan, run_id: str, *, first: int, observers: Observer
         run_id=run_id,
         state=State.FAILED.value,
         model=start.model if start is not None else None,
-        created_at=None,
-        events=first,
+        created_at=view.created(start),
+        events=len(orphan.frames) + 1,
         readers=0,
+        skipped=first - len(orphan.frames) - 1,
         error=error,
     )
     await orphan.finish([codec.frame(first, error)], first=first, summary=view.encode(state))

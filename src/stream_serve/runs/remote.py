@@ -151,6 +151,8 @@ class RemoteRuns:
                     info.process, FORGET, name.encode(), timeout=_REPLY_SECONDS
                 ):
                     return
+            if await self._log.erase(name):
+                return
         raise _unreachable()
 
     def redirect(self) -> None:
@@ -221,7 +223,7 @@ class RemoteRuns:
         """Refuse a cursor ahead of the log, unless the run has such an event that was not flushed
         yet, or its process does not reply: it may be gone, and then the run's end will have a number
         past the cursor. Raises `CursorBeyondLog`."""
-        events = info.last
+        newest = info.last
         if not info.finished and info.process is not None:
             try:
                 reply = await self._peers.ask(
@@ -230,9 +232,9 @@ class RemoteRuns:
             except PeerUnreachable:
                 return
             # An empty reply: the run has just ended there, and was given up.
-            events = view.decode_state(reply).events if reply else (await self._look(name)).last
-        if after > events:
-            raise beyond(after, events)
+            newest = view.decode_state(reply).newest if reply else (await self._look(name)).last
+        if after > newest:
+            raise beyond(after, newest)
 
     def _left(self, subscription: Subscription, name: str, process: str | None) -> None:
         self._subscriptions.discard(subscription)
@@ -246,10 +248,11 @@ def check_same(known: bytes, fingerprint: bytes) -> None:
         raise RunConflict("a run with this id was started by another request: take a new id")
 
 
-def beyond(after: int, events: int) -> CursorBeyondLog:
+def beyond(after: int, newest: int) -> CursorBeyondLog:
     """Return the error for a cursor that a run does not have."""
     return CursorBeyondLog(
-        f"the cursor says {after}, but this run has {events} events: read it from the beginning"
+        f"the cursor says {after}, but the newest event of this run is {newest}: read it from the "
+        "beginning"
     )
 
 

@@ -18,7 +18,7 @@ class Retention:
     `forget` is called once with each run whose time is over.
     """
 
-    def __init__(self, limits: Limits, forget: Callable[[Run], None]) -> None:
+    def __init__(self, limits: Limits, forget: Callable[[Run], object]) -> None:
         self._limits = limits
         self._forget = forget
         self._kept: dict[Run, asyncio.TimerHandle] = {}
@@ -33,15 +33,16 @@ class Retention:
         while len(self._kept) > 1 and (
             len(self._kept) > self._limits.kept or self._bytes > self._limits.kept_bytes
         ):
-            oldest = next(iter(self._kept))
-            self._kept[oldest].cancel()
-            self._drop(oldest)
+            self._drop(next(iter(self._kept)))
 
-    def drop(self, run: Run) -> None:
-        """Forget a run that is kept now. No effect on any other."""
-        if run in self._kept:
-            self._kept[run].cancel()
-            self._drop(run)
+    def release(self, run: Run) -> bool:
+        """Keep a run no more, which somebody else forgets; return False for one that is not kept."""
+        timer = self._kept.pop(run, None)
+        if timer is None:
+            return False
+        timer.cancel()
+        self._bytes -= run.size
+        return True
 
     def close(self) -> None:
         """Keep what is kept without an end: the process ends."""
@@ -50,6 +51,5 @@ class Retention:
         self._kept.clear()
 
     def _drop(self, run: Run) -> None:
-        del self._kept[run]
-        self._bytes -= run.size
+        self.release(run)
         self._forget(run)

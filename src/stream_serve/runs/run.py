@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,7 +21,7 @@ from stream_serve.events.transcript import Transcript
 from stream_serve.events.types import End, Start, Usage, whole
 from stream_serve.runs.lifecycle import Lifecycle, State
 from stream_serve.runs.names import parts_of
-from stream_serve.runs.view import STOPPED, RunState, milliseconds
+from stream_serve.runs.view import STOPPED, RunState, milliseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,6 +50,7 @@ class Run:
         "_last",
         "_lifecycle",
         "_on_first_token",
+        "_skipped",
         "_transcript",
         "_unfolded",
         "_writer",
@@ -103,6 +103,7 @@ class Run:
         self._ended: float | None = None
         self._bytes = 0
         self._last = 0
+        self._skipped = 0
 
     @property
     def state(self) -> State:
@@ -123,7 +124,7 @@ class Run:
     @property
     def size(self) -> int:
         """About how many bytes of memory the log takes."""
-        return self._bytes + _EVENT_OVERHEAD * self.events
+        return self._bytes + _EVENT_OVERHEAD * (self.events - self._skipped)
 
     @property
     def events(self) -> int:
@@ -207,8 +208,10 @@ class Run:
         The terminal event of a run that another process took over has a number past all others.
         """
         if self.lost:
+            before = self._writer.last
             self._writer.skip(self._bounds.events)
             self._last = self._writer.last
+            self._skipped = self._last - before
         ending = self.ending or self._end()
         self._write(msgspec.structs.replace(ending, saved=saved))
         self._finish()
@@ -233,11 +236,10 @@ class Run:
             run_id=self.id,
             state=self.state.value,
             model=self.model,
-            created_at=datetime.fromtimestamp(self.created_at, UTC).isoformat(
-                timespec="milliseconds"
-            ),
-            events=self.events,
+            created_at=moment(self.created_at),
+            events=self.events - self._skipped,
             readers=readers,
+            skipped=self._skipped,
             first_token_ms=milliseconds(self.first_token_seconds),
             duration_ms=milliseconds(self.seconds),
             finish_reason=self.finish_reason,

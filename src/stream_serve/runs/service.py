@@ -14,7 +14,7 @@ import secrets
 import time
 from collections import defaultdict
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -29,6 +29,7 @@ from stream_serve.errors import (
     TooManyRuns,
 )
 from stream_serve.quotas.admission import Admission
+from stream_serve.quotas.readers import Readers
 from stream_serve.runs import recovery, remote, view
 from stream_serve.runs.audience import READERS
 from stream_serve.runs.execution import Context, Execution
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from stream_serve.runs.spec import Limits, Plan, RunSpec
     from stream_serve.runs.view import Receipt, RunState
 
+Some = TypeVar("Some")
+
 _AGAIN: Final = 1.0
 _log: Final = structlog.stdlib.get_logger("stream_serve.runs")
 
@@ -57,8 +60,8 @@ _log: Final = structlog.stdlib.get_logger("stream_serve.runs")
 class Runs:
     """The runs of this process.
 
-    `observers` are told of each run; `explain` says a failure in the words of who serves; `on_piece`
-    is called for each piece that a producer brings.
+    `observers` are told of each run; `readers` counts who subscribes to one; `explain` says a failure in
+    the words of who serves; `on_piece` is called for each piece that a producer brings.
     """
 
     def __init__(  # noqa: PLR0913 - what runs are made of
@@ -69,6 +72,7 @@ class Runs:
         limits: Limits,
         *,
         observers: Sequence[Observer] = (),
+        readers: Readers | None = None,
         explain: Callable[[RunFailure], str] = str,
         on_piece: Callable[[], None] = lambda: None,
     ) -> None:
@@ -76,6 +80,7 @@ class Runs:
         self._peers = peers
         self._quotas = quotas
         self._limits = limits
+        self._readers = readers or Readers()
         self._observers = Observers(observers)
         self._remote = RemoteRuns(log, peers, early_stop=limits.early_stop)
         self._admission = Admission(limits.total)
@@ -93,7 +98,7 @@ class Runs:
         self._starting: dict[str, asyncio.Future[None]] = {}
         self._stopping: set[str] = set()
         self._early: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[Any]] = set()
         self._draining = False
         self._interrupted = False
 
@@ -144,8 +149,20 @@ class Runs:
         """Subscribe to a run from the event that follows number `after`.
 
         None when the run is over and has no event after that one. Raises `RunNotFound`,
-        `LogUnavailable`, and `CursorBeyondLog` when the run has no such event.
+        `LogUnavailable`, `TooManyReaders`, and `CursorBeyondLog` when the run has no such event.
         """
+        leave = self._readers.admit(owner)
+        subscription: Subscription | None = None
+        try:
+            subscription = await self._subscribe(run_id, owner, after)
+        finally:
+            if subscription is None:
+                leave()
+            else:
+                subscription.then(leave)
+        return subscription
+
+    async def _subscribe(self, run_id: str, owner: str | None, after: int) -> Subscription | None:
         name = name_for(owner, run_id)
         execution = self._executions.get(name)
         if execution is None:
@@ -215,7 +232,7 @@ class Runs:
         """Stop a run, wherever it is, and forget it: nobody finds it any more.
 
         Raises `RunNotFound`, `LogUnavailable`, and `RunUnreachable` when its process does not answer: if
-        that is gone, the run is forgotten some time after its end.
+        that is gone, the run can be forgotten as soon as that is known.
         """
         name = name_for(owner, run_id)
         if not await self._forget_here(name):
@@ -354,12 +371,15 @@ class Runs:
         return None if execution is None else await execution.receipt(since)
 
     async def _forget_here(self, name: str) -> bool:
-        """Stop a run of this process and forget it; False when it has no such run."""
+        """Stop a run of this process and forget it, so that no later one has it; False when there is no
+        such run. Raises `LogUnavailable`."""
         if await self._stop_here(name) is None:
             return False
         execution = self._executions.get(name)
-        if execution is not None:
-            self._retention.drop(execution.run)
+        if execution is None or not self._retention.release(execution.run):
+            return True
+        if not await asyncio.shield(self._forget(execution.run)):
+            raise LogUnavailable("the run is forgotten, but its log cannot be removed now")
         return True
 
     async def _respond(self, process: str, question: str, data: bytes) -> bytes:
@@ -410,17 +430,19 @@ class Runs:
             self._quotas.leave(run.owner, run.name)
         self._retention.keep(run)
 
-    def _forget(self, run: Run) -> None:
+    def _forget(self, run: Run) -> asyncio.Task[bool]:
+        """Forget a run; the result is whether that will last."""
         del self._executions[run.name]
-        self._spawn(self._event_log.drop(run.name))
+        return self._spawn(self._event_log.drop(run.name))
 
-    def _spawn(self, chore: Coroutine[None, None, None]) -> None:
+    def _spawn(self, chore: Coroutine[None, None, Some]) -> asyncio.Task[Some]:
         """Do something in a task of our own, which nobody cancels and `close` waits for."""
         task = asyncio.get_running_loop().create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chore_done)
+        return task
 
-    def _chore_done(self, task: asyncio.Task[None]) -> None:
+    def _chore_done(self, task: asyncio.Task[Any]) -> None:
         self._chores.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             _log.error("a chore failed by a defect", exc_info=error)

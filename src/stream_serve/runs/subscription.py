@@ -38,6 +38,19 @@ class Subscription:
             for event in reader.feed(data):
                 yield event
 
+    def then(self, leave: Callable[[], None]) -> None:
+        """Call this, too, when it is closed; at once, if it is."""
+        before = self._on_close
+        if before is None:
+            leave()
+            return
+
+        def both() -> None:
+            before()
+            leave()
+
+        self._on_close = both
+
     def redirect(self) -> None:
         """End the reader here; its client is to go on at another process."""
         self.redirected = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 import msgspec
@@ -9,7 +10,7 @@ from msgspec import Struct
 
 from stream_serve.events import codec
 from stream_serve.events.transcript import Transcript
-from stream_serve.events.types import Error, Usage
+from stream_serve.events.types import Error, Start, Usage
 from stream_serve.runs.lifecycle import State
 
 
@@ -38,7 +39,8 @@ class RunState(Struct, frozen=True, rename="camel", kw_only=True):
     """How a run stands. Durations are in milliseconds.
 
     `state` is starting, waiting (for the first token), streaming, completed, stopped or failed;
-    `events` is the number of the newest event. What is not known (yet) is null.
+    `events` is how many there are, and `skipped` how many numbers no event has: before the end of a run
+    whose process is gone, past all that may be missing. What is not known (yet) is null.
     """
 
     run_id: str
@@ -47,12 +49,18 @@ class RunState(Struct, frozen=True, rename="camel", kw_only=True):
     created_at: str | None
     events: int
     readers: int
+    skipped: int = 0
     first_token_ms: float | None = None
     duration_ms: float | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     error: Error | None = None
     upstream_closed: bool | None = None
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest event."""
+        return self.events + self.skipped
 
     def receipt(self, latency_ms: float) -> Receipt:
         """Return the receipt of a stop that came after the run's end."""
@@ -75,9 +83,10 @@ def read_state(run_id: str, data: bytes) -> RunState:
         run_id=run_id,
         state=State.FAILED.value,
         model=start.model if start is not None else None,
-        created_at=None,
-        events=events[-1][0],
+        created_at=created(start),
+        events=len(events),
         readers=0,
+        skipped=events[-1][0] - len(events) if events else 0,
     )
     if end is None:
         return known
@@ -90,6 +99,18 @@ def read_state(run_id: str, data: bytes) -> RunState:
         finish_reason=end.finish_reason,
         usage=end.usage,
     )
+
+
+def created(start: Start | None) -> str | None:
+    """Return when a run was created, by its first event."""
+    if start is None or start.created_at is None:
+        return None
+    return moment(start.created_at)
+
+
+def moment(seconds: float) -> str:
+    """Return a time of day for people and programs."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
 
 
 def milliseconds(seconds: float | None) -> float | None:

@@ -28,10 +28,11 @@ from uvicorn.supervisors import ChangeReload
 
 from stream_serve import logging as logs
 from stream_serve.app import create_app
-from stream_serve.errors import SettingsError
+from stream_serve.errors import SettingsError, StreamServeError
 from stream_serve.server.announcement import announce
 from stream_serve.server.options import listener_url, uvicorn_options
 from stream_serve.server.pacing import Coalescer
+from stream_serve.server.startup import Startup
 from stream_serve.server.tuning import preallocate_descriptor_table, tune_garbage_collector
 from stream_serve.server.workers import Supervisor, SupervisorChannel
 from stream_serve.settings import Settings, environment, explain_to_operator
@@ -55,8 +56,9 @@ _log = structlog.stdlib.get_logger("stream_serve.server")
 def serve(settings: Settings) -> None:
     """Serve until a signal ends the process, with one worker or several.
 
-    Raises `SettingsError` before any socket or file is opened, and `SystemExit` with the exit code
-    of the supervisor when there are several workers.
+    Raises `SettingsError` before any socket or file is opened, and, with one worker, `StreamServeError`
+    for what keeps it from starting; `SystemExit` with the exit code of the supervisor when there are
+    several.
     """
     settings.check_exposure()
     if settings.workers > 1 and settings.redis_url is None:
@@ -128,10 +130,10 @@ def _serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket 
         server = _Server(
             settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
         )
-    except SettingsError as error:
+        server.run(sockets)
+    except StreamServeError as error:
         sys.stderr.write(f"stream-serve: {explain_to_operator(error)}\n")
         sys.exit(_EXIT_BAD_SETTINGS)
-    server.run(sockets)
 
 
 class _Server(uvicorn.Server):
@@ -151,8 +153,9 @@ class _Server(uvicorn.Server):
     ) -> None:
         coalescer = Coalescer(settings.coalesce_interval)
         app = create_app(settings, on_start=self._started_with, on_piece=coalescer.count)
+        self._startup = Startup(app)
         # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
-        streaming = Streaming(app, on_request=coalescer.hurry)
+        streaming = Streaming(self._startup, on_request=coalescer.hurry)
         super().__init__(uvicorn.Config(streaming, **uvicorn_options(settings)))
         self._settings = settings
         self._standalone = channel is None and grace is None
@@ -177,8 +180,16 @@ class _Server(uvicorn.Server):
         await super().serve(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the application and the listeners, tune the process, and announce that it serves."""
-        await super().startup(sockets)
+        """Start the application and the listeners, tune the process, and announce that it serves.
+
+        Raises `StreamServeError` for what keeps the application from starting.
+        """
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if self._startup.refusal is not None:
+                raise self._startup.refusal from None
+            raise
         if not self.started:
             return
         preallocate_descriptor_table()

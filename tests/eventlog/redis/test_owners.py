@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stream_serve.cluster.redis.keys import PROCESSES, unfinished
-from stream_serve.errors import LogExists, LogUnavailable
+from stream_serve.errors import LogExists, LogNotFound, LogUnavailable
 from stream_serve.eventlog.redis import keys
 from support.redis_log import (
     END,
@@ -80,6 +80,38 @@ async def test_a_writer_that_lost_its_log_reaches_it_no_more(server: Redis) -> N
         assert await rest(await there.log.read("run")) == b"".join(frames(1, 3)) + END
         assert await rest(await there.log.read("done")) == b"<1>"
         assert len(server.cli("KEYS", keys.frames("run", "*")).split()) == 1
+
+
+async def test_a_finished_log_of_a_process_that_is_gone_is_erased_for_good(server: Redis) -> None:
+    async with process(server.url) as there, cut_off(server) as (here, network):
+        done, kept = await here.log.create("done"), await here.log.create("kept")
+        for writer in (done, kept):
+            writer.append(frames(1, 2))
+            writer.finish()
+            await flushed(there, writer.name, 2)
+        await until(lambda: there.lease.steady)
+        assert not await there.log.erase("done"), "its process lives"
+        assert not await there.log.erase("none")
+        network.down()
+        await until(lambda: here.lease.me not in there.lease.alive)
+        assert await there.log.erase("done")
+        assert not await there.log.erase("done")
+        with pytest.raises(LogNotFound):
+            await there.log.look("done")
+        network.up()
+        await until(lambda: done.lost)
+        with pytest.raises(LogNotFound):
+            await here.log.read("done")
+        assert here.lost == []
+        await flushed(there, "kept", 2)
+        assert not kept.lost
+        again = await until_created(there, "done")
+        again.append(frames(1, 3))
+        await flushed(here, "done", 3)
+        server.cli("DEL", keys.meta("done"))
+        there.log._flusher.doubt_all()  # pyright: ignore[reportPrivateUsage]
+        again.append(frames(4, 4))
+        await flushed(here, "done", 4)
 
 
 async def test_a_process_that_was_frozen_gives_up_its_logs_at_once(server: Redis) -> None:

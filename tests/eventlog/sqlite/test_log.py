@@ -14,6 +14,7 @@ import pytest
 from stream_serve.errors import (
     LogExists,
     LogForbidden,
+    LogLost,
     LogNotFound,
     LogUnavailable,
     SettingsError,
@@ -282,6 +283,73 @@ async def test_a_dropped_log_leaves_nothing_in_the_file(begin: Begin, tmp_path: 
     assert rows(tmp_path / "0" / "runs.db") == (0, 0)
 
 
+async def test_a_log_of_an_earlier_process_is_erased_as_soon_as_it_has_its_end(
+    begin: Begin,
+) -> None:
+    log, name, ours = await begin(), new_name(), new_name()
+    (await log.create(name)).append(frames(1, 3))
+    await flush(log)
+    hold: list[Orphan] = []
+
+    async def keep(orphan: Orphan) -> None:
+        hold.append(orphan)
+
+    log = await begin(keep)
+    await until(lambda: bool(hold))
+    await log.create(ours)
+    assert not await log.erase(ours)
+    assert not await log.erase(name)
+    await end_with(hold[0])
+    reader = await log.read(name)
+    assert await log.erase(name)
+    assert not await log.erase(name)
+    assert await rest(reader) == b"".join(frames(1, 3) + frames(100, 100)), "a reader goes on"
+    for again in (log, await begin(end_with)):
+        with pytest.raises(LogNotFound):
+            await again.look(name)
+
+
+async def test_what_was_dropped_is_not_in_the_file_any_more(begin: Begin) -> None:
+    log, name = await begin(), new_name()
+    writer = await log.create(name)
+    writer.append(frames(1, 3))
+    writer.finish()
+    await flush(log)
+    assert await log.drop(name)
+    log = await begin()
+    with pytest.raises(LogNotFound):
+        await log.look(name)
+
+
+@pytest.mark.parametrize("damage", ["lengths = x'0102'", "lengths = 7", "data = x'00'"])
+async def test_a_damaged_log_is_read_up_to_there_and_keeps_no_other_one_from_being_read(
+    begin: Begin, damage: str
+) -> None:
+    log, ended, open_, whole = await begin(), new_name(), new_name(), new_name()
+    writers = [await log.create(name) for name in (ended, open_, whole)]
+    for first in (1, 4, 7):
+        for writer in writers:
+            writer.append(frames(first, first + 2))
+        await flush(log)
+    writers[0].finish()
+    writers[2].finish()
+    await flush(log)
+
+    def spoil(db: sqlite3.Connection) -> None:
+        db.execute(f"UPDATE frames SET {damage} WHERE first = 4 AND log < 3")
+
+    await log._file.ask(spoil)  # pyright: ignore[reportPrivateUsage]
+    for orphaned in (end_with, never_orphaned):
+        log = await begin(orphaned)
+        assert await rest(await log.read(whole)) == b"".join(frames(1, 9))
+        assert await rest(await log.read(open_)) == b"".join(frames(1, 3) + frames(100, 100))
+        reader = await log.read(ended)
+        assert await reader.read() == b"".join(frames(1, 3))
+        with pytest.raises(LogLost):
+            await reader.read()
+        reader.close()
+
+
 async def test_a_forbidden_name_stays_forbidden(begin: Begin) -> None:
     log, name, short = await begin(), new_name(), new_name()
     await log.forbid(name, 60)
@@ -328,6 +396,55 @@ async def test_a_file_that_cannot_be_written_stops_no_run_and_gets_all_later(beg
     log = await begin()
     assert await rest(await log.read(name)) == b"".join(frames(1, 6))
     await log.create(refused)
+
+
+async def test_nothing_is_written_to_a_file_that_was_removed_until_it_is_back(
+    begin: Begin, tmp_path: Path
+) -> None:
+    log, name = await begin(), new_name()
+    writer = await log.create(name)
+    path, away = tmp_path / "0" / "runs.db", tmp_path / "away"
+    path.rename(away)
+    for replaced in (False, True):
+        if replaced:
+            path.write_bytes(b"another one")
+        with pytest.raises(LogUnavailable) as refused:
+            await log.create(new_name())
+        assert "removed or replaced" in refused.value.for_operator
+        assert not log.ready
+    writer.append(frames(1, 5))
+    away.rename(path)
+    await until(lambda: log.ready)
+    await flush(log)
+    log = await begin(end_with)
+    assert await rest(await log.read(name)) == b"".join(frames(1, 5) + frames(100, 100))
+
+
+async def test_what_is_free_in_the_file_goes_back_to_the_disk(begin: Begin, tmp_path: Path) -> None:
+    log, name = await begin(), new_name()
+    writer = await log.create(name)
+    for number in range(1, 41):
+        writer.append(frames(number, number, 1_048_576))
+    await flush(log)
+    await log.drop(name)
+    await flush(log)
+
+    async def spare() -> bool:
+        return (await free(log)) <= files._SPARE  # pyright: ignore[reportPrivateUsage]
+
+    await until(spare)
+    await log.create(name)
+    await log.close()
+    assert (tmp_path / "0" / "runs.db").stat().st_size < 20_000_000
+
+
+async def free(log: SQLiteEventLog) -> int:
+    """How many pages of the file nothing is in."""
+
+    def ask(db: sqlite3.Connection) -> int:
+        return db.execute("PRAGMA freelist_count").fetchone()[0]
+
+    return await log._file.ask(ask)  # pyright: ignore[reportPrivateUsage]
 
 
 async def set_readonly(log: SQLiteEventLog, flag: int) -> None:

@@ -30,3 +30,11 @@ def frames(name: str, epoch: str) -> str:
 def forbidden(name: str) -> str:
     """Return the key of a string: while it exists, no log of this name may be made."""
     return f"stream-serve:{{{name}}}:forbidden"
+
+
+def erased(name: str) -> str:
+    """Return the key of a string: the birth mark of the epochs of a log that another process has erased.
+
+    Its writer, if it comes back, does not write it again.
+    """
+    return f"stream-serve:{{{name}}}:erased"

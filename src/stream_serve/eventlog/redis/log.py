@@ -208,12 +208,24 @@ class RedisEventLog:
             return FramesReader(log.frames, after)
         return await self._mirrors.read(name, after)
 
-    async def drop(self, name: str) -> None:
+    async def erase(self, name: str) -> bool:
+        """Forget a finished log whose process has had no lease for the length of one.
+
+        Raises `LogUnavailable`.
+        """
+        epoch, process = await self._client.run("HMGET", keys.meta(name), "epoch", "process")
+        if epoch is None or not self._lease.steady or process.decode() in self._lease.alive:
+            return False
+        names = (keys.meta(name), keys.frames(name, epoch.decode()), keys.erased(name))
+        return await self._run("erase", names, (process, epoch)) == 1
+
+    async def drop(self, name: str) -> bool:
         """Forget a log of ours. If Redis is away, it forgets the log as soon as it is back."""
         log = self._flusher.pop(name)
         if log is None or log.lost:
-            return
-        await asyncio.wait({self._release(log)}, timeout=self._client.timeout)
+            return log is None
+        gone, _ = await asyncio.wait({self._release(log)}, timeout=self._client.timeout)
+        return bool(gone)
 
     async def end(
         self, name: str, epoch: str, summary: bytes, last: tuple[int, bytes, bytes]
@@ -315,8 +327,12 @@ class RedisEventLog:
         self._flusher.beat()
 
     def _on_lost(self, log: RedisLogWriter) -> None:
+        if log.ended:
+            _log.warning("another process has erased a log of this process", log=log.name)
+            self._flusher.pop(log.name)
+            return
         _log.warning("another process finishes a log of this process now", log=log.name)
-        if self._lost is not None and not log.ended:
+        if self._lost is not None:
             self._lost(log.name)
 
     def _on_lapse(self) -> None:

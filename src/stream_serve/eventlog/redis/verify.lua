@@ -7,10 +7,11 @@
 -- KEYS[1]  stream-serve:{name}:log                  HASH    epoch, process, about, note
 -- KEYS[2]  stream-serve:{name}:frames:<epoch>       STREAM  as the writer knows it
 -- KEYS[3]  stream-serve:{name}:frames:<next epoch>  STREAM  where the log begins again
+-- KEYS[4]  stream-serve:{name}:erased               STRING  the birth mark of a log that was erased
 -- ARGV     epoch, next epoch, process, fingerprint, milliseconds that the keys live at most,
 --          number of the last frame that was acknowledged, '1' when its end was acknowledged
 --
--- Returns {'lost'} when another process has the log, else {'ok', epoch, number of the last frame,
+-- Returns {'lost'} when another process has the log, or has erased it, else {'ok', epoch, number of the last frame,
 -- 1 when the stream has its end}.
 
 -- The number of the last frame, and whether the log's end is there.
@@ -32,6 +33,9 @@ end
 
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
 if epoch and epoch ~= ARGV[1] and epoch ~= ARGV[2] then
+  return {'lost'}
+end
+if redis.call('GET', KEYS[4]) == string.match(ARGV[1], '^[^.]*') then
   return {'lost'}
 end
 local key = epoch == ARGV[2] and KEYS[3] or KEYS[2]

@@ -178,7 +178,8 @@ class RedisLogWriter:
             *(self.epoch, self.next_epoch, flusher.me, self.fingerprint),
             *(flusher.retention if self.ended else flusher.live_ttl, added, int(self.ended)),
         )
-        names = (*self._keys(self.epoch), keys.frames(self.name, self.next_epoch))
+        name = self.name
+        names = (*self._keys(self.epoch), keys.frames(name, self.next_epoch), keys.erased(name))
         return flusher.script("verify", names, words)
 
     def verified(self, reply: Reply) -> bool:

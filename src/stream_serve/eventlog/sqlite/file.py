@@ -2,7 +2,9 @@
 
 How it works: all that is to be written waits for the next batch, which is one transaction in the file's
 own thread. Batches are an interval apart; one for which somebody waits comes at once. A batch that fails
-is tried again with the next, but for what somebody waited for: whoever that was is told.
+is tried again with the next, but for what somebody waited for: whoever that was is told. After each one a
+piece of what is free in the file goes back to the disk; nothing is written to a file that was removed or
+replaced.
 
 The thread is an executor's, and not that of `streams.sqlite`: there each commit is decided in the thread
 against what other processes have written, here nothing is. Nobody else can use the file.
@@ -20,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import structlog
 
 from stream_serve.errors import LogUnavailable
-from stream_serve.files.sqlite import BEGIN, connect
+from stream_serve.files.sqlite import BEGIN, check_same, connect, identity, shrink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +77,7 @@ class LogFile:
         self._interval = interval
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="runs")
         self._db: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
         self._marked: list[Source] = []
         self._entries: list[tuple[Sequence[Statement], asyncio.Future[None] | None]] = []
         self._wanted = asyncio.Event()
@@ -87,6 +90,8 @@ class LogFile:
         opening = partial(connect, self.path, _SCHEMA, version=_VERSION, alone=True)
         db = await asyncio.get_running_loop().run_in_executor(self._thread, opening)
         self._db = db
+        self._identity = identity(self.path)
+        self._wanted.set()  # there may be something to give back
         self._task = asyncio.create_task(self._run(db), name="runs.db")
 
     async def close(self) -> None:
@@ -167,7 +172,9 @@ class LogFile:
         for source in marked:
             batch += source.unwritten()
         try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, _commit, db, batch)
+            more = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._commit, db, batch
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again, and told
             if self.up:
                 _log.error("the file of the runs cannot be written", error=str(error))
@@ -175,12 +182,22 @@ class LogFile:
             self._give_back(entries, marked, _unavailable(error))
             return False
         self.up = True
+        if more:
+            self._wanted.set()
         for source in marked:
             source.written()
         for _, done in entries:
             if done is not None and not done.done():
                 done.set_result(None)
         return True
+
+    def _commit(self, db: sqlite3.Connection, batch: Sequence[Statement]) -> bool:
+        """Write a batch, in the thread; return whether there is more to give back to the disk."""
+        check_same(self.path, self._identity)
+        _write(db, batch)
+        with suppress(sqlite3.Error):  # the batch is written
+            return shrink(db)
+        return False
 
     def _give_back(
         self,
@@ -197,7 +214,10 @@ class LogFile:
                 done.set_exception(error)
 
 
-def _commit(db: sqlite3.Connection, batch: Sequence[Statement]) -> None:
+def _write(db: sqlite3.Connection, batch: Sequence[Statement]) -> None:
+    """Make all changes in one transaction; without any, try nothing."""
+    if not batch:
+        return
     try:
         db.execute(BEGIN)
         for sql, values in batch:

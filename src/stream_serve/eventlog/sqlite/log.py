@@ -45,6 +45,7 @@ _CREATE: Final = "INSERT INTO logs VALUES (?, ?, ?, x'', 0, 0, NULL)"
 _ADD: Final = "INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?)"
 _SAY: Final = "UPDATE logs SET summary = ?, last = ?, size = ?, ended = ? WHERE id = ?"
 _FORGET: Final = ("DELETE FROM frames WHERE log = ?", "DELETE FROM logs WHERE id = ?")
+_CUT: Final = "DELETE FROM frames WHERE log = ? AND first > ?"
 _FORBID: Final = "INSERT OR REPLACE INTO forbidden VALUES (?, ?)"
 _ALLOW: Final = "DELETE FROM forbidden WHERE name = ?"
 _LOGS: Final = (
@@ -272,7 +273,7 @@ class SQLiteEventLog:
         try:
             await self._file.write((_CREATE, (log.id, name, fingerprint)))
         except LogUnavailable:
-            await self.drop(name)
+            self._file.put(*_forgetting(self._logs.pop(name).id))
             raise
         return log
 
@@ -325,12 +326,30 @@ class SQLiteEventLog:
         left.readers += 1
         return FramesReader(left.frames, after, partial(_let_go, left))
 
-    async def drop(self, name: str) -> None:
-        """Forget a log of this process; the file forgets it with the next batch."""
+    async def erase(self, name: str) -> bool:
+        """Forget a log that an earlier process left, in the file first. Raises `LogUnavailable`."""
+        left = self._find(name)
+        if left is None or left.ended is None:
+            return False
+        await self._file.write(*_forgetting(left.id))
+        if self._left.get(name) is left:
+            del self._left[name]
+        return True
+
+    async def drop(self, name: str) -> bool:
+        """Forget a log of this process, also in the file; if that is away, as soon as it is back."""
         log = self._logs.pop(name, None)
-        if log is not None:
-            log.dropped = True
-            self._forget(log.id)
+        if log is None:
+            return True
+        log.dropped = True
+        try:
+            await self._file.write(*_forgetting(log.id))
+        except BaseException as error:
+            self._file.put(*_forgetting(log.id))
+            if not isinstance(error, LogUnavailable):
+                raise
+            return False
+        return True
 
     def _recall(self, db: sqlite3.Connection) -> None:
         """Learn what an earlier process left. In the thread of the file, before anything else."""
@@ -349,6 +368,10 @@ class SQLiteEventLog:
             if ended is None:
                 left.frames = _frames_of(left, db)
                 left.last = left.frames.last
+                if left.frames.lost:
+                    # Its end follows what can be read.
+                    left.frames.lost = False
+                    db.execute(_CUT, (log_id, left.last))
                 # Whoever has to finish it reads it, too.
                 left.readers = 1
         db.execute("DELETE FROM forbidden WHERE until < ?", (now,))
@@ -418,10 +441,11 @@ class SQLiteEventLog:
 
     def _let_fall(self, left: Left) -> None:
         del self._left[left.name]
-        self._forget(left.id)
+        self._file.put(*_forgetting(left.id))
 
-    def _forget(self, log_id: int) -> None:
-        self._file.put(*((sql, (log_id,)) for sql in _FORGET))
+
+def _forgetting(log_id: int) -> list[Statement]:
+    return [(sql, (log_id,)) for sql in _FORGET]
 
 
 def _added(log_id: int, first: int, frames: Sequence[bytes]) -> Statement:
@@ -429,11 +453,19 @@ def _added(log_id: int, first: int, frames: Sequence[bytes]) -> Statement:
 
 
 def _frames_of(left: Left, db: sqlite3.Connection) -> Frames:
-    """Return all frames of a log. In the thread of the file."""
+    """Return the frames of a log, those before the first that is damaged. In the thread of the file."""
     frames = Frames()
     for first, data, lengths in db.execute(_FRAMES, (left.id,)):
+        try:
+            some = split(data, lengths)
+        except (ValueError, TypeError):
+            _log.error(
+                "a run in the file is damaged: the rest is lost", log=left.name, after=frames.last
+            )
+            frames.lose()
+            return frames
         frames.skip(first - 1)
-        frames.append(split(data, lengths))
+        frames.append(some)
     if left.ended is not None:
         frames.skip(left.last)
         frames.finish()
