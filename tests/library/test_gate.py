@@ -107,3 +107,22 @@ async def test_a_dependency_that_refuses_at_its_end_lets_nobody_in() -> None:
         response = await session.post(f"{url}/ai/chat/stream-sse", json=ASK)
         assert response.status == 429
         assert await response.json() == {"detail": "too often"}
+
+
+async def test_the_applications_overrides_of_dependencies_count() -> None:
+    async def session() -> str:
+        raise HTTPException(401)
+
+    async def owner(name: str = Depends(session)) -> str:
+        return name
+
+    def alice() -> str:
+        return "alice"
+
+    one, other = hosted(owner), hosted(owner)
+    one.dependency_overrides[session] = alice
+    async with aiohttp.ClientSession() as client, serving(one) as url, serving(other) as strict:
+        response = await client.post(f"{url}/ai/chat/stream-sse", json=ASK)
+        assert '"content":"alice says hi"' in await response.text()
+        refused = await client.post(f"{strict}/ai/chat/stream-sse", json=ASK)
+        assert refused.status == 401

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import re
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urljoin
 
 import aiohttp
 import pytest
 from fastapi import Depends, FastAPI, Header, HTTPException
+from structlog.testing import capture_logs
 
 from stream_serve import ChatRequest, Chunk, Reasoning, Streams, UpstreamError
 from support.host import serving
@@ -51,7 +54,7 @@ def talk() -> Talk:
 
 
 def hosted(streams: Streams, prefix: str = "/ai") -> FastAPI:
-    app = FastAPI(lifespan=streams.lifespan)
+    app = FastAPI(lifespan=streams.lifespan, openapi_url=None)  # its own pages would be before ours
     app.mount(prefix, streams.routes())
     return app
 
@@ -97,6 +100,40 @@ async def test_the_other_doors_are_below_the_prefix_too(talk: Talk) -> None:
         assert str(page.url) == f"{url}/ai/test-stream.html"
         info = await session.get(f"{url}/ai/info")
         assert (await info.json())["demo"] is False
+
+
+@pytest.mark.parametrize("page", ["test-stream.html", "docs", "streams/jobs/42"])
+@pytest.mark.parametrize("prefix", ["/ai", "/deep/down", ""])
+async def test_a_page_has_its_files_below_any_prefix(prefix: str, page: str) -> None:
+    async with (
+        serving(hosted(Streams.memory(), prefix)) as url,
+        aiohttp.ClientSession() as session,
+    ):
+        shown = await (await session.get(f"{url}{prefix}/{page}")).text()
+        files = set(re.findall(r'(?:href|src)="([^"#]+)"', shown))
+        assert files
+        for file in {*files, f"{prefix}/openapi.json"}:
+            async with session.get(urljoin(f"{url}{prefix}/{page}", file)) as response:
+                assert (file, response.status) == (file, 200)
+                assert await response.read()
+
+
+@pytest.mark.parametrize("prefix", ["/ai", "/deep/down", ""])
+async def test_a_stream_has_its_page_its_events_and_its_stop_below_any_prefix(prefix: str) -> None:
+    streams = Streams.memory()
+    async with serving(hosted(streams, prefix)) as url, aiohttp.ClientSession() as session:
+        async with streams.open("jobs/42") as job:
+            await job.log("a line")
+        for name in ("jobs/42", "jobs"):
+            async with session.get(f"{url}{prefix}/streams/{name}") as page:
+                assert page.content_type == "text/html"
+        for below in {"/ai", prefix or "/ai", f"{prefix}/ai"}:  # the last is what the page asks
+            if not below.startswith(prefix):
+                continue
+            async with session.get(f"{url}{below}/streams/jobs/42/events") as events:
+                assert '"a line"' in await events.text()
+            async with session.post(f"{url}{below}/streams/jobs/42/stop") as stop:
+                assert (stop.status, stop.content_type) == (200, "application/json")
 
 
 async def test_nobody_but_this_machine_is_answered_unless_the_caller_is_known(talk: Talk) -> None:
@@ -172,10 +209,13 @@ async def test_without_its_lifespan_it_starts_with_the_first_request(talk: Talk)
     talk.go_on.set()
     app = FastAPI()
     app.mount("/ai", streams.routes())
-    async with serving(app) as url, aiohttp.ClientSession() as session:
-        every = await asyncio.gather(*(ask(session, f"{url}/ai") for _ in range(5)))
-        for response in every:
-            assert '"finishReason":"stop"' in await response.text()
+    with capture_logs() as log:
+        async with serving(app) as url, aiohttp.ClientSession() as session:
+            every = await asyncio.gather(*(ask(session, f"{url}/ai") for _ in range(5)))
+            for response in every:
+                assert '"finishReason":"stop"' in await response.text()
+    (said,) = (line["event"] for line in log if line["log_level"] == "warning")
+    assert "pass lifespan=streams.lifespan to FastAPI" in said
 
 
 async def test_after_its_lifespan_it_says_so(talk: Talk) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from stream_serve.errors import UpstreamFailed
 from stream_serve.events.types import Chunk, Reasoning
@@ -191,3 +193,25 @@ async def test_nor_does_one_in_a_thread(error: type[BaseException]) -> None:
 
     with pytest.raises(RuntimeError, match=error.__name__):
         await GeneratorProducer(in_thread(ends())).produce(lambda _: None)
+
+
+@pytest.mark.simulated_time
+async def test_one_that_swallows_its_cancellation_is_left_to_itself_and_the_log_says_so() -> None:
+    waiting, over = asyncio.Event(), asyncio.Event()
+
+    async def words() -> AsyncGenerator[str]:
+        yield "one"
+        waiting.set()
+        while not over.is_set():
+            with suppress(asyncio.CancelledError):
+                await over.wait()
+
+    producer = GeneratorProducer(words())
+    producing = asyncio.create_task(producer.produce(lambda _: None))
+    await waiting.wait()
+    producing.cancel()
+    with capture_logs() as log:
+        await producer.close()
+    assert [line["event"] for line in log] == ["a generator does not end: it is left to itself"]
+    over.set()
+    await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 from fastapi import Depends, FastAPI
@@ -19,6 +20,18 @@ _METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 _KNOWN: Final = "stream_serve.known"
 
 
+_host: Final = ContextVar[object]("stream_serve_host", default=None)
+
+
+class _Overrides:
+    """The overrides of dependencies of the application that a request comes from."""
+
+    @property
+    def dependency_overrides(self) -> dict[Callable[..., object], Callable[..., object]]:
+        """Return them; a Starlette application has none."""
+        return getattr(_host.get(), "dependency_overrides", {})
+
+
 class _Unsent(Response):
     """Sends nothing: the request is answered when the dependency and what it opened are over."""
 
@@ -33,10 +46,12 @@ def gate(app: ASGIApp, owner: Callable[..., object]) -> ASGIApp:
     """Return an application that asks `owner` whose each request is, before `app` answers it.
 
     `owner` is a dependency of FastAPI, with whatever it depends on; what it raises is the response. It
-    sees the surrounding application and its state, and what it opens is closed before the answer begins:
-    a stream must not hold a connection for as long as it goes on. A body that it reads is there again.
+    sees the surrounding application and its state, whose `dependency_overrides` count. What it opens is
+    closed before the answer begins: a stream must not hold a connection for as long as it goes on. A body
+    that it reads is there again.
     """
     outer = FastAPI(openapi_url=None)
+    outer.router.dependency_overrides_provider = _Overrides()
 
     @outer.api_route("/{path:path}", methods=_METHODS)
     async def pass_on(request: Request, who: object = Depends(owner)) -> Response:
@@ -64,7 +79,11 @@ def gate(app: ASGIApp, owner: Callable[..., object]) -> ASGIApp:
         async def take_again() -> Message:
             return taken.pop(0) if taken else await receive()
 
-        await known_by({"app": outer, **scope, _KNOWN: known}, take, refuse)
+        token = _host.set(scope.get("app"))
+        try:
+            await known_by({"app": outer, **scope, _KNOWN: known}, take, refuse)
+        finally:
+            _host.reset(token)
         if known:
             await app({**scope, OWNER: known[0]}, take_again, send)
 

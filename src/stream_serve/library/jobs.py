@@ -8,6 +8,7 @@ job and closed with the last. A store in memory is only where the service runs.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakKeyDictionary
@@ -20,7 +21,9 @@ from stream_serve.web.security import owner_of_key
 from stream_serve.web.streams.request import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Collection
+
+    from pydantic import SecretStr
 
     from stream_serve.jobs.base import Connect
     from stream_serve.jobs.portal import Loop
@@ -51,7 +54,9 @@ class Shared:
         """Give the streams, open."""
         if self._streams is None or self._opening is None:
             self._streams = self._make()
-            self._opening = asyncio.create_task(self._streams.open())
+            # Others use it, too: it is in the context of none of them.
+            context = contextvars.Context()
+            self._opening = asyncio.create_task(self._streams.open(), context=context)
         streams, opening = self._streams, self._opening
         self._users += 1
         try:
@@ -110,12 +115,22 @@ class Jobs:
             raise NotStarted(_ONLY_HERE.format("in this event loop"))
 
 
-def key_of(name: str, owner: str | None, key: str | None) -> Key:
-    """Return the stream that a job's name means. Raises `StreamNotFound`, `ValueError`."""
+def key_of(name: str, owner: str | None, key: str | None, keys: Collection[SecretStr] = ()) -> Key:
+    """Return the stream that a job's name means. Raises `StreamNotFound`, `ValueError`.
+
+    Of another key than `keys`, where there are some, nobody would ever see it.
+    """
     if owner is not None and key is not None:
         raise ValueError("owner and key: give one of them")
     if owner is not None and not names.is_owner(owner):
         raise ValueError(f"owner: it {names.OWNER_RULE}")
+    if key is not None and not is_known(key, keys):
+        raise ValueError("key: it is none of STREAM_SERVE_API_KEYS: give one of them")
     if name.startswith(_TAKEN_FIRST) or name.endswith(_TAKEN_LAST):
         raise ValueError("name: no stream can begin with runs/, or end with /stop or /control")
     return (owner_of_key(key) if key is not None else owner or ""), path_of(name)
+
+
+def is_known(key: str, keys: Collection[SecretStr]) -> bool:
+    """Return whether a key is one of `keys`, or whether there are none."""
+    return not keys or key in {one.get_secret_value() for one in keys}

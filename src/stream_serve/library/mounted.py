@@ -9,6 +9,7 @@ lifespan in its own. If nobody does, they begin with the first request and end w
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from stream_serve.library.folder import Folder
 
 _PREFIX: Final = "/ai"
+_PAGES: Final = "streams"
+_OF_A_STREAM: Final = (["events"], ["stop"])
+"""The last parts of what is below `/ai/streams/`; all others name the page of a stream."""
 _HOW: Final = "pass lifespan=streams.lifespan to FastAPI, or enter streams.lifespan() in your own"
 _FAILED: Final = "the streams could not start; the log says why"
 _log: Final = structlog.stdlib.get_logger("stream_serve.library")
@@ -140,7 +144,10 @@ class Mounted:
                 raise NotStarted(f"these streams run in another event loop: {_HOW}")
             _log.warning(f"the streams start with the first request: for a clean end, {_HOW}")
             life = self._begin()
-            self._holder = asyncio.create_task(self._hold(life), name="stream-serve")
+            # Not in the context of the request, whose caller is nobody's but its own.
+            self._holder = asyncio.create_task(
+                self._hold(life), name="stream-serve", context=contextvars.Context()
+            )
         elif life.over:
             raise NotStarted("the application ends: try again in some seconds")
         return await asyncio.shield(life.state)
@@ -157,7 +164,8 @@ class Mounted:
         """Return where the service has what a path names, if that is what it has below `/ai`."""
         root, path = str(scope.get("root_path", "")), str(scope["path"])
         rest = path.removeprefix(root)
-        if rest[1:].split("/")[0] not in self._own:
+        first, *more = rest[1:].split("/")
+        if first not in self._own or (first == _PAGES and more[-1:] not in _OF_A_STREAM):
             return {}
         raw = bytes(scope.get("raw_path") or path.encode())
         at = len(root.encode()) if raw.startswith(root.encode()) else 0

@@ -110,7 +110,8 @@ class Streams:
         from stream_serve.jobs.job import Job
         from stream_serve.library.jobs import key_of
 
-        connect = self._jobs_once().connect(key_of(name, owner, key))
+        settings, _ = self._composed
+        connect = self._jobs_once().connect(key_of(name, owner, key, settings.api_keys))
         return Job(name, connect, again=again, lease=lease, on_stop=on_stop)
 
     def open_sync(
@@ -150,9 +151,11 @@ class Streams:
     @cached_property
     def _composed(self) -> tuple[Settings, Folder | None]:
         """The settings, and the folder of what is not to be kept."""
+        from stream_serve import logging
         from stream_serve.library.folder import Folder
         from stream_serve.settings import Settings
 
+        logging.hand_on()
         given = {"system_prompt": "", **self._settings}
         folder = Folder() if given.get("database_url") == "" else None
         if folder is not None:

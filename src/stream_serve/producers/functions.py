@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from stream_serve.errors import ModelsUnavailable, UnknownModel
+from stream_serve.errors import Full, ModelsUnavailable, UnknownModel
 from stream_serve.events import usage
 from stream_serve.producers.delegating import DelegatingProducer
 from stream_serve.producers.generator import GeneratorProducer
@@ -14,14 +14,20 @@ from stream_serve.producers.provider import Model, named
 from stream_serve.producers.threads import in_thread
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from stream_serve.events.types import Delta
-    from stream_serve.producers.base import Producer
+    from stream_serve.producers.base import Finish, Producer
     from stream_serve.producers.provider import ChatRequest
 
     Answer: TypeAlias = AsyncGenerator[str | Delta] | Generator[str | Delta]
     Function: TypeAlias = Callable[[ChatRequest], Answer]
+
+
+MAX_LEFT: Final = 64
+"""Generators that were stopped and go on. Each has a thread, or a task: more of them would be a leak that
+nobody sees before the process is full."""
 
 
 class FunctionProvider:
@@ -33,6 +39,7 @@ class FunctionProvider:
 
     def __init__(self) -> None:
         self._functions: dict[str, Function] = {}
+        self._left: set[asyncio.Task[Finish]] = set()
 
     def add(self, name: str, function: Function) -> None:
         """Let a function answer for a model. Raises `TypeError` if it is no generator function of one
@@ -75,10 +82,20 @@ class FunctionProvider:
         """Do nothing: there is no server."""
 
     def ask(self, request: ChatRequest) -> Producer:
-        """Return the producer of an answer; the function begins when it is awaited."""
+        """Return the producer of an answer; the function begins when it is awaited.
+
+        Raises `Full` while too many that were stopped do not end.
+        """
+        if len(self._left) >= MAX_LEFT:
+            raise Full(
+                f"{MAX_LEFT} generators were stopped and do not end, as many as may: "
+                "the log names their runs; see that they yield, or give what they wait for a timeout"
+            )
         answer = self._functions[request.model](request)
         source = in_thread(answer) if isinstance(answer, Generator) else answer
-        return _FunctionProducer(GeneratorProducer(source, model=request.model), request)
+        return _FunctionProducer(
+            GeneratorProducer(source, model=request.model, left=self._left), request
+        )
 
     def unsupported(self, request: ChatRequest) -> dict[str, str]:
         """Return nothing: a function reads of the request what it knows."""

@@ -40,6 +40,7 @@ class GeneratorProducer:
     An error that it raises fails the run: a `RunFailure` with its own words, any other as a defect.
     Half of a surrogate pair in its text becomes U+FFFD. What is neither text nor a delta is a defect, and
     so is a call of `sys.exit`. A generator that never awaits lets others have their turn all the same.
+    One that does not end when it is closed is in `left` until it does.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class GeneratorProducer:
         model: str = "generator",
         prompt_tokens: int = 0,
         patience: Patience | None = None,
+        left: set[asyncio.Task[Finish]] | None = None,
     ) -> None:
         self.model = model
         self.prompt_tokens = prompt_tokens
         self.patience = patience
         self._source = source
+        self._left: set[asyncio.Task[Finish]] = set() if left is None else left
         self._task: asyncio.Task[Finish] | None = None
         self._closed = False
 
@@ -79,15 +82,26 @@ class GeneratorProducer:
 
     async def close(self) -> None:
         """Cancel the generator where it waits, and wait until it has ended, for at most a second."""
+        task, again = self._task, self._closed
         self._closed = True
-        task = self._task
         if task is None or task.done():
             return
         task.cancel()
+        if not again:
+            # Not after the wait, which may be cancelled.
+            timer = asyncio.get_running_loop().call_later(_CLOSE_SECONDS, self._leave, task)
+            task.add_done_callback(lambda _: timer.cancel())
+            task.add_done_callback(self._report)
         await asyncio.wait({task}, timeout=_CLOSE_SECONDS)
-        if not task.done():
-            _log.warning("a generator does not end: it is left to itself", model=self.model)
-        task.add_done_callback(self._report)
+
+    def _leave(self, task: asyncio.Task[Finish]) -> None:
+        """Leave the generator to itself."""
+        run_id = structlog.contextvars.get_contextvars().get("run_id")
+        _log.warning(
+            "a generator does not end: it is left to itself", model=self.model, run_id=run_id
+        )
+        self._left.add(task)
+        task.add_done_callback(self._left.discard)
 
     async def _iterate(self, emit: Emit) -> Finish:
         try:
