@@ -176,6 +176,7 @@ _TOOLS: Final = (
     ("upstream_cpu_share", "upstream's CPU share"),
     ("load_cpu_share", "load generator's CPU share"),
     ("failed_streams", "failed streams"),
+    ("failed_appends", "failed appends"),
 )
 
 

@@ -81,6 +81,7 @@ def live(stage: Stage) -> Sample:
         **{f"{name}_one": value for name, value in one.items()},
         **{f"{name}_each": value for name, value in each.items()},
         "failed_streams": one["failed"] + each["failed"],
+        "failed_appends": one["refused"] + each["refused"],
     }
 
 
@@ -118,7 +119,7 @@ def _follow(stage: Stage, name: str, *, streams: int, rate: float, count: int) -
     reading = stage.start(load)
     time.sleep(_READERS / _ARRIVAL + _REST)
     cost = Cost(stage.server)
-    _append(stage, path, writers=streams, seconds=60.0, rate=rate, count=count)
+    found = _append(stage, path, writers=streams, seconds=60.0, rate=rate, count=count)
     time.sleep(_REST)  # for the last ones to arrive
     spent = cost.seconds
     _end(stage, path, streams)
@@ -127,6 +128,7 @@ def _follow(stage: Stage, name: str, *, streams: int, rate: float, count: int) -
         "cpu_us": spent / max(report.tokens, 1) * MICRO,
         "p99_ms": report.added.p99,
         "failed": report.failed,
+        "refused": found.failed,
     }
 
 
