@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
 from pathlib import Path
 
-from stream_serve import Stopped
+from stream_serve import Stopped, StreamServeError
 from stream_serve.client import AsyncClient
 
 
@@ -34,8 +35,22 @@ async def tail(path: Path, url: str, name: str) -> None:
                 await asyncio.sleep(0.2)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", type=Path, help="such as /var/log/syslog")
+    parser.add_argument("url", help="of the service, such as http://localhost:3000")
+    parser.add_argument("stream", help="its name")
+    given = parser.parse_args()
+    if not given.file.exists():
+        parser.error(f"there is no file {given.file}")
     try:
-        asyncio.run(tail(Path(sys.argv[1]), sys.argv[2], sys.argv[3]))
+        asyncio.run(tail(given.file, given.url, given.stream))
     except (Stopped, KeyboardInterrupt):
         sys.exit("stopped")
+    except StreamServeError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()

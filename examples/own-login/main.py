@@ -24,11 +24,12 @@ app.mount("/ai", streams.routes())
 
 
 @app.post("/login")
-async def login(name: str, response: Response) -> None:
+async def login(name: str, response: Response) -> dict[str, str]:
     """Let anybody in, under any name."""
     session = secrets.token_urlsafe(16)
     sessions[session] = name
     response.set_cookie("session", session, httponly=True, samesite="lax")
+    return {"user": name}
 
 
 @app.get("/me")

@@ -129,6 +129,7 @@ async def test_a_page_of_the_examples_goes_on_after_a_cut_and_a_reload_and_asks_
     await expect(chat.answers).to_have_count(2)
     await expect(chat.answers.last).to_contain_text(ANSWER[:16])
     await chat.page.reload()
+    await expect(chat.page.locator("p.user")).to_have_text("two")
     await expect(chat.answers).to_have_text(TEXT, timeout=30_000)
     assert len(upstream.requests) == 2
     asked = [one["content"] for one in upstream.requests[1].body["messages"]]
@@ -156,6 +157,20 @@ def test_the_react_example_wants_the_packages_that_it_is_tested_with() -> None:
     wanted = {**theirs["dependencies"], **theirs["devDependencies"]}
     assert wanted.pop("stream-serve-client") == "file:../../clients/js"
     assert wanted == {name: ours["dependencies"][name] for name in wanted}
+
+
+def test_the_react_example_locks_the_versions_that_it_is_tested_with() -> None:
+    theirs, ours = (
+        json.loads((folder / "package-lock.json").read_text(encoding="utf-8"))["packages"]
+        for folder in (EXAMPLES / "react-chat", ROOT / "tests" / "clients" / "node")
+    )
+    wanted = json.loads((EXAMPLES / "react-chat" / "package.json").read_text(encoding="utf-8"))
+    named = {name: wanted[name] for name in ("dependencies", "devDependencies")}
+    assert {name: theirs[""][name] for name in named} == named
+    assert theirs.pop("node_modules/stream-serve-client")["resolved"] == "../../clients/js"
+    locked = {name: one["integrity"] for name, one in theirs.items() if "integrity" in one}
+    assert locked
+    assert locked == {name: ours[name]["integrity"] for name in locked}
 
 
 async def test_the_langchain_example_prints_the_answer(upstream: ScriptedUpstream) -> None:

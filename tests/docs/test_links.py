@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 import pytest
 
 from support.pages import READMES, ROOT, everything, read
+
+EXAMPLES: Final = ROOT / "examples"
 
 
 def anchors(page: str) -> set[str]:
@@ -34,6 +37,21 @@ def test_each_chinese_page_has_an_english_one_with_the_same_headings(page: str) 
         assert levels[0] == levels[1]
 
 
+@pytest.mark.parametrize("example", sorted(one.name for one in EXAMPLES.iterdir() if one.is_dir()))
+def test_each_example_is_listed_explained_in_a_few_lines_and_named_by_a_test(example: str) -> None:
+    for page in ("README.md", "README.zh-CN.md"):
+        assert f"| [{example}]({example}) |" in (EXAMPLES / page).read_text(encoding="utf-8")
+    words = (EXAMPLES / example / "README.md").read_text(encoding="utf-8").splitlines()
+    assert 3 <= len([line for line in words if line]) <= 6
+    tests = [
+        one
+        for folder in ("docs", "clients")
+        for one in (ROOT / "tests" / folder).rglob("*")
+        if one.suffix in {".py", ".mjs"} and "node_modules" not in one.parts
+    ]
+    assert any(example in one.read_text(encoding="utf-8") for one in tests), example
+
+
 @pytest.mark.parametrize("page", READMES)
 def test_the_first_page_is_short(page: str) -> None:
-    assert len(read(page).splitlines()) <= 180
+    assert len(read(page).splitlines()) <= 220

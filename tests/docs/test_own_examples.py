@@ -72,7 +72,8 @@ async def test_an_application_with_its_own_login_keeps_its_users_apart(tmp_path:
         ann, bob, nobody = (aiohttp.ClientSession(cookie_jar=jar) for jar in jars)
         async with ann, bob, nobody:
             for session, name in ((ann, "ann"), (bob, "bob")):
-                assert (await session.post(f"{url}/login?name={name}")).status == 200
+                login = await session.post(f"{url}/login?name={name}")
+                assert await login.json() == {"user": name}
                 answer = await (await session.post(chat, json=asked)).text()
                 assert f"Hello {name}, you have sent 1 messages." in answer
             assert (await nobody.post(chat, json=asked)).status == 401

@@ -16,11 +16,12 @@ export function useChat(client) {
   const run = useRef(null);
   const conversation = useRef("new");
 
-  const read = useCallback(async (begin) => {
+  const read = useCallback(async (asked, begin) => {
     const id = crypto.randomUUID?.() ?? String(Math.random());
     const change = (text) =>
       setMessages((all) => all.map((one) => (one.id === id ? { ...one, text } : one)));
-    setMessages((all) => [...all, { id, role: "assistant", text: "" }]);
+    const question = { id: `${id} question`, role: "user", text: asked };
+    setMessages((all) => [...all, question, { id, role: "assistant", text: "" }]);
     setError(null);
     const mine = begin({
       onText: (_, text) => change(text),
@@ -30,7 +31,7 @@ export function useChat(client) {
       },
     });
     run.current = mine;
-    sessionStorage.setItem(KEPT, mine.id);
+    sessionStorage.setItem(KEPT, JSON.stringify({ id: mine.id, asked }));
     try {
       await mine.result();
       setStatus("ready");
@@ -46,19 +47,18 @@ export function useChat(client) {
   const send = useCallback(
     (message) => {
       if (run.current) return;
-      setMessages((all) => [...all, { id: `${all.length}`, role: "user", text: message }]);
       const question = { message, conversationId: conversation.current, onDisconnect: "continue" };
-      void read((callbacks) => client.chat(question, callbacks));
+      void read(message, (callbacks) => client.chat(question, callbacks));
     },
     [client, read],
   );
 
   const stop = useCallback(() => run.current?.stop(), []);
 
-  // After a reload the answer goes on. React may run an effect twice; a run is only joined once.
+  // After a reload the answer goes on below its question. React may run an effect twice; a run is only joined once.
   useEffect(() => {
-    const left = sessionStorage.getItem(KEPT);
-    if (left && !run.current) void read((callbacks) => client.follow(left, callbacks));
+    const left = JSON.parse(sessionStorage.getItem(KEPT));
+    if (left && !run.current) void read(left.asked, (callbacks) => client.follow(left.id, callbacks));
   }, [client, read]);
 
   return { messages, status, error, send, stop };
