@@ -51,6 +51,7 @@ REQUESTS = {
     "UnknownModel": ("unknown_model", None),
     "ModelsUnavailable": ("models_unavailable", 2.0),
     "TooManyRuns": ("too_many_runs", 2.0),
+    "TooManyReaders": ("too_many_readers", 2.0),
     "HeadTooLarge": ("head_too_large", None),
     "Full": ("full", 2.0),
     "Draining": ("draining", 5.0),

@@ -64,6 +64,12 @@ async def test_the_public_face_loads_no_library() -> None:
     assert int(out) < 60, "modules that Python itself has not loaded, those of its library included"
 
 
+async def test_a_client_alone_has_the_errors_of_streams_by_their_names() -> None:
+    code = "from stream_serve.client import failures\n"
+    code += 'print(type(failures.of_answer(404, {}, b\'{"code":"stream_not_found"}\')).__name__)\n'
+    assert await python(code) == (0, "StreamNotFound\n")
+
+
 async def test_every_public_name_is_there() -> None:
     code = "import stream_serve\nfor name in stream_serve.__all__: getattr(stream_serve, name)\n"
     assert await python(code) == (0, "")
@@ -104,6 +110,14 @@ async def test_a_missing_extra_is_said_in_words_that_name_it(
     assert f"install stream-serve[{extra}]" in out
     assert setting in out
     assert "Traceback" not in out
+
+
+async def test_a_job_in_redis_names_the_extra_that_is_missing() -> None:
+    code = "from stream_serve import Streams\n"
+    code += "with Streams.redis('redis://localhost').open_sync('job-42'): pass\n"
+    result, out = await python("BLOCKED = {'redis'}" + BLOCK + code)
+    assert result == 1
+    assert "install stream-serve[redis]" in out
 
 
 async def test_the_tools_for_tests_name_their_extra() -> None:

@@ -150,6 +150,46 @@ def test_a_traceback_of_a_library_never_shows_local_variables(
     assert CANARY not in said
 
 
+@pytest.fixture
+def embedded() -> None:
+    """Our lines as in an application that has not set up structlog."""
+    structlog.reset_defaults()
+    logs.hand_on()
+
+
+@pytest.mark.usefixtures("embedded")
+def test_in_another_application_a_line_goes_to_its_logging(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with structlog.contextvars.bound_contextvars(run_id="r1"):
+        ours().warning("a 100 % failure", model="a\nforged\x1b[2J")
+        ours().debug("not asked for")
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("stream_serve.tests", "WARNING")
+    assert record.getMessage() == r"a 100 % failure model='a\nforged\x1b[2J' run_id='r1'"
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("embedded")
+def test_in_another_application_a_traceback_never_shows_local_variables(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    try:
+        fail(CANARY)
+    except ValueError:
+        ours().exception("run failed")
+    assert "ValueError: 32 characters" in caplog.text
+    assert "in fail" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_an_application_that_has_set_up_structlog_keeps_it() -> None:
+    mine = [structlog.processors.JSONRenderer()]
+    structlog.configure(processors=mine)
+    logs.hand_on()
+    assert structlog.get_config()["processors"] is mine
+
+
 def test_a_traceback_is_part_of_its_one_json_line(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("info", "json")
     try:

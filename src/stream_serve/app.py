@@ -17,6 +17,8 @@ import structlog
 
 from stream_serve import backends
 from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
+from stream_serve.quotas.places import Places
+from stream_serve.quotas.readers import Readers
 from stream_serve.runs.observers import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings, explain, explain_to_operator
@@ -85,6 +87,7 @@ def create_app(
         openapi_url=None,
     )
     app.state.settings = settings
+    app.state.appending = Places(max(settings.max_append_bytes_per_key, settings.max_append_bytes))
     app.state.demo = provider is None and settings.catalog is None
     app.add_middleware(
         Guard,
@@ -151,6 +154,7 @@ def _lifespan(
         interval = min(settings.save_interval, settings.lease / 3)
         recorder = Recorder(conversations, interval=interval, persistence=persistence)
         provider = backends.create_provider(settings) if given is None else given
+        readers = Readers(settings.max_readers_per_key)
         log, peers, quotas, index = backends.create_log(settings)
         runs = Runs(
             log,
@@ -158,10 +162,11 @@ def _lifespan(
             quotas,
             backends.limits_of(settings),
             observers=[recorder, RunLog()],
+            readers=readers,
             explain=explain,
             on_piece=on_piece,
         )
-        streams = backends.create_streams(settings)
+        streams = backends.create_streams(settings, readers)
         async with AsyncExitStack() as last:
             # The last one first: runs end before what they need.
             for one in (conversations, recorder, provider, streams):

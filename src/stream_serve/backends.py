@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from stream_serve.producers.openai.provider import OpenAIProvider
     from stream_serve.producers.provider import Provider
     from stream_serve.quotas.base import Quotas
+    from stream_serve.quotas.readers import Readers
     from stream_serve.settings import ModelSettings, ProviderSettings
     from stream_serve.streams.base import Store
     from stream_serve.streams.service import Streams
@@ -294,9 +295,10 @@ def create_history(settings: Settings) -> History:
     )
 
 
-def create_streams(settings: Settings) -> Streams:
+def create_streams(settings: Settings, readers: Readers | None = None) -> Streams:
     """Return the streams, not opened yet: in Redis, in a file, or in memory, as the settings say.
 
+    `readers` counts who follows; without it everybody may.
     Raises `SettingsError` for an address that is none.
     """
     from stream_serve.streams.base import Quota
@@ -305,7 +307,7 @@ def create_streams(settings: Settings) -> Streams:
 
     rules = Rules(stream_bytes=settings.max_stream_bytes, retention=settings.stream_retention)
     quota = Quota(settings.max_streams_per_key, settings.max_stream_bytes_per_key)
-    return Streams(_create_store(settings), rules, quota)
+    return Streams(_create_store(settings), rules, quota, readers=readers)
 
 
 def _create_store(settings: Settings) -> Store:
@@ -319,9 +321,9 @@ def _create_store(settings: Settings) -> Store:
         from stream_serve.streams.sqlite import SQLiteStore
 
         return SQLiteStore(place)
-    from stream_serve.streams.redis.store import RedisStore
-
     url, parameter = place
+    with needs("redis", parameter):
+        from stream_serve.streams.redis.store import RedisStore
     return RedisStore(url, settings.redis_timeout, url_parameter=parameter)
 
 

@@ -17,13 +17,15 @@
     │   ├── ResponseNotFound       unknown, forgotten, deleted, or somebody else's
     │   ├── ItemNotFound           so is an item that the input refers to
     │   ├── UnknownModel           no model of that name; or none is named, and none is the default
-    │   ├── ModelsUnavailable      the provider cannot be asked which models it has
-    │   ├── TooManyRuns            the key has as many runs as it may have
-    │   ├── HeadTooLarge           so have the request line and the headers
-    │   ├── Full                   the process has as many runs as it may have
-    │   ├── Draining               the process is about to end
-    │   ├── NotStarted             so is the application, or it has not begun
-    │   ├── RunUnreachable         the process that has the run does not answer
+    │   ├── HeadTooLarge           the request line and the headers have more than a head may have
+    │   ├── TryLater               nothing is wrong with the request: the same may be served in a moment
+    │   │   ├── ModelsUnavailable      the provider cannot be asked which models it has
+    │   │   ├── TooManyRuns            the key has as many runs as it may have
+    │   │   ├── TooManyReaders         so it has of live readers, of runs and streams
+    │   │   ├── Full                   the process has as many runs as it may have
+    │   │   ├── Draining               the process is about to end
+    │   │   ├── NotStarted             so is the application, or it has not begun
+    │   │   └── RunUnreachable         the process that has the run does not answer
     │   └── StreamError            a stream's: `streams.errors` has this branch
     ├── RunFailure                 how a run ended badly; `code` goes out in the `error` event
     │   ├── UpstreamError          the provider's doing
@@ -61,11 +63,8 @@
         ├── StorageFull            so has the owner, in all conversations
         └── BadCursor              the cursor is not one that a page gave
 
-An error carries what is true wherever it is met: a stable `code`, whether and when to try again, words
-that every caller may read, and the names of the parameters that it is about. What only the operator may
-read, such as the address of a server of ours, is never in the words. Foreign errors are mapped once, at
-the adapter that met them. What is HTTP about an error (its status, its headers) is made in `web/`; which
-setting sets a parameter is said by `settings.explain`.
+Foreign errors are mapped once, at the adapter that met them. What is HTTP about an error (its status, its
+headers) is made in `web/`; which setting sets a parameter is said by `settings.explain`.
 """
 
 from __future__ import annotations
@@ -79,11 +78,9 @@ if TYPE_CHECKING:
 class StreamServeError(Exception):
     """The base of all errors of this package.
 
-    `code` is a stable name for programs, `retryable` says whether the same may succeed later,
-    `retry_after` after how many seconds where that is known. The message says what is wrong and what
-    to do; `parameters` names what may be set otherwise, by class and parameter: `Patience.idle`.
-    `for_operator` is what callers are not told and logs and commands show: an address, a path, or what a
-    server of ours has said.
+    `code` is a stable name for programs, `retryable` whether the same may succeed later, `retry_after`
+    after how many seconds. The message says what is wrong and what to do, `parameters` what may be set
+    otherwise, and `for_operator` what only logs and commands may show: where a server is, what it said.
     """
 
     code: str = "internal_error"
@@ -211,58 +208,61 @@ class UnknownModel(RequestError):
     code = "unknown_model"
 
 
-class ModelsUnavailable(RequestError):
-    """No model is named, and the provider cannot be asked which it has."""
-
-    code = "models_unavailable"
-    retryable = True
-    retry_after = 2.0
-
-
-class TooManyRuns(RequestError):
-    """The key has as many runs at once as it may have."""
-
-    code = "too_many_runs"
-    retryable = True
-    retry_after = 2.0
-
-
 class HeadTooLarge(RequestError):
     """The request line and the headers are larger than a head may be."""
 
     code = "head_too_large"
 
 
-class Full(RequestError):
+class TryLater(RequestError):
+    """Nothing is wrong with the request: the same may be served in a moment."""
+
+    code = "try_later"
+    retryable = True
+    retry_after = 2.0
+
+
+class ModelsUnavailable(TryLater):
+    """No model is named, and the provider cannot be asked which it has."""
+
+    code = "models_unavailable"
+
+
+class TooManyRuns(TryLater):
+    """The key has as many runs at once as it may have."""
+
+    code = "too_many_runs"
+
+
+class TooManyReaders(TryLater):
+    """The key has as many live readers at once, of runs and streams, as it may have."""
+
+    code = "too_many_readers"
+
+
+class Full(TryLater):
     """The process has as many runs at once as it may have."""
 
     code = "full"
-    retryable = True
-    retry_after = 2.0
 
 
-class Draining(RequestError):
+class Draining(TryLater):
     """The process is about to end and takes no new runs."""
 
     code = "draining"
-    retryable = True
     retry_after = 5.0
 
 
-class NotStarted(RequestError):
+class NotStarted(TryLater):
     """The surrounding application has not started the streams that it mounts, or has ended them."""
 
     code = "not_started"
-    retryable = True
-    retry_after = 2.0
 
 
-class RunUnreachable(RequestError):
+class RunUnreachable(TryLater):
     """Another process has the run, and does not answer."""
 
     code = "run_unreachable"
-    retryable = True
-    retry_after = 2.0
 
 
 class RunFailure(StreamServeError):

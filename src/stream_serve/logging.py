@@ -62,6 +62,33 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
         logger.setLevel(logging.WARNING)
 
 
+def hand_on() -> None:
+    """Give our lines to the logging of the application around us, unless that has set up structlog.
+
+    structlog's own default shows the local variables of a traceback.
+    """
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.stdlib.filter_by_level,
+                structlog.contextvars.merge_contextvars,
+                _say,
+            ],
+            logger_factory=structlog.stdlib.LoggerFactory(),
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+
+
+def _say(
+    logger: object, name: str, event: structlog.typing.EventDict
+) -> tuple[tuple[str, str], dict[str, object]]:
+    """Return what the standard library's logger is given: one line of text, and the exception."""
+    del logger, name
+    given = {"exc_info": event.pop("exc_info", None)}
+    said = [str(event.pop("event")), *(f"{key}={value!r}" for key, value in event.items())]
+    return ("%s", " ".join(said)), given
+
+
 def _escape_control(
     logger: object, name: str, event: structlog.typing.EventDict
 ) -> structlog.typing.EventDict:

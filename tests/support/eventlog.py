@@ -98,11 +98,15 @@ class Apart:
         await self._catch_up(name)
         return reader
 
-    async def drop(self, name: str) -> None:
+    async def erase(self, name: str) -> bool:
+        return await self._reading.erase(name)
+
+    async def drop(self, name: str) -> bool:
         await self._catch_up(name)
-        await self._writing.drop(name)
+        dropped = await self._writing.drop(name)
         if (probe := self._probes.pop(name, None)) is not None:
             await probe.close()
+        return dropped
 
     async def _catch_up(self, name: str) -> None:
         if name in self._probes:

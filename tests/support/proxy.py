@@ -34,6 +34,8 @@ class _Flow:
 class Proxy:
     """Passes connections on to the service at `target`; its own address is `url`."""
 
+    target: str
+
     def __init__(self, target: str) -> None:
         self.redirect(target)
         self._flows: dict[asyncio.Task[None], _Flow] = {}
@@ -97,6 +99,7 @@ class Proxy:
 
     def redirect(self, target: str) -> None:
         """Pass new connections on to another service, as if it were this one started anew."""
+        self.target = target
         parts = urlsplit(target)
         self._target = (parts.hostname or "127.0.0.1", parts.port or 80)
 

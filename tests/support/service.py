@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from stream_serve.runs.service import Runs
+    from stream_serve.streams.service import Streams
 
 UPSTREAM_KEY = "sk-canary-0123456789abcdef"
 
@@ -37,11 +38,11 @@ class Service:
             settings.setdefault("model", "answer")
         self.settings = Settings.load(port=0, **settings)
         self.url = ""
-        self._runs: list[Runs] = []
+        self._parts: list[tuple[Runs, Streams]] = []
         coalescer = coalescer or Coalescer(self.settings.coalesce_interval)
         app = create_app(
             self.settings,
-            on_start=lambda runs, _: self._runs.append(runs),
+            on_start=lambda runs, streams: self._parts.append((runs, streams)),
             on_piece=coalescer.count,
         )
         self._server = uvicorn.Server(
@@ -60,7 +61,11 @@ class Service:
 
     @property
     def runs(self) -> Runs:
-        return self._runs[0]
+        return self._parts[0][0]
+
+    @property
+    def streams(self) -> Streams:
+        return self._parts[0][1]
 
     async def __aenter__(self) -> Self:
         config = self._server.config
