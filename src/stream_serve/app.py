@@ -46,13 +46,15 @@ def create_app(
     identified: bool = False,
     on_start: Callable[[Runs, Streams], None] | None = None,
     on_piece: Callable[[], None] = lambda: None,
+    on_append: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the whole service as an ASGI application.
 
     `settings` default to the environment's, and `provider` to the one that they configure. `identified`
     says that whoever calls the application names the owner of each request (`web.security.OWNER`).
     `on_start` is called with the runs when the application has started, before the first request;
-    `on_piece` for each piece that a provider brings. Raises `SettingsError`.
+    `on_piece` for each piece that a provider brings, `on_append` for each append that the server takes
+    past the application (`web.streams.appends`). Raises `SettingsError`.
     """
     from fastapi import FastAPI
 
@@ -72,7 +74,7 @@ def create_app(
         streams,
         ui_chat,
     )
-    from stream_serve.web.security import PAGE, Guard, guarded
+    from stream_serve.web.security import PAGE, Access, Guard, guarded
 
     settings = settings or Settings.load()
     backends.check_access(settings)
@@ -81,7 +83,7 @@ def create_app(
         title="stream-serve",
         version=__version__,
         summary="AI streaming chat over Server-Sent Events, with a stop that really stops",
-        lifespan=_lifespan(settings, provider, on_start, on_piece),
+        lifespan=_lifespan(settings, provider, on_start, on_piece, on_append),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -89,13 +91,8 @@ def create_app(
     app.state.settings = settings
     app.state.appending = Places(max(settings.max_append_bytes_per_key, settings.max_append_bytes))
     app.state.demo = provider is None and settings.catalog is None
-    app.add_middleware(
-        Guard,
-        settings=settings,
-        routes=app.router.routes,
-        refuse=refusals.refuse,
-        identified=identified,
-    )
+    app.state.access = Access(settings, app.router.routes, identified=identified)
+    app.add_middleware(Guard, access=app.state.access, refuse=refusals.refuse)
     _add_handlers(app)
     # An append is short: it should not look for its route behind all others.
     app.router.routes[:0] = streams.routes
@@ -131,19 +128,20 @@ def _lifespan(
     given: Provider | None,
     on_start: Callable[[Runs, Streams], None] | None,
     on_piece: Callable[[], None],
+    on_append: Callable[[], None],
 ) -> Lifespan:
     """Return what the application lives by: it makes the runs, and ends them."""
     from stream_serve.conversations.context import Conversations
     from stream_serve.conversations.recorder import Recorder
     from stream_serve.conversations.sql.files import plain_file
     from stream_serve.web.chats import Chats
+    from stream_serve.web.streams.appends import DirectAppends
 
     file = plain_file(settings.database_url)
     new = file is not None and not file.exists()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
-        del app
         persistence = backends.persistence_of(settings)
         conversations = Conversations(
             partial(backends.create_history, settings),
@@ -182,7 +180,15 @@ def _lifespan(
             await streams.open()
             if on_start is not None:
                 on_start(runs, streams)
+            direct = DirectAppends(
+                app.state.access,
+                streams,
+                app.state.appending,
+                most=settings.max_append_bytes,
+                on_append=on_append,
+            )
             yield {
+                "appends": None if _is_observed(app) else direct,
                 "runs": runs,
                 "provider": provider,
                 "conversations": conversations,
@@ -191,6 +197,12 @@ def _lifespan(
             }
 
     return lifespan
+
+
+def _is_observed(app: FastAPI) -> bool:
+    """Return whether OpenTelemetry is set up: then it hears of each request from the framework."""
+    telemetry = getattr(app, "_native_telemetry", None)
+    return telemetry is not None and telemetry.enabled()
 
 
 async def _look(conversations: Conversations) -> None:

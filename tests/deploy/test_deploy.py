@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import json
 import os
 import re
@@ -17,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 import yaml
 from pydantic import AliasChoices
 
+from stream_serve.server.options import uvicorn_options
 from stream_serve.settings import Settings
 from stream_serve.testing import unused_port
 from support.missing import lack
@@ -126,8 +125,7 @@ def test_nginx_waits_longer_than_the_service_is_silent_and_takes_what_it_takes()
     (size,) = re.findall(r"client_max_body_size (\d+)m;", text)
     assert int(size) * 2**20 > default("max_body_bytes")
     # Whoever closes an idle connection first must be the one that would use it again.
-    kept = inspect.signature(uvicorn.Config).parameters["timeout_keep_alive"].default
-    assert waits["keepalive_timeout"] < kept
+    assert waits["keepalive_timeout"] < uvicorn_options(Settings.load())["timeout_keep_alive"]
 
 
 def test_nobody_runs_as_root() -> None:
@@ -174,7 +172,9 @@ def test_the_files_that_the_image_copies_are_enough_to_build_from(tmp_path: Path
         source, target = ROOT / name, tmp_path / "build" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                source, target, ignore=shutil.ignore_patterns("__pycache__", "node_modules")
+            )
         else:
             shutil.copy(source, target)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]

@@ -12,6 +12,7 @@ from stream_serve.server.pacing import Coalescer
 from stream_serve.server.protocol import HttpProtocol
 from stream_serve.settings import Settings
 from stream_serve.web.stream import Streaming
+from stream_serve.web.streams.appends import STATE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -26,12 +27,13 @@ class Service:
     """The service with some settings; `url` once it runs.
 
     With `plain` the application runs under uvicorn as it comes, as in somebody else's server;
-    `root_path` is uvicorn's, `coalescer` paces the loop.
+    `root_path` is uvicorn's, `coalescer` paces the loop. Without `direct` each append gets a task, too.
     """
 
     def __init__(self, **settings: Any) -> None:
         plain = bool(settings.pop("plain", False))
         root_path = str(settings.pop("root_path", ""))
+        self._direct = bool(settings.pop("direct", True))
         coalescer: Coalescer | None = settings.pop("coalescer", None)
         if "upstream_url" in settings:
             settings.setdefault("upstream_api_key", UPSTREAM_KEY)
@@ -44,6 +46,7 @@ class Service:
             self.settings,
             on_start=lambda runs, streams: self._parts.append((runs, streams)),
             on_piece=coalescer.count,
+            on_append=coalescer.hurry,
         )
         self._server = uvicorn.Server(
             uvicorn.Config(
@@ -67,11 +70,18 @@ class Service:
     def streams(self) -> Streams:
         return self._parts[0][1]
 
+    @property
+    def connections(self) -> list[Any]:
+        """The connections of its clients that are open."""
+        return list(self._server.server_state.connections)
+
     async def __aenter__(self) -> Self:
         config = self._server.config
         config.load()
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup()
+        if not self._direct:
+            self._server.lifespan.state[STATE] = None
         host, port = self._server.servers[0].sockets[0].getsockname()[:2]
         self.url = f"http://{host}:{port}"
         self._task = asyncio.create_task(self._server.main_loop())

@@ -34,16 +34,28 @@ _PIECE: Final = 256
 
 
 def connect(
-    path: Path, schema: Sequence[str], *, version: int, alone: bool = False
+    path: Path,
+    schema: Sequence[str],
+    *,
+    version: int,
+    alone: bool = False,
+    shared: bool = False,
 ) -> sqlite3.Connection:
     """Open a file; one that is not there is made with `schema`, for its owner alone.
 
-    With `alone` no other process can use it until the connection is closed. Raises `OSError`, and
-    `sqlite3.Error` also for a file of another version and for one that another process uses alone.
+    With `alone` no other process can use it until the connection is closed. With `shared` any thread may
+    use the connection, one at a time. Raises `OSError`, and `sqlite3.Error` also for a file of another
+    version and for one that another process uses alone.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    db = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, cached_statements=64)
+    db = sqlite3.connect(
+        path,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        cached_statements=64,
+        check_same_thread=not shared,
+    )
     try:
         if alone:
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -85,6 +97,11 @@ def check_same(path: Path, known: tuple[int, int] | None) -> None:
 
 
 _GONE: Final = "it was removed or replaced: put it back, or start anew"
+
+
+def wait_for_others(db: sqlite3.Connection, *, wait: bool) -> None:
+    """Let transactions wait for those of other processes, as a new connection does, or fail at once."""
+    db.execute(f"PRAGMA busy_timeout = {_PATIENCE * 1000 * wait:.0f}")
 
 
 def _prepare(db: sqlite3.Connection, schema: Sequence[str], version: int) -> None:

@@ -1,4 +1,4 @@
-"""The first log lines of the service: its address, its model, and warnings about its settings."""
+"""The first log lines of the service: its addresses, its model, and warnings about its settings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ def announce(settings: Settings, url: str) -> None:
     _log.info(
         "listening",
         url=url,
-        page=f"{url}/test-stream.html",
+        page=f"{url}/",
+        debugger=f"{url}/test-stream.html",
         version=__version__,
         model="demo" if catalog is None else catalog.default or "not configured",
         keys=len(settings.api_keys),

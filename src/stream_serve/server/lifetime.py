@@ -152,7 +152,12 @@ class _Server(uvicorn.Server):
         grace: float | None = None,
     ) -> None:
         coalescer = Coalescer(settings.coalesce_interval)
-        app = create_app(settings, on_start=self._started_with, on_piece=coalescer.count)
+        app = create_app(
+            settings,
+            on_start=self._started_with,
+            on_piece=coalescer.count,
+            on_append=coalescer.hurry,
+        )
         self._startup = Startup(app)
         # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
         streaming = Streaming(self._startup, on_request=coalescer.hurry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict
 
 from stream_serve.server.protocol import HttpProtocol
 from stream_serve.server.tuning import raise_descriptor_limit
@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     import socket
 
     from stream_serve.settings import Settings
+
+
+_KEEP_ALIVE: Final = 75
+"""Seconds for which a connection without a request is kept: longer than proxies keep theirs to us, mostly
+60. They would else send a request on one that is just being closed."""
 
 
 class Options(TypedDict):
@@ -24,6 +29,7 @@ class Options(TypedDict):
     workers: int
     limit_concurrency: int
     h11_max_incomplete_event_size: int
+    timeout_keep_alive: int
     http: type[HttpProtocol]
 
 
@@ -42,6 +48,7 @@ def uvicorn_options(settings: Settings) -> Options:
         "workers": 1,  # otherwise uvicorn reads WEB_CONCURRENCY
         "limit_concurrency": raise_descriptor_limit(),
         "h11_max_incomplete_event_size": settings.max_head_bytes,  # `HttpProtocol` reads it, too
+        "timeout_keep_alive": _KEEP_ALIVE,
         "http": HttpProtocol,
     }
 

@@ -13,6 +13,10 @@ When there are too many, the client gets 431 (RFC 6585, 5) after the responses t
 Then the connection is closed as in nginx's lingering close: first only for writing, so that the response
 reaches a client that is still sending; its data is discarded for two seconds.
 
+Appends: a whole `POST` to a stream that is there at once goes to `web.streams.appends`, and its response
+is written in the same call, without a task. What that does not take goes the way of all requests, as does
+a body that comes in several pieces, and a response that cannot be written now.
+
 Pipelining: a connection is read on only when none of its requests waits for its turn, and the request
 whose turn it is learns that the client is gone.
 
@@ -22,6 +26,7 @@ order of its pipeline, and on its framing of a chunked body (RFC 9112, 7.1).
 
 from __future__ import annotations
 
+import math
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -33,9 +38,10 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from stream_serve.errors import HeadTooLarge
 from stream_serve.web import problems
 from stream_serve.web.stream import WRITE
+from stream_serve.web.streams.appends import PREFIX, STATE, SUBMITTED
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Transport
+    from asyncio import AbstractEventLoop, Future, Transport
     from collections.abc import Callable, Sized
 
     from uvicorn import Config
@@ -43,9 +49,13 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
+    from stream_serve.streams.decisions import Appended
+    from stream_serve.web.streams.appends import DirectAppends, Submitted
+
 _DEFAULT_MAX_HEAD: Final = 32_768
 _HEADER_OVERHEAD: Final = 4  # ": " and CRLF
 _LINGER: Final = 2.0
+_PREFIX: Final = PREFIX.encode()
 
 
 class Part(Enum):
@@ -86,6 +96,8 @@ class HttpProtocol(HttpToolsProtocol):
     _completed = False
     _rejected = False
     _turn: RequestResponseCycle | None = None
+    _held: bytes | None = None
+    _submitted: Submitted | None = None
 
     def __init__(
         self,
@@ -96,6 +108,8 @@ class HttpProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
+        plain = not (self.root_path or config.access_log)
+        self._appends: DirectAppends | None = app_state.get(STATE) if plain else None
 
     def connection_made(self, transport: Transport) -> None:
         """Begin with a connection."""
@@ -116,11 +130,15 @@ class HttpProtocol(HttpToolsProtocol):
             )
             if self._incomplete >= self._max_head:
                 self._reject()
+        if self._held is not None:
+            self._enter()
 
     def on_message_begin(self) -> None:
-        """Start to read a head."""
+        """Start to read a head. Its scope is made when it is needed."""
         self._part = Part.HEAD
-        super().on_message_begin()
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; discard a trailer of a body, as RFC 9110, 6.5.1 allows."""
@@ -130,26 +148,69 @@ class HttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Receive a piece of a body."""
         self._completed = True
-        super().on_body(body)
+        if self._held is None:
+            super().on_body(body)
+        else:
+            self._held += body
 
     def on_message_complete(self) -> None:
         """Finish reading a request."""
         self._completed = True
         self._part = Part.NONE
-        super().on_message_complete()
+        if self._held is None or not self._append(self._held):
+            super().on_message_complete()
 
     def on_headers_complete(self) -> None:
-        """Start a request, and add the extension to its scope before its task first runs."""
+        """Start a request, or wait for its body if it may be an append."""
         self._completed = True
         if self._head_size() > self._max_head:
             self._reject()
             raise ValueError("the head is too large")  # stops the parser within this piece
         self._part = Part.BODY
+        self._held = b""
+        if not self._may_append():
+            self._enter()
+
+    def _may_append(self) -> bool:
+        """Return whether a request may be taken without a task, by its head."""
+        if self._appends is None or not self.url.startswith(_PREFIX):
+            return False
+        parser = cast("Any", self.parser)  # uvicorn has none after the end
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and (not self.cycle or self.cycle.response_complete)
+            and not (self.expect_100_continue or self.flow.write_paused or parser.should_upgrade())
+            and max(len(self.connections), len(self.tasks)) < (self.limit_concurrency or math.inf)
+        )
+
+    def _append(self, body: bytes) -> bool:
+        """Take an append; return whether its response was written."""
+        submitted = self._appends and self._appends.submit(self.url, self.headers, body)
+        if submitted is not None and submitted.fine:
+            self._held = None
+            parser = cast("Any", self.parser)  # uvicorn has none after the end
+            self._respond(submitted, keep_alive=parser.should_keep_alive())
+            self.on_response_complete()
+            return True
+        self._submitted = submitted
+        self._enter()
+        return False
+
+    def _enter(self) -> None:
+        """Start a request, and add the extension to its scope before its task first runs."""
+        body, self._held = self._held, None
+        url, headers, expect = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect
+        self.headers += headers
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
         if self.cycle and self.cycle.scope is scope:
             # Weak references: a cycle that refers to itself lives until the garbage collector runs.
             scope["extensions"] = {WRITE: partial(_open_writer, ref(self), ref(self.cycle))}
+        if body:
+            super().on_body(body)
 
     def open_writer(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
         """Return a function that writes a piece of the response's body, once its head has been sent.
@@ -195,7 +256,43 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._turn = cycle
-        super()._start_asgi_task(cycle, app)
+        self._unset_keepalive_if_required()  # an append before it in the same data has set it
+        submitted, self._submitted = self._submitted, None
+        if submitted is None:
+            super()._start_asgi_task(cycle, app)
+            return
+        cast("dict[str, Any]", cycle.scope)[SUBMITTED] = submitted
+        if submitted.done.done():
+            super()._start_asgi_task(cycle, app)
+        else:
+            self.tasks.add(cast("Any", submitted.done))  # the server waits for it as for a task
+            submitted.done.add_done_callback(partial(self._settle, cycle, app, submitted))
+
+    def _settle(
+        self,
+        cycle: RequestResponseCycle,
+        app: ASGI3Application,
+        submitted: Submitted,
+        done: Future[Appended],
+    ) -> None:
+        """Respond to an append that has waited."""
+        self.tasks.discard(cast("Any", done))
+        if not submitted.fine or cycle.disconnected or self.flow.write_paused:
+            super()._start_asgi_task(cycle, app)
+            return
+        self._respond(submitted, keep_alive=cycle.keep_alive)
+        cycle.response_complete = True
+        self.on_response_complete()
+
+    def _respond(self, submitted: Submitted, *, keep_alive: bool) -> None:
+        """Write the response to an append."""
+        status, headers = submitted.response()
+        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        close = b"" if keep_alive else b"connection: close\r\n"
+        self.transport.write(b"".join([STATUS_LINE[status], *lines, close, b"\r\n"]))
+        if not keep_alive:
+            self.transport.close()
 
     def _head_size(self) -> int:
         """Return the size in bytes of the complete lines of the head that is being read."""
@@ -211,6 +308,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.logger.warning(
             "The head of a request has more than %d bytes: refused.", self._max_head
         )
+        if self._held is not None:
+            self._enter()
         cycle = self.cycle
         if self._part is Part.BODY:
             self._reject_body(cycle)

@@ -1,7 +1,13 @@
 """`SQLiteStore`: streams in a file, by SQLite in WAL mode.
 
-How it works: one thread has the connection. All commits that wait are written in one transaction, and
-what was asked meanwhile is read after it. So while one transaction is written, the next one gathers.
+How it works: the event loop writes commits itself. SQLite only hands them to the operating system, and
+the way to a thread and back costs more than that. The first commit of a turn of the loop is written at
+once; those that come after it in the same turn are one transaction, at its end.
+
+What may have to wait is done by a thread: it opens the file, reads, and waits for the disk
+(`tables.checkpoint`) and for other processes. There is one connection, and a lock: while the thread has
+it, commits go to the thread, and all that wait there are one transaction. So do large ones and removals,
+and all for a while after the system was slow to take one: the loop is not held up again and again.
 
 What is committed survives the end of the process in whatever way; see `files.sqlite`.
 
@@ -24,7 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from stream_serve.files.sqlite import BEGIN, check_same, connect, identity, shrink
+from stream_serve.files.sqlite import BEGIN, check_same, connect, identity, shrink, wait_for_others
 from stream_serve.streams import tables
 from stream_serve.streams.errors import StreamsUnavailable, StreamUnreadable
 
@@ -41,6 +47,10 @@ _LOOK: Final = 0.02
 
 _PAUSE: Final = 4
 """How many times as long as a look took there is none."""
+
+_SLOW: Final = 0.1
+_SLOW_FOR: Final = 1.0
+"""A transaction that took so many seconds in the loop sends others to the thread, for so many seconds."""
 
 _CLOSING: Final = 10.0
 _MAX_GROUP: Final = 2_000
@@ -93,7 +103,7 @@ class SQLiteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[list[_Job] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._changed: Callable[[Key | None], None] = lambda _: None
@@ -103,6 +113,13 @@ class SQLiteStore:
         self._closed = False
         self._file: tuple[int, int] | None = None
         self._purging = False
+        self._db: sqlite3.Connection | None = None
+        self._using = threading.Lock()
+        self._waits = True
+        self._in_turn = False
+        self._gathered: list[_Job] = []
+        self._slow_until = 0.0
+        self._pages = 0
 
     async def open(self, changed: Callable[[Key | None], None]) -> None:
         """Begin; the file is opened when something is asked of it."""
@@ -111,6 +128,7 @@ class SQLiteStore:
 
     async def close(self) -> None:
         """Finish what waits, for ten seconds at most."""
+        self._end_turn()
         self._closed = True
         thread = self._thread
         if thread is not None and thread.is_alive():
@@ -122,9 +140,17 @@ class SQLiteStore:
         return await self._call(lambda db: tables.load(db, key))
 
     def commit(self, changes: Sequence[Change], quota: Quota) -> asyncio.Future[bool]:
-        """Let the thread make the changes, with all that waits."""
-        job = _Job(asyncio.get_running_loop().create_future(), changes=changes, quota=quota)
-        self._put(job)
+        """Make the changes now, or at the end of this turn of the loop; or let the thread do it."""
+        loop = asyncio.get_running_loop()
+        job = _Job(loop.create_future(), changes=changes, quota=quota)
+        if self._db is None or self._closed:
+            self._put([job])
+        elif self._in_turn:
+            self._gathered.append(job)
+        else:
+            self._in_turn = True
+            loop.call_soon(self._end_turn)
+            self._commit([job])
         return job.done
 
     async def read(self, data_id: str, start: int, end: int) -> bytes:
@@ -163,67 +189,138 @@ class SQLiteStore:
 
     def _call(self, call: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         job = _Job(asyncio.get_running_loop().create_future(), call=call)
-        self._put(job)
+        self._put([job])
         return job.done
 
-    def _put(self, job: _Job) -> None:
-        if self._closed:
-            job.result = StreamsUnavailable("the file of the streams is closed: this process ends")
+    def _end_turn(self) -> None:
+        """Write what has gathered in a turn of the loop."""
+        self._in_turn = False
+        jobs, self._gathered = self._gathered, []
+        if jobs:
+            self._commit(jobs)
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """Write commits in the loop, if nothing has to be waited for; else let the thread do it."""
+        began, purging = monotonic(), self._purging
+        if (
+            began < self._slow_until
+            or sum([tables.pages(job.changes) for job in jobs]) > tables.STEP
+            or not self._using.acquire(blocking=False)
+        ):
+            self._put(jobs)
+            return
+        try:
+            written = self._try_to_write(jobs)
+        finally:
+            self._using.release()
+        if not written:
+            self._put(jobs)
+            return
+        for job in jobs:
             job.tell()
+        ended = monotonic()
+        if ended - began > _SLOW:
+            self._slow_until = ended + _SLOW_FOR
+        if self._pages >= tables.CHECKPOINT or (self._purging and not purging):
+            self._call(lambda _: None).add_done_callback(
+                _heard
+            )  # the thread sees what there is to do
+
+    def _try_to_write(self, jobs: list[_Job]) -> bool:
+        """Write commits without waiting; return False if the thread has to do it, or to say why not."""
+        if self._db is None:
+            return False
+        try:
+            check_same(self._path, self._file)
+            self._wait(self._db, wait=False)
+            self._write(self._db, jobs)
+        except (sqlite3.Error, OSError):
+            return False  # another process writes, or the file is gone
+        return True
+
+    def _put(self, jobs: list[_Job]) -> None:
+        """Let the thread do something, with whatever else it has to do."""
+        if self._closed:
+            for job in jobs:
+                job.result = StreamsUnavailable(_CLOSED)
+                job.tell()
             return
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="streams", daemon=True)
             self._thread.start()
-        self._jobs.put(job)
+        self._jobs.put(jobs)
 
-    # What follows runs in the thread.
+    # What follows runs in the thread; `_wait` and `_write` in the loop, too.
 
     def _run(self) -> None:
         """Do what waits, again and again, until the end."""
-        db: sqlite3.Connection | None = None
         ended = False
         while not ended:
             jobs, ended = self._take()
-            try:
-                if db is None:
-                    db = self._open()
-                self._do(db, jobs)
-            except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
-                failure = _unavailable(error)
-                for job in jobs:
-                    job.result = failure
-                _close(db)
-                db = None
-            self._tell(jobs)
-        _close(db)
+            with self._using:
+                try:
+                    if self._db is None:
+                        self._db = self._open()
+                    self._wait(self._db, wait=True)
+                    self._do(self._db, jobs)
+                except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
+                    failure = _unavailable(error)
+                    for job in jobs:
+                        job.result = failure
+                    self._close()
+                self._tell(jobs)
+                self._checkpoint()
+        with self._using:
+            self._close()
 
     def _open(self) -> sqlite3.Connection:
         """Open the file. Raises `sqlite3.Error`, `OSError`."""
         if self._file is not None:
             check_same(self._path, self._file)
-        db = connect(self._path, _SCHEMA, version=_VERSION)
+        db = connect(self._path, _SCHEMA, version=_VERSION, shared=True)
         try:
+            db.execute("PRAGMA wal_autocheckpoint = 0")
             db.execute("PRAGMA secure_delete = FAST")
             db.execute(tables.LATER)
             self._file = identity(self._path)
         except BaseException:
             db.close()
             raise
+        self._waits = True
         self._purging = True
         self._seen = -1  # what others have changed meanwhile
         return db
+
+    def _close(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.close()
+
+    def _wait(self, db: sqlite3.Connection, *, wait: bool) -> None:
+        """Say whether to wait for other processes. Raises `sqlite3.Error`."""
+        if wait is not self._waits:
+            wait_for_others(db, wait=wait)
+            self._waits = wait
+
+    def _checkpoint(self) -> None:
+        """Bring what was written to its place, when it is much; if it fails, later."""
+        if self._pages >= tables.CHECKPOINT and self._db is not None:
+            self._pages = 0
+            with suppress(sqlite3.Error):
+                tables.checkpoint(self._db)
 
     def _take(self) -> tuple[list[_Job], bool]:
         """Wait for jobs, and return all that wait, and whether it is the end."""
         jobs: list[_Job] = []
         try:
             wait = _REST if self._purging else _LOOK if self._watched else None
-            job = self._jobs.get(timeout=wait)
-            while job is not None:
-                jobs.append(job)
-                if len(jobs) == _MAX_GROUP:
+            more = self._jobs.get(timeout=wait)
+            while more is not None:
+                jobs += more
+                if len(jobs) >= _MAX_GROUP:
                     return jobs, False
-                job = self._jobs.get_nowait()
+                more = self._jobs.get_nowait()
         except queue.Empty:
             return jobs, False
         return jobs, True
@@ -253,6 +350,7 @@ class SQLiteStore:
                 self._look(db)
             if self._purging and not jobs:
                 self._purging = False  # if it fails, it goes on with the next removal
+                self._pages += tables.STEP
                 self._purging = tables.purge(db) or shrink(db)
 
     def _write(self, db: sqlite3.Connection, commits: list[_Job]) -> None:
@@ -260,8 +358,10 @@ class SQLiteStore:
         # If this fails, nothing can be written at all: each commit alone would only wait as long again.
         db.execute(BEGIN)
         try:
+            owners: dict[str, Totals] = {}
             for job in commits:
-                job.result = tables.apply(db, job.changes, job.quota)
+                job.result = tables.apply(db, job.changes, job.quota, owners)
+            tables.finish(db, owners)
             db.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits is told
             if db.in_transaction:
@@ -274,6 +374,7 @@ class SQLiteStore:
             return
         for job in commits:
             if job.result is True:
+                self._pages += tables.pages(job.changes)
                 self._purging |= any(one.state is None for one in job.changes)
                 for one in job.changes:
                     if one.key in self._watched:
@@ -311,16 +412,13 @@ def _tell_all(jobs: list[_Job]) -> None:
         job.tell()
 
 
-def _close(db: sqlite3.Connection | None) -> None:
-    if db is not None:
-        with suppress(sqlite3.Error):
-            db.close()
-
-
 def _heard(done: asyncio.Future[Any]) -> None:
     """Take note of how something ended that nobody waits for."""
     if not done.cancelled():
         done.exception()
+
+
+_CLOSED: Final = "the file of the streams is closed: this process ends"
 
 
 def _unavailable(error: BaseException) -> StreamsUnavailable:

@@ -23,6 +23,17 @@ if TYPE_CHECKING:
     from stream_serve.streams.errors import StreamsFull
     from stream_serve.streams.state import Key, State
 
+CHECKPOINT: Final = 4_000
+"""Pages that are written to the log before they are brought to their place, for which the disk is waited
+for: 16 MB of a log that may have 64."""
+
+STEP: Final = 512
+"""Pages that one step of giving space back writes, at most about so many."""
+
+_PAGE: Final = 4_096
+_TOUCHED: Final = 3
+"""Pages of a change beside its bytes: the stream's, the owner's, and the one that they are joined to."""
+
 _MAX_ROW: Final = 262_144
 _JOINED: Final = 900
 """Bytes of a row that short appends are joined to: SQLite keeps about so many in the page itself."""
@@ -34,12 +45,17 @@ LATER: Final = "CREATE TABLE IF NOT EXISTS removed (id TEXT PRIMARY KEY) WITHOUT
 """The data that is still to be deleted; not in the first files."""
 
 _LOAD: Final = "SELECT state FROM streams WHERE owner = ? AND path = ?"
-_CHECK: Final = "SELECT version, size FROM streams WHERE owner = ? AND path = ?"
+_VERSION: Final = "SELECT version FROM streams WHERE owner = ? AND path = ?"
 _INSERT: Final = "INSERT INTO streams VALUES (?, ?, ?, ?, ?, ?)"
-_UPDATE: Final = "UPDATE streams SET version = ?, state = ?, size = ? WHERE owner = ? AND path = ?"
-_UPDATE_DUE: Final = (
-    "UPDATE streams SET version = ?, state = ?, size = ?, due = ? WHERE owner = ? AND path = ?"
+_UPDATE: Final = (
+    "UPDATE streams SET version = ?, state = ?, size = size + ? "
+    "WHERE owner = ? AND path = ? AND version = ?"
 )
+_UPDATE_DUE: Final = (
+    "UPDATE streams SET version = ?, state = ?, size = size + ?, due = ? "
+    "WHERE owner = ? AND path = ? AND version = ?"
+)
+_SIZE: Final = "SELECT size FROM streams WHERE owner = ? AND path = ?"
 _REMOVE: Final = "DELETE FROM streams WHERE owner = ? AND path = ?"
 READ: Final = (
     "SELECT start, bytes FROM data WHERE id = ? AND start < ? AND start >= "
@@ -56,69 +72,103 @@ _PURGE: Final = (
 )
 DUE: Final = "SELECT owner, path FROM streams WHERE due <= ? ORDER BY due LIMIT ?"
 _TOTALS: Final = "SELECT streams, bytes FROM owners WHERE owner = ?"
-_GROW: Final = (
-    "INSERT INTO owners VALUES (?, ?, ?) ON CONFLICT (owner) DO UPDATE SET "
-    "streams = streams + excluded.streams, bytes = bytes + excluded.bytes"
-)
+_TOTAL: Final = "REPLACE INTO owners VALUES (?, ?, ?)"
 
 
-def apply(db: sqlite3.Connection, changes: Sequence[Change], quota: Quota | None) -> Any:
-    """Make changes in the transaction that is open, or none; return what the commit's future gets."""
-    sizes: list[int] = []
-    for one in changes:
-        row = db.execute(_CHECK, one.key).fetchone()
-        version, size = (0, 0) if row is None else row
-        if version != one.version:
-            return False
-        sizes.append(size)
-    full = _grow(db, changes, quota)
+def apply(
+    db: sqlite3.Connection,
+    changes: Sequence[Change],
+    quota: Quota | None,
+    owners: dict[str, Totals],
+) -> Any:
+    """Make changes in the transaction that is open, or none; return what the commit's future gets.
+
+    `owners` has the totals that earlier changes of the transaction have changed; `finish` writes them.
+    """
+    owner = changes[0].key[0]
+    before = owners.get(owner) or totals(db, owner)
+    after, full = _grown(before, changes, quota)
+    one = changes[0]
+    if len(changes) == 1 and full is None and one.version and one.state is not None:
+        done = _update(db, one, one.state)
+    else:
+        done = _change_all(db, changes, full)
+    if done is True and after != before:
+        owners[owner] = after
+    return done
+
+
+def finish(db: sqlite3.Connection, owners: dict[str, Totals]) -> None:
+    """Write what has become of the owners' totals."""
+    for owner, now in owners.items():
+        db.execute(_TOTAL, (owner, now.streams, now.bytes))
+
+
+def _grown(
+    before: Totals, changes: Sequence[Change], quota: Quota | None
+) -> tuple[Totals, StreamsFull | None]:
+    """Return the owner's totals with the changes, and the error if they would be above the quota."""
+    streams = sum([one.streams for one in changes])
+    size = sum([one.bytes for one in changes])
+    full = None
+    if quota is not None and (streams > 0 or size > 0):
+        full = excess(before, quota, streams=streams, size=size)
+    return Totals(before.streams + streams, before.bytes + size), full
+
+
+def _change_all(
+    db: sqlite3.Connection, changes: Sequence[Change], full: StreamsFull | None
+) -> bool | StreamsFull:
+    """Make all changes, or none of them: if a version is another one, or if something is `full`."""
+    if any(version_of(db, one.key) != one.version for one in changes):
+        return False
     if full is not None:
         return full
-    for one, size in zip(changes, sizes, strict=True):
-        _change(db, one, size)
+    for one in changes:
+        _change(db, one)
     return True
 
 
-def _grow(
-    db: sqlite3.Connection, changes: Sequence[Change], quota: Quota | None
-) -> StreamsFull | None:
-    """Bring the owner's totals up to date, unless they would be above the quota."""
-    owner = changes[0].key[0]
-    streams = sum([one.streams for one in changes])
-    size = sum([one.bytes for one in changes])
-    if not (streams or size):
-        return None
-    if quota is not None and (streams > 0 or size > 0):
-        full = excess(totals(db, owner), quota, streams=streams, size=size)
-        if full is not None:
-            return full
-    db.execute(_GROW, (owner, streams, size))
-    return None
+def _update(db: sqlite3.Connection, change: Change, state: State) -> bool:
+    """Change a stream that is there; return False if its version is another one."""
+    more = len(change.data)
+    what = (state.version, encode(state), more)
+    if change.due is None:
+        done = db.execute(_UPDATE, (*what, *change.key, change.version))
+    else:
+        done = db.execute(_UPDATE_DUE, (*what, change.due, *change.key, change.version))
+    if not done.rowcount:
+        return False
+    if more and not _join(db, change):
+        (size,) = db.execute(_SIZE, change.key).fetchone()
+        _put(db, change.data_id, size - more, change.data)
+    return True
 
 
-def _change(db: sqlite3.Connection, change: Change, size: int) -> None:
+def _change(db: sqlite3.Connection, change: Change) -> None:
+    """Make a change, of a stream whose version was looked at."""
     state, more = change.state, len(change.data)
     if state is None:
         db.execute(_REMOVE, change.key)
         if db.execute(_PURGE, (change.data_id, change.data_id, _PURGED)).rowcount == _PURGED:
             db.execute("INSERT OR IGNORE INTO removed VALUES (?)", (change.data_id,))
-        return
-    encoded = encode(state)
-    if change.version == 0:
-        db.execute(_INSERT, (*change.key, state.version, encoded, more, change.due))
-    elif change.due is None:
-        db.execute(_UPDATE, (state.version, encoded, size + more, *change.key))
+    elif change.version:
+        _update(db, change, state)
     else:
-        db.execute(_UPDATE_DUE, (state.version, encoded, size + more, change.due, *change.key))
-    if more:
-        _put(db, change.data_id, size, change.data)
+        db.execute(_INSERT, (*change.key, state.version, encode(state), more, change.due))
+        if more:
+            _put(db, change.data_id, 0, change.data)
+
+
+def _join(db: sqlite3.Connection, change: Change) -> bool:
+    """Add short bytes to the last row of the data; return False if they need rows of their own."""
+    room = _JOINED - len(change.data)
+    what = (change.data, change.data_id, room, change.data_id)
+    return room > 0 and db.execute(_JOIN, what).rowcount > 0
 
 
 def _put(db: sqlite3.Connection, data_id: str, at: int, data: bytes) -> None:
-    """Add bytes at the position `at`, the end of a data: to its last row, or in rows of their own."""
-    room = _JOINED - len(data)
-    if at and room > 0 and db.execute(_JOIN, (data, data_id, room, data_id)).rowcount:
-        return
+    """Add bytes at the position `at`, the end of a data, in rows of their own."""
     for start in range(0, len(data), _MAX_ROW):
         db.execute(_PUT, (data_id, at + start, data[start : start + _MAX_ROW]))
 
@@ -139,6 +189,21 @@ def purge(db: sqlite3.Connection) -> bool:
     return True
 
 
+def pages(changes: Sequence[Change]) -> int:
+    """Return about how many pages changes write."""
+    return sum(
+        [_TOUCHED + (STEP if one.state is None else len(one.data) // _PAGE) for one in changes]
+    )
+
+
+def checkpoint(db: sqlite3.Connection) -> None:
+    """Bring what is in the log to its place, as far as nobody has to be waited for but the disk."""
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    # Whoever writes next begins the log anew, and waits for the disk: here, and not in the loop.
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    db.execute(f"PRAGMA user_version = {version:d}")
+
+
 def load(db: sqlite3.Connection, key: Key) -> State | None:
     """Return the state of a stream; None if there is none. Raises `StreamUnreadable`."""
     row = db.execute(_LOAD, key).fetchone()
@@ -147,7 +212,7 @@ def load(db: sqlite3.Connection, key: Key) -> State | None:
 
 def version_of(db: sqlite3.Connection, key: Key) -> int:
     """Return the version of a stream, 0 for none."""
-    row = db.execute(_CHECK, key).fetchone()
+    row = db.execute(_VERSION, key).fetchone()
     return 0 if row is None else row[0]
 
 

@@ -1,10 +1,11 @@
 """Access to the routes: a policy for each endpoint, and the middleware that enforces it.
 
-How it works: the decorator `guarded` attaches a `Policy` to an endpoint. `Guard` is a plain ASGI
-middleware. It finds the route of a request with the routes' own `matches`, as the router does afterwards,
-so that both see the same path, also below a root path or in a `Mount`. It decides from the head of the
-request, before any body is read, and never wraps `receive` or `send`. It rejects a path without a route,
-and a route without a policy. It stores the request's owner and the CORS headers in the request's state.
+How it works: the decorator `guarded` attaches a `Policy` to an endpoint. `Access` decides. It finds the
+route of a request with the routes' own `matches`, as the router does afterwards, so that both see the
+same path, also below a root path or in a `Mount`. It decides from the head of the request, before any
+body is read. It rejects a path without a route, and a route without a policy. It stores the request's
+owner and the CORS headers in the request's state. `Guard` is the plain ASGI middleware that does what it
+says, and never wraps `receive` or `send`.
 
 - Without API keys, the Host header must name this service; otherwise 421. That protects from DNS
   rebinding, where a page of another site reaches this address under its own name.
@@ -179,25 +180,17 @@ def check_origin_trusted(connection: HTTPConnection) -> None:
         )
 
 
-class Guard:
-    """The middleware that passes a request on to `app`, or responds with `refuse(scope, error)`.
+class Access:
+    """The rules for the callers of all routes.
 
     `routes` is the application's own list of routes, to which more may be added later. `identified`:
     the surrounding application says whose a request is, and no key is asked for.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        settings: Settings,
-        routes: Sequence[BaseRoute],
-        refuse: Callable[[Scope, RequestError | HTTPException], Response],
-        identified: bool = False,
+        self, settings: Settings, routes: Sequence[BaseRoute], *, identified: bool = False
     ) -> None:
-        self._app = app
         self._routes = routes
-        self._refuse = refuse
         self._identified = identified
         keys = [] if identified else [key.get_secret_value() for key in settings.api_keys]
         self._keys = [key.encode() for key in keys]
@@ -208,43 +201,33 @@ class Guard:
         self._any_address = not is_loopback(settings.host)
         self._anonymous = not (keys or identified)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on or reject it; WebSockets are closed with 1008 (RFC 6455, 7.4.1)."""
-        if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
-        else:
-            await self._target(scope)(scope, receive, send)
+    def check(self, scope: Scope) -> ASGIApp | None:
+        """Return what responds to a request that may pass: an endpoint, or None for the application.
 
-    def _target(self, scope: Scope) -> ASGIApp:
-        """Return what responds: to a preflight, with the rejection, or to a request that may pass."""
+        A preflight gets its response. Raises `RequestError`, `HTTPException`; the state has the CORS
+        headers all the same.
+        """
         state: dict[str, object] = scope.setdefault("state", {})
         state["owner"] = None
         state["cors"] = {}
         state["foreign"] = False
         headers = Headers(scope=scope)
-        try:
-            self._check_host(headers)
-            self._check_url(scope)
-            preflight = _is_preflight(scope, headers)
-            policy, endpoint = self._route(
-                scope, headers["access-control-request-method"] if preflight else None
-            )
-            if policy.origins is not Origins.UNCHECKED:
-                state["cors"] = self._check_origin(policy, headers, state)
-                if preflight:
-                    allowed = _preflight(scope, headers, policy.shared)
-                    return Response(status_code=204, headers=allowed)
-            if policy.key and self._identified:
-                state["owner"] = _check_identity(scope)
-            elif policy.key and self._digests:
-                state["owner"] = self._check_key(headers)
-        except (RequestError, HTTPException) as error:
-            response = self._refuse(scope, error)
-            response.headers.update(cors_headers(scope))
-            return response
-        return self._app if endpoint is None else endpoint
+        self._check_host(headers)
+        self._check_url(scope)
+        preflight = _is_preflight(scope, headers)
+        policy, endpoint = self._route(
+            scope, headers["access-control-request-method"] if preflight else None
+        )
+        if policy.origins is not Origins.UNCHECKED:
+            state["cors"] = self._check_origin(policy, headers, state)
+            if preflight:
+                allowed = _preflight(scope, headers, policy.shared)
+                return Response(status_code=204, headers=allowed)
+        if policy.key and self._identified:
+            state["owner"] = _check_identity(scope)
+        elif policy.key and self._digests:
+            state["owner"] = self._check_key(headers)
+        return endpoint
 
     def _route(self, scope: Scope, method: str | None) -> tuple[Policy, ASGIApp | None]:
         """Return the policy of the route for this request, or for the `method` that a preflight names.
@@ -353,6 +336,39 @@ class Guard:
                 "'Authorization: Bearer <key>'"
             )
         return given.hex()
+
+
+class Guard:
+    """The middleware that passes a request on to `app`, or responds with `refuse(scope, error)`."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        access: Access,
+        refuse: Callable[[Scope, RequestError | HTTPException], Response],
+    ) -> None:
+        self._app = app
+        self._access = access
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or reject it; WebSockets are closed with 1008 (RFC 6455, 7.4.1)."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+        else:
+            await self._target(scope)(scope, receive, send)
+
+    def _target(self, scope: Scope) -> ASGIApp:
+        """Return what responds: the rejection, or whatever the request may pass to."""
+        try:
+            return self._access.check(scope) or self._app
+        except (RequestError, HTTPException) as error:
+            response = self._refuse(scope, error)
+            response.headers.update(cors_headers(scope))
+            return response
 
 
 def owner_of_key(key: str) -> str:

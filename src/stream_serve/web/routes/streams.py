@@ -22,7 +22,8 @@ from stream_serve.streams.errors import (
 )
 from stream_serve.web import problems
 from stream_serve.web.security import STREAM, cors_headers, guarded
-from stream_serve.web.streams import control, reading, request
+from stream_serve.web.streams import appends, control, reading, request
+from stream_serve.web.streams.appends import CONTROL, PREFIX, RUNS, STOP
 from stream_serve.web.streams.readable import StreamReadable
 from stream_serve.web.streams.response import BROWSER, Raw
 from stream_serve.web.streams.runs import RunReadable
@@ -36,13 +37,10 @@ if TYPE_CHECKING:
     from stream_serve.settings import Settings
     from stream_serve.streams.service import Streams
     from stream_serve.streams.state import Key, State
+    from stream_serve.web.streams.appends import Submitted
     from stream_serve.web.streams.readable import Readable
     from stream_serve.web.streams.request import Headers
 
-PREFIX: Final = "/v1/stream/"
-_RUNS: Final = "runs/"
-_STOP: Final = "/stop"
-_CONTROL: Final = "/control"
 _NOT_STARTED: Final = (
     "the application was not started: run its lifespan (a mounted application's is run by the one "
     "around it)"
@@ -104,9 +102,9 @@ class StreamsEndpoint:
             call.intake.close()
 
     async def _answer(self, call: Call, method: str) -> ASGIApp:
-        if call.path.startswith(_RUNS):
+        if call.path.startswith(RUNS):
             return await self._read_run(call, method)
-        for ending, respond in ((_STOP, self._stop), (_CONTROL, self._control)):
+        for ending, respond in ((STOP, self._stop), (CONTROL, self._control)):
             if call.path.endswith(ending):
                 return await respond(call, method)
         if method == "POST":
@@ -119,19 +117,11 @@ class StreamsEndpoint:
         return await self._read(call, method, StreamReadable(call.streams, call.key))
 
     async def _append(self, call: Call) -> Raw:
-        body = await call.body()
-        wanted = request.append_of(call.headers, body)
-        done = await call.streams.append(call.key, wanted)
-        said = {"stream-next-offset": offsets.text(done.tail), "cache-control": "no-store"}
-        if done.closed:
-            said["stream-closed"] = "true"
-        if done.stop:
-            said["stream-stop-requested"] = "true"
-        if wanted.producer is None:
-            return Raw(204, said)
-        said["producer-epoch"] = str(done.epoch)
-        said["producer-seq"] = str(done.seq)
-        return Raw(200 if done.new and wanted.data else 204, said)
+        submitted: Submitted | None = call.scope.get(appends.SUBMITTED)
+        if submitted is not None:
+            return appends.appended(submitted.asked, await submitted.done)
+        wanted = request.append_of(call.headers, await call.body())
+        return appends.appended(wanted, await call.streams.append(call.key, wanted))
 
     async def _create(self, call: Call) -> Raw:
         body = await call.body()
@@ -160,7 +150,7 @@ class StreamsEndpoint:
         if method not in {"GET", "HEAD"}:
             return failed(HTTPException(405, headers={"Allow": "GET, HEAD"}))
         state = call.scope["state"]
-        run_id = call.path.removeprefix(_RUNS)
+        run_id = call.path.removeprefix(RUNS)
         readable = RunReadable(cast("Runs", state["runs"]), run_id, state.get("owner"))
         return await self._read(call, method, readable)
 
@@ -168,7 +158,7 @@ class StreamsEndpoint:
         """Ask the producer of a stream to end, and say what is known of that."""
         if method != "POST":
             return failed(HTTPException(405, headers={"Allow": "POST"}))
-        key = (call.key[0], call.path.removesuffix(_STOP))
+        key = (call.key[0], call.path.removesuffix(STOP))
         wait = wait_of(request.value_of(call.scope, "wait"))
         receipt = await stop(call.streams, key, wait, call.receive)
         said = {"content-type": "application/json", "cache-control": "no-store"}
@@ -178,7 +168,7 @@ class StreamsEndpoint:
         """Say what a producer has to know, once or as it changes."""
         if method != "GET":
             return failed(HTTPException(405, headers={"Allow": "GET"}))
-        readable = StreamReadable(call.streams, (call.key[0], call.path.removesuffix(_CONTROL)))
+        readable = StreamReadable(call.streams, (call.key[0], call.path.removesuffix(CONTROL)))
         live = request.value_of(call.scope, "live")
         if live is None:
             said = {"content-type": "application/json", "cache-control": "no-store"}

@@ -105,17 +105,22 @@ class Intake:
             self._size = 0
 
 
+def check_head(headers: Headers, most: int) -> None:
+    """Check what is said of a body before it is read. Raises `BodyTooLarge`, `BadRequest`."""
+    declared = headers.get(b"content-length", b"0")
+    if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > most):
+        raise _too_large(most)
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise BadRequest("send the body as it is, without a Content-Encoding")
+
+
 async def read_body(receive: Receive, headers: Headers, most: int, intake: Intake) -> bytes:
     """Return the body, which `intake` counts.
 
     Raises `BodyTooLarge` before more than `most` bytes are in memory, `BadRequest`, `TooManyAppends`,
     `BodyTooSlow`, `ClientGone`.
     """
-    declared = headers.get(b"content-length", b"0")
-    if declared.isdigit() and (len(declared) > _DIGITS or int(declared) > most):
-        raise _too_large(most)
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise BadRequest("send the body as it is, without a Content-Encoding")
+    check_head(headers, most)
     pieces = bytearray()
     more = True
     while more:

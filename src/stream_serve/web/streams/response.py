@@ -23,23 +23,27 @@ _NO_BODY: Final = frozenset({204, 304})
 class Raw:
     """A response of one piece."""
 
-    __slots__ = ("_body", "_headers", "_status")
+    __slots__ = ("_body", "_headers", "status")
 
     def __init__(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> None:
-        self._status = status
+        self.status = status
         self._headers = [
             (name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()
         ]
         self._body = body
 
+    def head(self, cors: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        """Return all headers, with those for browsers."""
+        headers = [*self._headers, *_BROWSER]
+        if cors:
+            headers += [(name.lower().encode(), value.encode()) for name, value in cors.items()]
+        if self.status not in _NO_BODY:
+            headers.append((b"content-length", b"%d" % len(self._body)))
+        return headers
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it, with the headers for browsers."""
         del receive
-        headers = [*self._headers, *_BROWSER]
-        cors: dict[str, str] = scope["state"].get("cors", {})
-        if cors:
-            headers += [(name.lower().encode(), value.encode()) for name, value in cors.items()]
-        if self._status not in _NO_BODY:
-            headers.append((b"content-length", b"%d" % len(self._body)))
-        await send({"type": "http.response.start", "status": self._status, "headers": headers})
+        headers = self.head(scope["state"].get("cors", {}))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
