@@ -97,6 +97,21 @@ async def test_of_a_long_path_only_the_newest_part_is_read_if_that_is_asked_for(
     assert [at.content for at in last.path] == [str(MANY - 2), str(MANY - 1), "last"]
 
 
+async def test_a_picture_does_not_hide_what_was_said_before_it(place: Place) -> None:
+    history = await place.history(reach=10_000)
+    turn = await talk(history, content="first")
+    url = f"data:image/png;base64,{'A' * 90_000}"
+    picture: dict[str, object] = {"type": "image_url", "image_url": {"url": url}}
+    second = await talk(history, turn.conversation_id, [picture])
+    third = await talk(history, turn.conversation_id, [picture])
+    last = await ask(history, turn.conversation_id, "last")
+    assert [at.id for at in last.path] == [
+        *(second.user_message_id, second.answer_id),
+        *(third.user_message_id, third.answer_id),
+        last.user_message_id,
+    ]
+
+
 def explained(statement: Select[*tuple[Any, ...]], place: Place) -> str:
     """The statement that shows how a database would run another one."""
     prefix, dialect = (

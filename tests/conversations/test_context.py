@@ -10,7 +10,7 @@ import pytest
 from stream_serve.conversations.base import Message, Status, Turn
 from stream_serve.conversations.context import Conversations
 from stream_serve.errors import HistoryUnavailable
-from stream_serve.producers.provider import ChatRequest
+from stream_serve.producers.provider import ChatRequest, Model
 from support.upstream import ToldProducer
 from support.waiting import until
 
@@ -71,6 +71,8 @@ async def test_a_call_that_is_cancelled_leaves_the_opening_to_the_others() -> No
 
 class Small:
     """A provider whose model has a context of 200 tokens; remembers what it is asked."""
+
+    models = (Model(name="m", default=True),)
 
     def context_of(self, model: str) -> int | None:
         return 200 if model == "m" else None

@@ -94,7 +94,7 @@ def test_a_question_without_an_answer_is_joined_with_the_next_one() -> None:
 
 def test_questions_with_parts_are_joined_part_by_part() -> None:
     text: dict[str, object] = {"type": "text", "text": "what is this?"}
-    sent = prompt.messages(path_of([IMAGE, text], "", "tell me"), 1000)
+    sent = prompt.messages(path_of([IMAGE, text], "", "tell me"), 2000)
     assert sent == [{"role": "user", "content": [IMAGE, text, {"type": "text", "text": "tell me"}]}]
 
 

@@ -147,7 +147,10 @@ def ended(content: str = "because", status: Status = Status.COMPLETE) -> Answer:
 
 
 async def talk(
-    history: History, conversation_id: str | None = None, content: str = "why?", owner: str = ""
+    history: History,
+    conversation_id: str | None = None,
+    content: str | list[dict[str, object]] = "why?",
+    owner: str = "",
 ) -> Turn:
     """Ask, and have it answered."""
     turn = await ask(history, conversation_id, content, owner=owner)

@@ -11,6 +11,7 @@ from msgspec import structs
 from stream_serve.conversations import prompt
 from stream_serve.conversations.shortening import ShorteningProducer
 from stream_serve.events import usage
+from stream_serve.producers.provider import sees
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,8 +80,11 @@ class Conversations:
         The model gets the system prompt, and as much of the path as fits into the budget and into its
         context, where that is known. If the provider refuses that for its length, it is asked for the
         context, and half is sent, or less if the context says so.
+        One that takes no pictures is told where there were some.
         Everything but the messages is that of `request`.
         """
+        if not sees(provider.models, request.model):
+            turn = structs.replace(turn, path=prompt.without_pictures(turn.path))
         budget = self._budget(provider, request, system_prompt)
         whole = self._request(turn, budget, system_prompt=system_prompt, request=request)
 

@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from stream_serve.conversations.base import ASSISTANT, TOOL, USER, Status
 from stream_serve.events import usage
-from stream_serve.producers.provider import text_of
+from stream_serve.producers.provider import is_picture, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -37,6 +37,10 @@ Content = str | list[dict[str, object]]
 
 _BETWEEN: Final = "\n\n"
 _NO_ARGUMENTS: Final = "{}"
+_PICTURE: Final = 1_000
+"""About how many tokens a model reads a picture as."""
+_LEFT_OUT: Final[dict[str, object]] = {"type": "text", "text": "[picture]"}
+"""What stands in the place of a picture for a model that takes none."""
 
 
 class Step(Struct):
@@ -50,7 +54,7 @@ class Step(Struct):
     def tokens(self) -> int:
         """About how many tokens it has."""
         called = sum(usage.count_of(f"{one.name}{one.arguments}") for one in self.calls)
-        told = sum(usage.count_of(text_of(one.content)) for one in self.results)
+        told = sum(_tokens(one.content) for one in self.results)
         return usage.count_of(self.text) + called + told
 
     def sent(self) -> list[dict[str, object]]:
@@ -70,7 +74,7 @@ class Exchange(Struct):
     @property
     def tokens(self) -> int:
         """About how many tokens all of it has."""
-        return usage.count_of(text_of(self.question)) + sum(one.tokens for one in self.steps)
+        return _tokens(self.question) + sum(one.tokens for one in self.steps)
 
 
 def messages(path: Sequence[Message], tokens: int) -> list[dict[str, object]]:
@@ -91,6 +95,11 @@ def answerable(path: Sequence[Message]) -> bool:
         return True
     found = exchanges(path)
     return bool(found and found[-1].steps and found[-1].steps[-1].results)
+
+
+def without_pictures(path: Sequence[Message]) -> list[Message]:
+    """Return a path for a model that takes no pictures, with a word in the place of each."""
+    return [replace(message, content=_seen(message.content)) for message in path]
 
 
 def asked(path: Sequence[Message]) -> int:
@@ -210,6 +219,17 @@ def _alternating(kept: Sequence[Exchange]) -> list[dict[str, object]]:
         for step in exchange.steps:
             result += step.sent()
     return result
+
+
+def _seen(content: Content) -> Content:
+    if isinstance(content, str):
+        return content
+    return [_LEFT_OUT if is_picture(part) else part for part in content]
+
+
+def _tokens(content: Content) -> int:
+    pictures = 0 if isinstance(content, str) else sum(map(is_picture, content))
+    return usage.count_of(text_of(content)) + pictures * _PICTURE
 
 
 def joined(contents: Sequence[Content]) -> Content:

@@ -108,6 +108,11 @@ def offered(models: Sequence[Model], allowed: Sequence[str], *, only_listed: boo
     return found
 
 
+def sees(models: Sequence[Model], name: str) -> bool:
+    """Return whether a model may be sent pictures: False only where it is known to take none."""
+    return all(one.sees is not False for one in models if one.name == name)
+
+
 def named(names: Iterable[str]) -> str:
     """Return a list of names for an error: the first of them, and how many more there are."""
     every = list(names)
@@ -130,6 +135,11 @@ def _items(value: object) -> list[dict[str, object]]:
 
 def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def is_picture(part: object) -> bool:
+    """Return whether a part of a message's content is a picture."""
+    return isinstance(part, dict) and "image" in str(cast("dict[str, object]", part).get("type"))
 
 
 def text_of(content: object) -> str:

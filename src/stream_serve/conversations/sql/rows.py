@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import binascii
 import json
+import re
+import unicodedata
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Final, cast
 
@@ -26,8 +28,13 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping
 
-TITLE: Final = 80
+TITLE: Final = 60
 """The maximum length of a title that is made from the first message, in characters."""
+
+_BLANKS: Final = r"\s\x1c-\x1f\x85\ufeff"
+_LINE: Final = re.compile(rf"[^{_BLANKS}][^\r\n]{{0,2000}}")
+_BLANK: Final = re.compile(rf"[{_BLANKS}]+")
+_JOINER: Final = "\u200d"
 
 Content = str | list[dict[str, object]]
 
@@ -41,9 +48,25 @@ def visible_text(content: str | Sequence[dict[str, object]]) -> str:
 
 
 def title_of(words: str) -> str:
-    """Return the beginning of a text on one line, at most `TITLE` characters."""
-    line = " ".join(words[: TITLE * 20].split())
-    return line if len(line) <= TITLE else line[: TITLE - 1].rstrip() + "…"
+    """Return the first line of a text, at most `TITLE` characters, as the chat page does."""
+    found = _LINE.search(words)
+    line = _BLANK.sub(" ", found[0]).strip(" ") if found else ""
+    if len(line) <= TITLE:
+        return line
+    ends = (at for at in range(TITLE - 1, 0, -1) if not _parts(line, at))
+    return line[: next(ends, TITLE - 1)].rstrip(" ") + "…"
+
+
+def _parts(line: str, at: int) -> bool:
+    """Return whether a cut there would part what people see as one character."""
+    before, after = line[at - 1 : at + 1]
+    if _JOINER in {before, after} or unicodedata.category(after).startswith("M"):
+        return True
+    return "\U0001f3fb" <= after <= "\U0001f3ff" or (_is_flag(before) and _is_flag(after))
+
+
+def _is_flag(letter: str) -> bool:
+    return "\U0001f1e6" <= letter <= "\U0001f1ff"
 
 
 def columns_of(answer: Answer) -> dict[str, object]:

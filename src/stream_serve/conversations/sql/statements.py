@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MESSAGE: Final = 32
 """What a message counts beside its characters where a path is cut: even an empty one costs time."""
 
+PICTURE: Final = 8_000
+"""What the pictures of a message count there."""
+
 c = conversations.c
 m = messages.c
 
@@ -120,8 +123,13 @@ def has_id(message_id: str | ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def _length(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
-    """Return the characters of a message that a provider may be told, and its place."""
-    return func.length(of.content) + func.coalesce(func.length(of.tool_calls), 0) + MESSAGE
+    """Return the characters of a message that a provider may be told, and its place.
+
+    Of one in parts the text counts, and what a picture is to a model: not the characters of its data.
+    """
+    in_parts = func.substr(of.content, 1, 1) == literal("[", Words)
+    content = case((in_parts, func.length(of.search) + PICTURE), else_=func.length(of.content))
+    return content + func.coalesce(func.length(of.tool_calls), 0) + MESSAGE
 
 
 def _asked(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 router = APIRouter(tags=["chat"])
 
+Content = str | list[dict[str, object]]
+
 _SHOWN: Final = 100
 """How much of a call's id is shown in an error."""
 
@@ -77,7 +79,7 @@ async def _turn(
         new += results(called, body.tool_results)
         parent_id = called.id
     if body.message is not None:
-        new.append(NewMessage(role=USER, content=body.message))
+        new.append(NewMessage(role=USER, content=cast("Content", body.message)))
     return await history.ask(
         owner or "",
         conversation_id,
@@ -120,7 +122,7 @@ def results(called: Message, given: Sequence[ToolResult]) -> list[NewMessage]:
     return [
         NewMessage(
             role=TOOL,
-            content=cast("str | list[dict[str, object]]", found[call].content),
+            content=cast("Content", found[call].content),
             tool_call_id=call,
         )
         for call in calls

@@ -7,10 +7,10 @@ large, holds up the streams of others. An export is written page by page.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, cast
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from stream_serve.conversations.base import Feedback
@@ -42,6 +42,7 @@ _MAX_QUERY: Final = 200
 _DETAIL: Final = 500
 """The number of messages that are shown with a conversation; the others come in pages."""
 _PAGE_BYTES: Final = 1_048_576
+_PICTURE: Final = re.compile(r"data:image/[a-z0-9.+-]+;base64,[A-Za-z0-9+/]+=*")
 
 Stored = Annotated[Conversations, Depends(conversations_of)]
 Set = Annotated[Settings, Depends(settings_of)]
@@ -80,15 +81,21 @@ async def make_conversation(request: Request, conversations: Stored, settings: S
 @router.get("/ai/conversations/{conversation_id}", response_class=Response)
 @guarded(API)
 async def show_conversation(
-    request: Request, conversation_id: str, conversations: Stored
+    request: Request,
+    conversation_id: str,
+    conversations: Stored,
+    messages: Annotated[bool, Query(strict=False)] = True,
 ) -> Response:
     """Show a conversation with its messages, and the run that is generating an answer in it.
 
-    Of a large conversation the first 500 messages, or 1 MiB: `nextCursor` leads to the others.
+    Of a large conversation the first 500 messages, or 1 MiB: `nextCursor` leads to the others. With
+    `messages=0` none are read.
     """
     history = await conversations.history()
     owner = _owner(request)
     shown = await history.get(owner, conversation_id)
+    if not messages:
+        return json_response(request, ConversationDetail(ConversationView.of(shown), [], None))
     page = await history.messages(owner, conversation_id, limit=_DETAIL, max_bytes=_PAGE_BYTES)
     first = MessagesPage.of(page)
     view = ConversationView.of(shown)
@@ -265,7 +272,16 @@ def _owner(request: Request) -> str:
 def _plain(content: str | list[dict[str, object]]) -> str:
     if isinstance(content, str):
         return content
-    return "\n".join(str(part.get("text", f"[{part.get('type')}]")) for part in content)
+    return "\n".join(map(_part, content))
+
+
+def _part(part: dict[str, object]) -> str:
+    """Return a part as text; a picture that is in the message itself stays one."""
+    picture = part.get("image_url")
+    url = cast("dict[str, object]", picture).get("url") if isinstance(picture, dict) else picture
+    if isinstance(url, str) and _PICTURE.fullmatch(url):
+        return f"![]({url})"
+    return str(part.get("text", f"[{part.get('type')}]"))
 
 
 def _line(words: str) -> str:
