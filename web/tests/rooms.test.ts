@@ -3,7 +3,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 
-const ROOMS = ["signal", "text", "turn", "words", "data", "pane", "shell", "main"];
+const ROOMS = ["signal", "text", "turn", "words", "rendered", "widget", "data", "shell", "pane", "first", "main"];
 
 const modules = readdirSync("src", { recursive: true }).filter((path) => /(?<!\.d)\.ts$/.test(path));
 const roomOf = (path: string) => path.split("/")[0]!.replace(/\.ts$/, "");

@@ -6,8 +6,8 @@ import { hidden, onAbort, onWake } from "./wake.js";
 export interface ClientOptions {
   /** Where the service is, such as `https://example.com/prefix`. In a page the default is the page's origin. */
   baseUrl?: string;
-  /** The API key, or what returns it: asked again when the service does not take it any more. */
-  key?: string | (() => string | Promise<string>);
+  /** The API key, or what returns it: called again, with the key, when the service does not take it any more. */
+  key?: string | ((refused?: string) => string | Promise<string>);
   /** More headers for each request. */
   headers?: Record<string, string>;
   /** What is called instead of `fetch`. */
@@ -52,7 +52,7 @@ export class Http {
   /** Ask, and return a response that is a success. Throws a `RequestError`, or what `fetch` throws. */
   async ask(method: string, path: string, init: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
     const { key, fetch = globalThis.fetch } = this.#options;
-    const ask = () => (typeof key === "function" ? key() : key);
+    const ask = (refused?: string) => (typeof key === "function" ? key(refused) : key);
     let now = await ask();
     for (let again = true; ; again = false) {
       const headers = this.#headers(now, init.headers);
@@ -60,7 +60,7 @@ export class Http {
       if (response.ok) return response;
       const error = await refusal(response);
       // The same key would be refused again.
-      if (response.status !== 401 || !again || now === (now = await ask())) throw error;
+      if (response.status !== 401 || !again || now === (now = await ask(now))) throw error;
     }
   }
 

@@ -147,7 +147,8 @@ export interface Message {
 
 /** The fields of a question; the API's page says what each is. */
 export interface Question {
-  message?: string;
+  /** Text, or content parts, such as pictures. */
+  message?: string | Record<string, unknown>[];
   messages?: Message[];
   systemPrompt?: string | null;
   model?: string;

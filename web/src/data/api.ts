@@ -30,6 +30,8 @@ export interface AskOptions {
   signal?: AbortSignal;
   /** Whether the request outlives the page. */
   keepalive?: boolean;
+  /** Whether it is asked without a key. */
+  bare?: boolean;
   query?: Record<string, string | number | null | undefined>;
 }
 
@@ -56,8 +58,9 @@ export class Api {
 
   async ask(method: string, path: string, body?: unknown, options: AskOptions = {}): Promise<Response> {
     const { keys, fetch = globalThis.fetch } = this.#options;
-    for (let before: string | undefined; ; ) {
-      const key = await keys.current();
+    let owner = keys.owner.peek();
+    let key = options.bare ? "" : await keys.current();
+    for (let again = !options.bare; ; again = false) {
       let response: Response;
       try {
         response = await fetch(this.address(path, options.query), init(method, key, body, options));
@@ -65,22 +68,25 @@ export class Api {
         options.signal?.throwIfAborted();
         throw this.#trouble({ message: String(error) });
       }
+      // What somebody else was answered is not for whoever reads now.
+      if (method === "GET" && !options.bare && owner !== (owner = keys.owner.peek())) {
+        key = await keys.current();
+        continue;
+      }
       if (response.ok) {
+        if (path.startsWith("ai/conversations")) keys.taken();
         this.#options.on?.(undefined);
         return response;
       }
       // A token of another application may have grown old: it is asked for once more.
-      if (response.status === 401 && before === undefined && key !== (await keys.current())) {
-        before = key;
-        continue;
-      }
+      if (response.status === 401 && again && key !== (key = await keys.current(key))) continue;
       throw this.#trouble(await refusal(response));
     }
   }
 
-  /** Return where a path of the service is. */
+  /** Return where a path of the service is. An id in it stays one part of it, whatever it is. */
   address(path: string, query: AskOptions["query"] = {}): string {
-    const url = new URL(path, this.#options.base);
+    const url = new URL(path.split("/").map(part).join("/"), this.#options.base);
     for (const [name, value] of Object.entries(query)) if (value != null && value !== "") url.searchParams.set(name, `${value}`);
     return url.href;
   }
@@ -92,6 +98,9 @@ export class Api {
     return new Trouble(problem);
   }
 }
+
+/** Encode a part of a path. One of dots alone would lead elsewhere, also when it is encoded once. */
+const part = (text: string): string => (/^\.+$/.test(text) ? text.replaceAll(".", "%252E") : encodeURIComponent(text));
 
 function init(method: string, key: string, body: unknown, { signal, keepalive = false }: AskOptions): RequestInit {
   const headers: Record<string, string> = key ? { Authorization: `Bearer ${key}` } : {};

@@ -11,18 +11,19 @@ import { batch, signal, type Signal } from "../signal.js";
 import { empty, over, returned, step, unsent, type Problem, type Stored, type Turn } from "../turn/index.js";
 import { troubleOf } from "./api.js";
 import { titleOf } from "./dates.js";
-import { NEW, editOf, joined } from "./drafts.js";
+import { editOf, joined } from "./drafts.js";
 import { newId } from "./ids.js";
 import { LiveTurn } from "./live.js";
 import { MessageNode, storedOf, turnOf } from "./node.js";
 import { Pages } from "./pages.js";
 import { Preferences } from "./preferences.js";
 import { Queue } from "./queue.js";
+import { rate } from "./rating.js";
 import { recovered } from "./recover.js";
 import type { Shared } from "./shared.js";
-import { optionsOf, said, stepsOf, type Step } from "./steps.js";
+import { endOf, optionsOf, said, stepsOf, type Step } from "./steps.js";
 import { Tree } from "./tree.js";
-import { plain, type Content, type Feedback, type Message, type Metadata } from "./types.js";
+import { pictures, plain, type Content, type Feedback, type Message, type Metadata } from "./types.js";
 
 const PAGES = 10; // that are read to find the chosen leaf
 
@@ -37,14 +38,17 @@ export class Conversation {
   readonly problem: Signal<Problem | undefined> = signal(undefined);
   /** The answer that is on its way. */
   readonly live: Signal<MessageNode | undefined> = signal(undefined);
-  /** A text that is to be in the box: a question that came back, or what waited behind a stopped answer. */
-  readonly box: Signal<{ text: string } | undefined> = signal(undefined);
+  /** What is to be in the box: a question that came back, or what waited behind a stopped answer. */
+  readonly box: Signal<{ text: string; pictures?: Content } | undefined> = signal(undefined);
   readonly preferences: Preferences;
   readonly queue: Queue;
   #shared: Shared;
+  #home = ""; // until it has an id
   #pages: Pages;
   #tree = new Tree<MessageNode>();
   #lives = new Map<MessageNode, LiveTurn>();
+  #closed = false;
+  #opening = false; // what is asked has to wait: what it follows is not known
   #stale = false; // something has changed while it was read
   #stopped = new Set<MessageNode>(); // here, by the person
   #now: string | undefined; // what is sent as soon as the stop is through
@@ -55,20 +59,29 @@ export class Conversation {
     this.#pages = new Pages(shared.api, shared.list);
     this.older = this.#pages.more;
     this.id = signal(id);
-    this.preferences = new Preferences(shared.api, id, (id && shared.list.get(id)?.metadata) || {});
+    if (id === undefined) this.#home = shared.homes.add();
+    const metadata = (id && shared.list.get(id)?.metadata) || {};
+    this.preferences = new Preferences(shared.api, shared.session, id, metadata, (stored) => shared.list.keep(stored));
     this.queue = new Queue(shared.store, this.place);
   }
 
   /** Where its draft is kept. */
   get place(): string {
-    return this.id.peek() ?? NEW;
+    return this.id.peek() ?? this.#home;
   }
 
   /** Read it from the service: the newest messages, and the chosen way; follow the answer that is on its way. */
   async load(): Promise<void> {
     const id = this.id.peek();
-    if (id) await this.#loading(() => this.#open(id));
+    if (id) {
+      this.#opening = true;
+      await this.#loading(() => this.#open(id));
+      this.#opening = false;
+    }
     await this.#recover();
+    // What was asked meanwhile follows what is there now, unless that is not known.
+    if (this.problem.peek()) this.queue.held.value = this.queue.entries.peek().length > 0;
+    else if (!this.live.peek() && !this.#closed) this.#sendWaiting(undefined);
   }
 
   /** Read what has changed: another tab or another device may have gone on. */
@@ -79,7 +92,7 @@ export class Conversation {
     if (this.#stale) return;
     await this.#loading(async () => {
       const messages = await this.#pages.newest(id);
-      this.preferences.read(await this.#pages.metadata(id));
+      this.preferences.read(await this.#pages.metadata(id, { fresh: true }));
       this.#merge(messages);
     });
   }
@@ -90,14 +103,13 @@ export class Conversation {
     if (id && this.older.peek() && !this.loading.peek()) await this.#loading(() => this.#more(id));
   }
 
-  /** Ask what is in the box. While an answer is on its way the question waits in the queue. */
+  /** Ask a question at the end of the chosen way. While an answer is on its way the question waits in the queue. */
   ask(content: Content): void {
-    if (this.live.peek()) this.queue.add(content);
+    if (this.live.peek() || this.#opening) this.queue.add(content);
     else {
       this.queue.held.value = false;
-      this.#ask(content, this.#end());
+      this.#ask(content, endOf(this.#tree));
     }
-    this.#shared.drafts.taken(this.place);
   }
 
   /** Ask another question in the place of one: a branch beside it. */
@@ -109,10 +121,10 @@ export class Conversation {
     this.#ask(content, parent);
   }
 
-  /** Answer a question again; the answer so far stays beside the new one. */
+  /** Answer a question again, unless an answer is on its way; the answer so far stays beside the new one. */
   regenerate(answer: MessageNode, more: Metadata = {}): void {
     const question = this.#tree.get(answer.parentId);
-    if (!question) return;
+    if (!question || this.live.peek()) return;
     if (answer.turn && unsent(answer.turn.peek())) return this.#resend(answer, question, more);
     const again = MessageNode.answer(question.id);
     this.#before.set(again, answer);
@@ -121,17 +133,25 @@ export class Conversation {
 
   /** Ask the same question again, after it failed; then what waits behind it may go on. */
   retry(answer: MessageNode): void {
+    if (this.live.peek()) return;
     this.queue.held.value = false;
     this.regenerate(answer);
   }
 
-  /** Read and send again what the service refused for want of a key. */
+  /** Read and send again what the service refused for want of a key: the first question, and behind it the others. */
   retryKey(): void {
     if (this.problem.peek()?.kind === "key") void this.load();
     for (const node of [...this.#tree.all()]) {
       const turn = node.turn?.peek();
-      if (turn?.problem?.kind === "key" && unsent(turn)) this.retry(node);
+      if (turn?.problem?.kind !== "key" || !unsent(turn)) continue;
+      const question = this.#tree.get(node.parentId);
+      if (!this.live.peek()) this.retry(node);
+      else if (question && !this.#before.has(node)) {
+        this.#withdraw(question, turn);
+        this.queue.add(question.content);
+      }
     }
+    this.#draw();
   }
 
   /** Stop the answer that is on its way. What waits behind it goes back to the box. */
@@ -182,29 +202,19 @@ export class Conversation {
 
   /** Keep what the reader thinks of an answer; null takes it back. */
   async rate(answer: MessageNode, feedback: Feedback): Promise<void> {
-    const before = answer.feedback.peek();
     const id = this.id.peek();
-    if (!id || !answer.stored) return;
-    answer.feedback.value = feedback;
-    try {
-      await this.#shared.api.json("PATCH", `ai/conversations/${id}/messages/${answer.id}`, { feedback });
-      this.#shared.tabs.tell("messages", id);
-    } catch (error) {
-      if (answer.feedback.peek() === feedback) answer.feedback.value = before;
-      this.problem.value = troubleOf(error);
-    }
+    const problem = id && (await rate(this.#shared, id, answer, feedback));
+    if (problem) this.problem.value = problem;
   }
 
   /** Keep, for a reload, up to where the answers that are on their way have come. */
   keep(): void {
-    for (const node of this.#lives.keys()) {
-      const { runId, cursor, text, reasoning, thinkingAt, answerAt, sentAt } = node.turn!.peek();
-      if (cursor) this.#shared.session.set(`run.${runId}`, { cursor, text, reasoning, thinkingAt, answerAt, sentAt });
-    }
+    for (const one of this.#lives.values()) one.keep(this.#shared.session);
   }
 
   /** Let go of it; what the service does for it goes on. */
   close(): void {
+    this.#closed = true; // what is being read may come yet
     for (const one of this.#lives.values()) one.leave();
     this.#lives.clear();
     this.preferences.close();
@@ -248,6 +258,7 @@ export class Conversation {
       const node = this.#tree.get(message.id);
       if (node) this.#update(node, message);
       else this.#tree.add(MessageNode.of(message), older);
+      if (message.runId && message.status !== "generating") this.#shared.session.set(`run.${message.runId}`, undefined);
     }
     // The newest is followed, whoever has asked.
     for (const { id, status } of messages) if (status === "generating") this.#follow(this.#tree.get(id)!);
@@ -258,11 +269,8 @@ export class Conversation {
   /** A message may be one that was made here and whose start has not been heard of. */
   #adopt({ id, parentId, runId }: Message): void {
     if (!runId || this.#tree.get(id)) return;
-    for (const node of this.#tree.all()) {
-      if (node.turn?.peek().runId !== runId) continue;
-      this.#name(node, parentId ?? undefined, id);
-      return;
-    }
+    const node = [...this.#tree.all()].find(({ turn }) => turn?.peek().runId === runId);
+    if (node) this.#name(node, parentId ?? undefined, id);
   }
 
   #name(answer: MessageNode, questionId: string | undefined, answerId: string | undefined): void {
@@ -285,7 +293,7 @@ export class Conversation {
 
   #follow(node: MessageNode): void {
     const { message } = node;
-    if (!node.turn || !message?.runId || this.#lives.has(node)) return;
+    if (!node.turn || !message?.runId || this.#lives.has(node) || this.#closed) return;
     const { state } = node.turn.peek();
     if (over(state) && state !== "cut") return; // the storage is behind
     const known = this.#shared.session.get<Partial<Turn>>(`run.${message.runId}`);
@@ -302,15 +310,8 @@ export class Conversation {
 
   #sendWaiting(id: string | undefined): boolean {
     const one = id === undefined ? this.queue.next() : this.queue.withdraw(id);
-    if (one) this.#ask(one.content, this.#end(), one.id);
+    if (one) this.#ask(one.content, endOf(this.#tree), one.id);
     return one !== undefined;
-  }
-
-  /** Return the message that the next question follows. One that the service never had is not gone on with. */
-  #end(): MessageNode | undefined {
-    let node = this.#tree.path().at(-1);
-    while (node?.turn && unsent(node.turn.peek())) node = this.#tree.get(this.#tree.get(node.parentId)?.parentId);
-    return node;
   }
 
   #ask(content: Content, parent: MessageNode | undefined, runId = newId()): void {
@@ -325,6 +326,7 @@ export class Conversation {
   /** Put an answer on the page, and ask for it. */
   #begin(answer: MessageNode, asked: Question, runId = newId()): void {
     this.#tree.add(answer);
+    this.problem.value = undefined;
     answer.turn!.value = step(answer.turn!.peek(), { type: "send", runId }, Date.now());
     this.#tree.choose(answer);
     batch(() => {
@@ -354,7 +356,7 @@ export class Conversation {
     const way = parent ? this.#tree.pathTo(parent) : [];
     if (!this.#storable(way)) return { ...this.#options(), messages: said([...way, question]) };
     const to = this.id.peek() ? { conversationId: this.id.peek()!, parentId: parent?.id ?? null } : { conversationId: "new" };
-    return { ...this.#options(), ...to, message: question.content as string };
+    return { ...this.#options(), ...to, message: question.content };
   }
 
   #again(question: MessageNode, answer: MessageNode, more: Metadata): Question {
@@ -401,7 +403,8 @@ export class Conversation {
   /** The conversation has got its id. */
   #moved(id: string): void {
     this.#shared.storage.value = "there";
-    this.#shared.drafts.move(NEW, id);
+    this.#shared.drafts.move(this.#home, id);
+    this.#shared.homes.remove(this.#home);
     this.queue.move(id);
     this.preferences.move(id);
     this.id.value = id;
@@ -440,19 +443,21 @@ export class Conversation {
     this.#goOn(node, turn);
   }
 
-  /** An answer that came to nothing gives its place back to the one that it was to replace. */
+  /** An answer that came to nothing gives its place back to the one that it was to replace, and what went wrong is said there. */
   #settleBranch(node: MessageNode, turn: Turn): void {
     const before = this.#before.get(node);
     if (!before) return;
     if (!empty(turn)) return this.#keepLeaf();
     if (!this.#tree.path().includes(node)) return;
-    this.#tree.choose(before);
-    this.#draw();
+    this.problem.value = turn.problem;
+    this.show(before);
   }
 
   /** Send what waits, or do not: after a stop it is in the box again, and after an error it waits for the person. */
   #goOn(node: MessageNode, turn: Turn): void {
     const stopped = this.#stopped.delete(node);
+    // It waits behind each answer that is on its way, such as that of another tab.
+    if (this.live.peek()) return void (stopped && !this.#now && this.#giveBack(node, turn));
     const now = this.#now;
     this.#now = undefined;
     if (now && this.#sendWaiting(now)) return;
@@ -465,10 +470,11 @@ export class Conversation {
     const { drafts } = this.#shared;
     const question = this.#tree.get(node.parentId);
     const bare = returned(turn) && !this.#before.has(node) && !drafts.get(this.place).trim() && question;
-    const waited = this.queue.empty().map(({ content }) => plain(content));
-    const text = joined([...(bare ? [question.text] : []), ...waited]);
+    const back = [...(bare ? [question.content] : []), ...this.queue.empty().map(({ content }) => content)];
     drafts.arrived(this.place, turn.runId);
-    if (text) this.box.value = { text: drafts.returned(this.place, text) };
+    if (!back.length) return;
+    const seen = pictures(back);
+    this.box.value = { text: drafts.returned(this.place, joined(back.map(plain))), ...(seen.length && { pictures: seen }) };
   }
 
   /** The leaf is stored where there is more than one way. */

@@ -2,14 +2,24 @@
 
 import type { ConversationView } from "./types.js";
 
-const TITLE = 60; // characters as people count them
+const TITLE = 60; // characters
+const LINE = /[^\s\x1c-\x1f\x85][^\r\n]{0,2000}/u;
+const BLANK = /[\s\x1c-\x1f\x85]+/gu;
+const FLAG = /^[\u{1f1e6}-\u{1f1ff}]/u;
 
-/** Return the first line of a question, as a title. */
+/** Return the first line of a question, as a title: the same that the service makes of it. */
 export function titleOf(question: string): string {
-  const line = question.trim().split(/[\r\n]/, 1)[0]!.replace(/\s+/g, " ").trim().slice(0, TITLE * 20);
-  const letters = Intl.Segmenter ? [...new Intl.Segmenter().segment(line)].map(({ segment }) => segment) : [...line];
-  return letters.length <= TITLE ? line : `${letters.slice(0, TITLE - 1).join("").trimEnd()}…`;
+  const line = LINE.exec(question)?.[0].replace(BLANK, " ").trim() ?? "";
+  const letters = [...line];
+  if (letters.length <= TITLE) return line;
+  let end = TITLE - 1;
+  while (end && parts(letters[end - 1]!, letters[end]!)) end--;
+  return `${letters.slice(0, end || TITLE - 1).join("").trimEnd()}…`;
 }
+
+/** Whether a cut between them would part what people see as one character. */
+const parts = (before: string, after: string): boolean =>
+  before === "\u200d" || /^[\p{M}\u200d\u{1f3fb}-\u{1f3ff}]/u.test(after) || (FLAG.test(before) && FLAG.test(after));
 
 /** A word of the page, or a month as YYYY-MM. */
 export type GroupName = "today" | "yesterday" | "week" | "month" | `${number}-${string}`;

@@ -1,5 +1,5 @@
 /**
- * What was typed and not sent: for each conversation, for the "new" one, and for each question that is edited.
+ * What was typed and not sent: for each conversation, also the new ones, and for each question that is edited.
  *
  * How it works: a draft is kept 300 ms after the last key, and when the page may be gone. What was sent is kept beside it until
  * the service has it: a reload in between gives it back to the box, and no question is lost. The
@@ -20,9 +20,10 @@ export interface Sent {
   at: number;
 }
 
-/** The place of a draft: a conversation's id, "new", or this for a question that is edited. */
+/** The place of a draft: a conversation's id, the home of one without, or this for a question that is edited. */
 export const editOf = (messageId: string): string => `edit.${messageId}`;
 
+/** What the names of homes begin with. */
 export const NEW = "new";
 
 export class Drafts {
@@ -85,6 +86,15 @@ export class Drafts {
     this.#flush();
     this.#store.move(`draft.${from}`, `draft.${to}`);
     this.#store.move(`sent.${from}`, `sent.${to}`);
+  }
+
+  /** Give what one place has to another, before what is there. */
+  join(from: string, to: string): void {
+    const text = this.get(from);
+    this.forget(from);
+    if (text) this.returned(to, text);
+    this.#set(to, [...this.#all(from), ...this.#all(to)]);
+    this.#set(from, []);
   }
 
   forget(place: string): void {

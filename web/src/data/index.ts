@@ -1,14 +1,18 @@
 /** All that the page knows: opened once, before anything is shown. */
 
 import { Client } from "../../../clients/js/src/index.js";
-import { effect, signal, type Signal } from "../signal.js";
+import { effect, signal, untracked, type Signal } from "../signal.js";
 import type { Problem } from "../turn/index.js";
-import { Api, troubleOf } from "./api.js";
+import { Api, troubleOf, type AskOptions } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { Drafts } from "./drafts.js";
+import { Host } from "./host.js";
+import { Homes } from "./homes.js";
 import { Keys } from "./keys.js";
 import { List } from "./list.js";
+import type { MessageNode } from "./node.js";
 import { onHide, onReturn } from "./page.js";
+import { readReceipt } from "./receipt.js";
 import { Search } from "./search.js";
 import type { Shared } from "./shared.js";
 import { Store } from "./store.js";
@@ -18,7 +22,7 @@ import type { Info, Models } from "./types.js";
 export { Trouble } from "./api.js";
 export { Conversation } from "./conversation.js";
 export { grouped, titleOf, type Group, type GroupName } from "./dates.js";
-export { NEW, editOf } from "./drafts.js";
+export { editOf } from "./drafts.js";
 export type { Deleted } from "./list.js";
 export type { MessageNode } from "./node.js";
 export type { Waiting } from "./queue.js";
@@ -31,8 +35,8 @@ export type * from "./types.js";
 export interface DataOptions {
   /** Where the service is; the folder of the page unless given. */
   base?: string;
-  /** Returns a token of the application that the page is part of. Without it a key is asked for where one is wanted. */
-  token?: () => string | Promise<string>;
+  /** The window of the application that the page is part of, which may hand over a token. */
+  around?: Window | undefined;
   fetch?: typeof fetch;
   /** Whether tabs share one connection. */
   share?: boolean;
@@ -56,50 +60,60 @@ export class Data {
   readonly info: Signal<Info | undefined> = signal(undefined);
   readonly models: Signal<Models | undefined> = signal(undefined);
   readonly problem: Signal<Problem | undefined> = signal(undefined);
+  /** How often all conversations were closed, since somebody else may be reading: what is open is to be opened again. */
+  readonly closed: Signal<number> = signal(0);
   /** `away`: conversations live in the page for now. */
   readonly storage: Signal<"unknown" | "there" | "away"> = signal("unknown");
   #api: Api;
+  #host: Host | undefined;
   #shared: Shared;
   #tabs: Tabs;
   #open = new Set<Conversation>();
-  #returned = 0;
+  #problems = new Map<string, Problem>(); // of each thing that is read
+  #returned = 0; // when it was read anew with success
+  #returning = false;
   #undo: (() => void)[];
 
   constructor(options: DataOptions = {}) {
     const base = new URL(options.base ?? "./", location.href).href;
-    const { fetch, share, token } = options;
+    const { around, fetch, share } = options;
     const store = new Store(options.local ?? (() => localStorage));
     const session = new Store(options.session ?? (() => sessionStorage));
-    this.keys = new Keys(session, store, token);
+    this.#host = around && new Host(around, (changed) => this.keys.again(changed));
+    this.keys = new Keys(session, store, this.#host);
     this.#api = new Api({ base, keys: this.keys, ...(fetch && { fetch }) });
     this.#tabs = new Tabs(base);
     this.drafts = new Drafts(store, session);
     this.list = new List(this.#api, this.#tabs);
     this.search = new Search(this.#api);
-    const more = { ...(fetch && { fetch }), ...(share !== undefined && { share }) };
+    const more = { ...(fetch && { fetch }), share: share !== false && this.#tabs.possible };
     const client = new Client({ baseUrl: base, key: this.keys.current, startPatience: START_PATIENCE, ...more });
     const { drafts, list, storage } = this;
-    const refused = (problem: Problem) => void this.#known(problem);
-    this.#shared = { api: this.#api, client, store, session, drafts, list, tabs: this.#tabs, storage, refused };
+    const homes = new Homes(store, session, drafts);
+    const refused = (problem: Problem) => {
+      if (this.#known(problem) && problem.kind === "key") this.keys.missed.value++;
+    };
+    this.#shared = { api: this.#api, client, store, session, drafts, homes, list, tabs: this.#tabs, storage, refused };
     this.#undo = [
       onHide(() => this.#open.forEach((one) => one.keep())),
-      onReturn(() => void this.#return()),
+      onReturn((online) => void this.#return(online)),
       this.#tabs.listen((news) => void this.#hear(news)),
       this.#onKey(),
+      this.#onOwner(),
     ];
   }
 
   /** Read what the page needs first. What cannot be read is in `problem`, and nothing is thrown. */
   async start(): Promise<void> {
-    await Promise.all([this.#read("ai/info", this.info), this.#read("ai/models", this.models), this.reload()]);
+    await Promise.all([this.#meet(), this.#models(), this.reload()]);
   }
 
   /** Read the list anew. */
   async reload(): Promise<void> {
     await this.list.load();
     const problem = this.list.problem.peek();
-    if (problem) this.#met(problem);
-    else this.storage.value = "there";
+    this.#met("ai/conversations", problem);
+    if (!problem) this.storage.value = "there";
   }
 
   /** Return a conversation of the service, or, without an id, a new one. */
@@ -114,25 +128,44 @@ export class Data {
     return one;
   }
 
+  /** Read the receipt of a stopped answer's stop; return why there is none. */
+  receipt(answer: MessageNode): Promise<Problem | undefined> {
+    return readReceipt(this.#api, answer);
+  }
+
   close(): void {
+    this.#host?.close();
     for (const undo of this.#undo) undo();
     for (const one of this.#open) one.close();
     this.drafts.close();
+    this.#shared.homes.close();
     this.list.close();
     this.#tabs.close();
   }
 
-  async #read<T>(path: string, into: Signal<T | undefined>): Promise<void> {
+  /** Read what the service says of itself, and let the application around know that the page listens. */
+  async #meet(): Promise<void> {
+    await this.#read("ai/info", this.info, { bare: true });
+    const info = this.info.peek();
+    if (info) this.#host?.known(info.embedOrigins, info.authRequired);
+  }
+
+  #models = () => this.#read("ai/models", this.models);
+
+  async #read<T>(path: string, into: Signal<T | undefined>, options: AskOptions = {}): Promise<void> {
     try {
-      into.value = await this.#api.json<T>("GET", path);
-      this.problem.value = undefined;
+      into.value = await this.#api.json<T>("GET", path, undefined, options);
+      this.#met(path, undefined);
     } catch (error) {
-      this.#met(troubleOf(error));
+      this.#met(path, troubleOf(error));
     }
   }
 
-  #met(problem: Problem): void {
-    if (!this.#known(problem)) this.problem.value = problem;
+  /** Say what is wrong with something that is read, and what else is. */
+  #met(path: string, problem: Problem | undefined): void {
+    if (problem && !this.#known(problem)) this.#problems.set(path, problem);
+    else this.#problems.delete(path);
+    this.problem.value = [...this.#problems.values()].at(-1);
   }
 
   /** Whether the page has a place of its own for a problem: it asks for the key, or says that nothing is kept. */
@@ -155,7 +188,7 @@ export class Data {
   #onKey(): () => void {
     let before = false;
     return effect(() => {
-      const wanted = this.keys.wanted.value;
+      const wanted = this.keys.wanted.value !== false;
       const given = before && !wanted;
       before = wanted;
       if (!given) return;
@@ -164,17 +197,38 @@ export class Data {
     });
   }
 
-  async #return(): Promise<void> {
-    if (Date.now() - this.#returned < RETURN) return;
-    this.#returned = Date.now();
-    await this.reload();
+  /** What was read in another one's name leaves the page. */
+  #onOwner(): () => void {
+    return effect(() => {
+      if (!this.keys.owner.value) return;
+      untracked(() => {
+        for (const one of this.#open) one.close();
+        this.#open.clear();
+        this.list.clear();
+        this.search.set("");
+        this.storage.value = "unknown";
+        this.closed.value++;
+        void this.start();
+      });
+    });
+  }
+
+  /** Read anew, and what could not be read before; whatever was tried without a network does not count. */
+  async #return(online: boolean): Promise<void> {
+    if (!online && (this.#returning || Date.now() - this.#returned < RETURN)) return;
+    this.#returning = true;
+    const missing = [...(this.info.peek() ? [] : [this.#meet()]), ...(this.models.peek() ? [] : [this.#models()])];
+    await Promise.all([this.reload(), ...missing]);
+    this.#returning = false;
+    if (!this.problem.peek()) this.#returned = Date.now();
     await [...this.#open].at(-1)?.reread();
   }
 
   async #hear({ event, conversation }: News): Promise<void> {
-    if (event === "deleted") return this.list.drop(conversation);
-    await this.reload();
+    if (event === "deleted") this.list.drop(conversation);
+    else await this.reload();
     if (event === "list") return;
+    // Of one that was deleted this says so.
     for (const one of this.#open) if (one.id.peek() === conversation) await one.reread();
   }
 }

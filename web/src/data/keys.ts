@@ -1,43 +1,63 @@
 /** The key that the service wants: asked for in the page, or a token of the application that the page is part of. */
 
 import { signal, type Signal } from "../signal.js";
+import type { Host } from "./host.js";
 import type { Store } from "./store.js";
 
 const NAME = "key"; // as the debug page has it
 
 export class Keys {
-  /** Whether a person is to give a key: there is none, or the service did not take it. */
-  readonly wanted: Signal<boolean> = signal(false);
+  /** Who is to give a key, or another one, since the service did not take what it was given: a person, or the application around. */
+  readonly wanted: Signal<false | "person" | "host"> = signal(false);
+  /** How often somebody else may have come: who reads now may not see what was read before. */
+  readonly owner: Signal<number> = signal(0);
+  /** How many questions were refused for want of it: whoever asks has a reason to give one. */
+  readonly missed: Signal<number> = signal(0);
   #key: string;
   #session: Store;
   #device: Store;
-  #token: (() => string | Promise<string>) | undefined;
+  #host: Pick<Host, "token" | "there"> | undefined;
+  #read = false; // something in the name of who has the key
 
-  /** With a `token` function nobody is asked: it is called for each request, and again after a refusal. */
-  constructor(session: Store, device: Store, token?: () => string | Promise<string>) {
+  constructor(session: Store, device: Store, host?: Pick<Host, "token" | "there">) {
     this.#session = session;
     this.#device = device;
-    this.#token = token;
+    this.#host = host;
     this.#key = session.text(NAME) ?? device.text(NAME) ?? "";
   }
 
-  /** Return what the next request says; "" is nothing. */
-  readonly current = (): string | Promise<string> => (this.#token ? this.#token() : this.#key);
+  /** Return what the next request says, "" is nothing; after one that was `refused`, another one if there is one. */
+  readonly current = async (refused?: string): Promise<string> => (await this.#host?.token(refused)) || this.#key;
 
   /** Take a key from the person, for this tab, or to be kept on this device. */
   give(key: string, keep = false): void {
+    const changed = this.#key !== key.trim();
     this.#key = key.trim();
     this.#session.setText(NAME, this.#key || undefined);
     this.#device.setText(NAME, (keep && this.#key) || undefined);
-    this.wanted.value = false;
+    this.again(changed);
   }
 
   forget(): void {
     this.give("");
   }
 
+  /** What was refused may be tried again; `changed` says whether it may be in another one's name. */
+  again(changed = false): void {
+    if (changed && this.#read) {
+      this.#read = false;
+      this.owner.value++; // before anything is sent again
+    }
+    this.wanted.value = false;
+  }
+
+  /** The service has given what only this owner may read. */
+  taken(): void {
+    this.#read = true;
+  }
+
   /** The service refused what it was given. */
   refused(): void {
-    if (!this.#token) this.wanted.value = true;
+    this.wanted.value = this.#host?.there ? "host" : "person";
   }
 }

@@ -7,6 +7,7 @@ import type { Tabs } from "./tabs.js";
 import type { ConversationPage, ConversationView } from "./types.js";
 
 const PAGE = 40;
+const MOST = 100; // that the service gives at once
 const UNDO = 8000;
 
 export interface Deleted {
@@ -28,6 +29,8 @@ export class List {
   #cursor: string | null = null;
   #asked = 0;
   #titles = new Map<string, string>(); // given here, and not stored yet
+  #known = new Map<string, ConversationView>(); // read by themselves: they may be further back than the list is here
+  #touched = new Map<string, number>(); // after which read something became of one here
   #timers = new Map<string, ReturnType<typeof setTimeout>>();
 
   constructor(api: Api, tabs: Tabs) {
@@ -40,26 +43,44 @@ export class List {
     return this.conversations.peek().find((one) => one.id === id);
   }
 
-  /** Read the list from its beginning; as much of it as is here. */
+  /** Read the list from its beginning; what is here of it further back stays. */
   async load(): Promise<void> {
-    const limit = Math.min(100, Math.max(PAGE, this.conversations.peek().length));
-    await this.#read({ limit }, () => []);
+    const limit = Math.min(MOST, Math.max(PAGE, this.conversations.peek().length));
+    await this.#read({ limit }, (page) => this.#behind(page));
   }
 
   /** Read the next page. */
   async next(): Promise<void> {
-    if (this.#cursor && !this.loading.peek()) await this.#read({ limit: PAGE, cursor: this.#cursor }, () => this.conversations.peek());
+    if (!this.#cursor || this.loading.peek()) return;
+    await this.#read({ limit: PAGE, cursor: this.#cursor }, (page) => {
+      this.#cursor = page.nextCursor;
+      return this.conversations.peek();
+    });
+  }
+
+  /** Show a conversation that was read by itself, wherever the list stands. */
+  know(conversation: ConversationView): void {
+    this.#known.set(conversation.id, conversation);
+    this.#show([...this.conversations.peek(), conversation]);
+  }
+
+  /** What is kept with a conversation has been stored. */
+  keep({ id, metadata }: ConversationView): void {
+    this.#touched.set(id, this.#asked);
+    this.#show(this.conversations.peek().map((one) => (one.id === id ? { ...one, metadata } : one)));
   }
 
   /** Show a conversation that has begun, or goes on, before the service lists it so. */
   touch(id: string, title: string, liveRunId: string | null): void {
     const now = new Date().toISOString();
     const before = this.get(id) ?? { id, title, createdAt: now, updatedAt: now, liveRunId, metadata: null };
-    this.#show([{ ...before, liveRunId, updatedAt: now }, ...this.conversations.peek().filter((one) => one.id !== id)]);
+    this.#touched.set(id, this.#asked);
+    this.#show([{ ...before, title: before.title || title, liveRunId, updatedAt: now }, ...this.conversations.peek().filter((one) => one.id !== id)]);
   }
 
   /** The answer of a conversation has ended. */
   settle(id: string): void {
+    this.#touched.set(id, this.#asked);
     this.#show(this.conversations.peek().map((one) => (one.id === id ? { ...one, liveRunId: null } : one)));
   }
 
@@ -94,15 +115,34 @@ export class List {
     this.#restore(id);
   }
 
+  /** Forget everything, also what is being read and what was to be deleted: it was somebody else's. */
+  clear(): void {
+    this.#asked++;
+    this.#cursor = null;
+    this.#timers.forEach(clearTimeout);
+    for (const kept of [this.#timers, this.#titles, this.#known, this.#touched]) kept.clear();
+    this.conversations.value = [];
+    this.deleted.value = [];
+    this.more.value = false;
+    this.loading.value = false;
+    this.problem.value = undefined;
+  }
+
   /** It was deleted elsewhere. */
   drop(id: string): void {
+    this.#known.delete(id);
     this.conversations.value = this.conversations.peek().filter((one) => one.id !== id);
   }
 
   /** Return the conversation as a file. Throws a `Trouble`. A link would not carry the key. */
   async exported(id: string, format: "markdown" | "json"): Promise<Blob> {
-    const response = await this.#api.ask("GET", `ai/conversations/${id}/export`, undefined, { query: { format } });
-    return response.blob();
+    try {
+      const response = await this.#api.ask("GET", `ai/conversations/${id}/export`, undefined, { query: { format } });
+      return await response.blob();
+    } catch (error) {
+      this.problem.value = troubleOf(error);
+      throw error;
+    }
   }
 
   /** Return the address of that file, for a service that wants no key. */
@@ -146,16 +186,33 @@ export class List {
     if (one && !this.get(id)) this.#show([...this.conversations.peek(), one]);
   }
 
-  async #read(query: { limit: number; cursor?: string }, before: () => readonly ConversationView[]): Promise<void> {
+  /**
+   * Return what is here behind a first page, and let the reading stand behind that. Where the page has nothing unchanged of
+   * what is here, there may be others in between: then the reading begins anew.
+   */
+  #behind({ conversations, nextCursor }: ConversationPage): readonly ConversationView[] {
+    const here = this.conversations.peek().filter(({ id }) => !this.#known.has(id));
+    const times = new Map(here.map(({ id, updatedAt }) => [id, updatedAt]));
+    const joins = nextCursor !== null && conversations.some(({ id, updatedAt }) => times.get(id) === updatedAt);
+    const end = conversations.at(-1)?.updatedAt ?? "";
+    const behind = joins ? here.filter(({ updatedAt }) => Date.parse(updatedAt) < Date.parse(end)) : [];
+    if (!behind.length) this.#cursor = nextCursor;
+    return behind;
+  }
+
+  /** Read a page; `kept` says what is shown besides, and where the reading stands then. */
+  async #read(query: { limit: number; cursor?: string }, kept: (page: ConversationPage) => readonly ConversationView[]): Promise<void> {
     const asked = ++this.#asked;
     this.loading.value = true;
     try {
       const page = await this.#api.json<ConversationPage>("GET", "ai/conversations", undefined, { query });
       if (asked !== this.#asked) return;
-      this.#cursor = page.nextCursor;
-      this.more.value = page.nextCursor !== null;
+      const others = kept(page);
+      this.more.value = this.#cursor !== null;
       this.problem.value = undefined;
-      this.#show([...before(), ...page.conversations]);
+      // What the service said before that is old.
+      const mine = this.conversations.peek().filter(({ id }) => (this.#touched.get(id) ?? -1) >= asked);
+      this.#show([...mine, ...others, ...page.conversations, ...this.#known.values()]);
     } catch (error) {
       if (asked === this.#asked) this.problem.value = troubleOf(error);
     } finally {
@@ -164,6 +221,8 @@ export class List {
   }
 
   #retitle(id: string, title: string): void {
+    const known = this.#known.get(id);
+    if (known) this.#known.set(id, { ...known, title });
     this.conversations.value = this.conversations.peek().map((one) => (one.id === id ? { ...one, title } : one));
   }
 
@@ -174,6 +233,7 @@ export class List {
       const title = this.#titles.get(one.id) ?? one.title;
       if (!all.has(one.id) && !this.#timers.has(one.id)) all.set(one.id, { ...one, title });
     }
+    for (const id of this.#known.keys()) if (all.has(id)) this.#known.set(id, all.get(id)!);
     this.conversations.value = [...all.values()].sort((one, other) => Date.parse(other.updatedAt) - Date.parse(one.updatedAt));
   }
 }

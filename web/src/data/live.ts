@@ -9,6 +9,7 @@ import { RequestError, type Callbacks, type Client, type Question, type Result, 
 import type { Signal } from "../signal.js";
 import { over, problemOf, step, type Problem, type Stored, type Turn, type TurnEvent } from "../turn/index.js";
 import { onReturn } from "./page.js";
+import type { Store } from "./store.js";
 
 const CAUGHT_UP = 400; // milliseconds after which what was missed is here: it comes in one piece
 const SLOW = 3000; // without a word, after which the browser may have no connection left
@@ -77,6 +78,12 @@ export class LiveTurn {
     this.#reading++;
     this.#run.leave();
     this.#read();
+  }
+
+  /** Keep, for a reload, up to where it has come. */
+  keep(session: Store): void {
+    const { runId, cursor, text, reasoning, thinkingAt, answerAt, sentAt } = this.turn.peek();
+    if (cursor) session.set(`run.${runId}`, { cursor, text, reasoning, thinkingAt, answerAt, sentAt });
   }
 
   /** Read no more; the run goes on. */

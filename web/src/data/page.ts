@@ -13,9 +13,9 @@ export function onHide(call: () => void): Undo {
   };
 }
 
-/** Call a function whenever the page is seen again, has a network again, or comes back from the history. */
-export function onReturn(call: () => void): Undo {
-  const shown = () => document.visibilityState === "visible" && call();
+/** Call a function whenever the page is seen again, has a network again (then with true), or comes back from the history. */
+export function onReturn(call: (online: boolean) => void): Undo {
+  const shown = ({ type }: Event) => document.visibilityState === "visible" && call(type === "online");
   const names = ["online", "pageshow", "focus"];
   for (const name of names) addEventListener(name, shown);
   document.addEventListener("visibilitychange", shown);

@@ -34,11 +34,14 @@ export class Pages {
     return this.#cursor === null ? [] : this.#turned(await this.#page(id, this.#cursor));
   }
 
-  /** Return what is kept with the conversation. */
-  async metadata(id: string): Promise<Metadata> {
+  /** Return what is kept with the conversation; what the list has of it may be older than what is `fresh`. */
+  async metadata(id: string, { fresh = false } = {}): Promise<Metadata> {
     const listed = this.#list.get(id);
-    if (listed) return listed.metadata ?? {};
-    const { conversation } = await this.#api.json<ConversationDetail>("GET", `ai/conversations/${id}`);
+    if (listed && !fresh) return listed.metadata ?? {};
+    const path = `ai/conversations/${id}`;
+    const { conversation } = await this.#api.json<ConversationDetail>("GET", path, undefined, { query: { messages: 0 } });
+    if (listed) this.#list.keep(conversation);
+    else this.#list.know(conversation);
     return conversation.metadata ?? {};
   }
 

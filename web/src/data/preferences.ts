@@ -1,9 +1,13 @@
-/** What a person has chosen for a conversation. It is stored as the conversation's metadata, a moment after the last change. */
+/**
+ * What a person has chosen for a conversation. It is stored as the conversation's metadata, a moment after the last change.
+ * Until the service has it, the browser has it, too: a page that is loaded anew may read before it is stored.
+ */
 
 import { signal, type Signal } from "../signal.js";
 import type { Problem } from "../turn/index.js";
 import { troubleOf, type Api } from "./api.js";
 import { debounced, onHide } from "./page.js";
+import type { Store } from "./store.js";
 import type { ConversationView, Metadata } from "./types.js";
 
 const PAUSE = 800;
@@ -12,16 +16,22 @@ export class Preferences {
   readonly value: Signal<Metadata>;
   readonly problem: Signal<Problem | undefined> = signal(undefined);
   #api: Api;
+  #session: Store;
   #id: string | undefined;
+  #stored: (conversation: ConversationView) => void;
   #mine = new Set<string>(); // what changed here and is not stored yet
   #store = debounced(PAUSE, () => void this.#send());
   #unhide = onHide(() => this.#store.now());
 
-  /** Without an `id` they wait until the conversation has one. */
-  constructor(api: Api, id: string | undefined, value: Metadata) {
+  /** Without an `id` they wait until the conversation has one; `stored` is told what the service has then. */
+  constructor(api: Api, session: Store, id: string | undefined, value: Metadata, stored: (conversation: ConversationView) => void = () => {}) {
     this.#api = api;
+    this.#stored = stored;
+    this.#session = session;
     this.#id = id;
-    this.value = signal(value);
+    const waiting = (id && session.get<Metadata>(`chosen.${id}`)) || {};
+    for (const name of Object.keys(waiting)) this.#mine.add(name);
+    this.value = signal(clean({ ...value, ...waiting }));
   }
 
   /** Change some; undefined removes. */
@@ -30,7 +40,7 @@ export class Preferences {
     if (!names.length) return;
     for (const name of names) this.#mine.add(name);
     this.value.value = clean({ ...this.value.peek(), ...changes });
-    if (this.#id) this.#store.later();
+    if (this.#id) this.#later();
   }
 
   /** Take what is stored; what changed here meanwhile stays. */
@@ -38,12 +48,14 @@ export class Preferences {
     const mine = Object.fromEntries([...this.#mine].map((name) => [name, this.value.peek()[name]]));
     const value = clean({ ...stored, ...mine });
     if (JSON.stringify(value) !== JSON.stringify(this.value.peek())) this.value.value = value;
+    // Not before: what is stored there replaces all that is.
+    if (this.#mine.size) this.#store.later();
   }
 
   /** The conversation has got its id. */
   move(id: string): void {
     this.#id = id;
-    if (this.#mine.size) this.#store.later();
+    if (this.#mine.size) this.#later();
   }
 
   close(): void {
@@ -51,16 +63,30 @@ export class Preferences {
     this.#unhide();
   }
 
+  #later(): void {
+    this.#keep();
+    this.#store.later();
+  }
+
+  /** Keep what is not stored yet; what was taken back is "" there. */
+  #keep(): void {
+    const mine = [...this.#mine].map((name) => [name, this.value.peek()[name] ?? ""]);
+    this.#session.set(`chosen.${this.#id}`, mine.length ? Object.fromEntries(mine) : undefined);
+  }
+
   async #send(): Promise<void> {
+    const metadata = this.value.peek();
     const sent = [...this.#mine];
-    this.#mine.clear();
     try {
       const path = `ai/conversations/${this.#id}`;
-      await this.#api.json<ConversationView>("PATCH", path, { metadata: this.value.peek() }, { keepalive: true });
+      const stored = await this.#api.json<ConversationView>("PATCH", path, { metadata }, { keepalive: true });
       this.problem.value = undefined;
+      // What changed again meanwhile is not stored yet.
+      for (const name of sent) if (this.value.peek()[name] === metadata[name]) this.#mine.delete(name);
+      this.#stored(stored);
+      this.#keep();
     } catch (error) {
       // They hold in this page, and go along with the next change.
-      for (const name of sent) this.#mine.add(name);
       this.problem.value = troubleOf(error);
     }
   }

@@ -16,6 +16,15 @@ export interface Waiting {
   readonly content: Content;
 }
 
+const nameOf = (place: string): string => `queue.${place}`;
+
+/** Give what waits in one place to another, before what waits there. */
+export function joinQueues(store: Store, from: string, to: string): void {
+  const all = [from, to].flatMap((place) => store.get<Waiting[]>(nameOf(place)) ?? []);
+  store.set(nameOf(from), undefined);
+  store.set(nameOf(to), all.length ? all : undefined);
+}
+
 export class Queue {
   readonly entries: Signal<readonly Waiting[]>;
   /** After an error nothing is sent by itself, until the person sends again. */
@@ -26,7 +35,7 @@ export class Queue {
 
   constructor(store: Store, place: string) {
     this.#store = store;
-    this.#name = `queue.${place}`;
+    this.#name = nameOf(place);
     this.entries = signal(store.get<Waiting[]>(this.#name) ?? []);
     // Whether the answer before them went well is not known any more.
     this.held.value = this.entries.peek().length > 0;
@@ -67,7 +76,7 @@ export class Queue {
   /** The conversation has got its id. */
   move(place: string): void {
     this.#store.set(this.#name, undefined);
-    this.#name = `queue.${place}`;
+    this.#name = nameOf(place);
     this.#set(this.entries.peek());
   }
 

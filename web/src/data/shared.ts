@@ -5,6 +5,7 @@ import type { Signal } from "../signal.js";
 import type { Problem } from "../turn/index.js";
 import type { Api } from "./api.js";
 import type { Drafts } from "./drafts.js";
+import type { Homes } from "./homes.js";
 import type { List } from "./list.js";
 import type { Store } from "./store.js";
 import type { Tabs } from "./tabs.js";
@@ -16,6 +17,7 @@ export interface Shared {
   store: Store;
   session: Store;
   drafts: Drafts;
+  homes: Homes;
   list: List;
   tabs: Tabs;
   /** Whether the storage of conversations can be used. */

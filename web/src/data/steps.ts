@@ -1,7 +1,7 @@
 /** The chosen way as the page shows it, and as a provider is told of it. */
 
 import type { Question } from "../../../clients/js/src/index.js";
-import { textOf } from "../turn/index.js";
+import { textOf, unsent } from "../turn/index.js";
 import type { MessageNode } from "./node.js";
 import type { Place, Tree } from "./tree.js";
 import type { Metadata } from "./types.js";
@@ -34,6 +34,13 @@ export function stepsOf(tree: Tree<MessageNode>): Step[] {
   }
   add();
   return steps;
+}
+
+/** Return the message that the next question follows. One that the service never had is not gone on with. */
+export function endOf(tree: Tree<MessageNode>): MessageNode | undefined {
+  let node = tree.path().at(-1);
+  while (node?.turn && unsent(node.turn.peek())) node = tree.get(tree.get(node.parentId)?.parentId);
+  return node;
 }
 
 /** Return what was said, where the service does not have it. Answers that came to nothing are left out. */

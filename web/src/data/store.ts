@@ -39,7 +39,9 @@ export class Store {
       if (text === undefined) this.#place().removeItem(PREFIX + name);
       else this.#place().setItem(PREFIX + name, text);
     } catch {
-      if (text !== undefined) this.#memory.set(name, text);
+      if (text === undefined) return;
+      this.#memory.set(name, text);
+      this.#forget(name);
     }
   }
 
@@ -47,13 +49,30 @@ export class Store {
   move(from: string, to: string): void {
     const value = this.text(from);
     if (value === undefined) return;
+    this.setText(from, undefined); // first: a full storage has no room for both
     this.setText(to, value);
-    this.setText(from, undefined);
+  }
+
+  /** Return what follows a prefix in the names of all that is kept. */
+  names(prefix: string): string[] {
+    const all = [...this.#memory.keys()];
+    try {
+      const place = this.#place();
+      for (let at = 0; at < place.length; at++) all.push((place.key(at) ?? "").slice(PREFIX.length));
+    } catch {} // switched off: there is nothing
+    return [...new Set(all)].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
   }
 
   /** Call a function when another tab has changed something; return what ends that. */
   watch(call: () => void): () => void {
     addEventListener("storage", call);
     return () => removeEventListener("storage", call);
+  }
+
+  /** What is not true any more is not to be there after a reload. */
+  #forget(name: string): void {
+    try {
+      this.#place().removeItem(PREFIX + name);
+    } catch {} // switched off: there is nothing
   }
 }

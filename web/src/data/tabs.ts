@@ -11,9 +11,17 @@ export class Tabs {
   #listeners = new Set<(news: News) => void>();
 
   constructor(name: string) {
-    if (!globalThis.BroadcastChannel) return;
-    this.#channel = new BroadcastChannel(`stream-serve.chat ${name}`);
+    try {
+      this.#channel = new BroadcastChannel(`stream-serve.chat ${name}`);
+    } catch {
+      return; // there is none, or not for a page that may keep nothing
+    }
     this.#channel.onmessage = ({ data }) => this.#listeners.forEach((listener) => listener(data));
+  }
+
+  /** Whether tabs can talk to each other. */
+  get possible(): boolean {
+    return this.#channel !== undefined;
   }
 
   tell(event: News["event"], conversation: string): void {
@@ -27,6 +35,7 @@ export class Tabs {
 
   close(): void {
     this.#channel?.close();
+    this.#channel = undefined; // what is still under way may tell of its end
     this.#listeners.clear();
   }
 }

@@ -95,7 +95,15 @@ export interface Info {
   demo: boolean;
   authRequired: boolean;
   model: string | null;
+  /** The most that an answer may have, and has where nobody says less. */
+  maxTokens: number | null;
+  /** Whose pages may be around this one, and hand it a token. */
+  embedOrigins: string[];
 }
+
+/** Return the pictures of messages, without their texts. */
+export const pictures = (contents: readonly Content[]): Record<string, unknown>[] =>
+  contents.flatMap((content) => (typeof content === "string" ? [] : content.filter((part) => part["type"] !== "text")));
 
 /** Return the text of a message, without its pictures. */
 export function plain(content: Content): string {

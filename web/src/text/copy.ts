@@ -2,6 +2,7 @@
 
 const SKIP = ".bar, .host, .backs, button";
 const BLOCK = /^(?:P|H[1-6]|LI|UL|OL|BLOCKQUOTE|PRE|DIV|TABLE|TR|HR|SECTION|THEAD|TBODY|ARTICLE)$/;
+const END = 100; // characters in which an item's mark and the room before it are
 const KEPT = new Set("P H1 H2 H3 H4 H5 H6 LI UL OL BLOCKQUOTE PRE CODE TABLE THEAD TBODY TR TH TD HR BR STRONG EM DEL A SUP".split(" "));
 
 /** Return what a selection in an answer is as text and as HTML. */
@@ -25,15 +26,22 @@ export function plain(node: Node): string {
 
 class Lines {
   text = "";
+  #end = "";
+
+  /** Of the whole text only the end is looked at. */
+  #put(text: string): void {
+    this.text += text;
+    this.#end = (this.#end + text).slice(-END);
+  }
 
   add(node: Node, depth: number): void {
-    if (node instanceof Text) this.text += node.data;
+    if (node instanceof Text) this.#put(node.data);
     if (!(node instanceof Element)) return node.childNodes.forEach((child) => this.add(child, depth));
     if (node.matches(SKIP)) return;
     const source = node.getAttribute("data-source");
-    if (source) this.text += source;
-    else if (node.localName === "br") this.text += "\n";
-    else if (node.localName === "img") this.text += node.getAttribute("alt") ?? "";
+    if (source) this.#put(source);
+    else if (node.localName === "br") this.#put("\n");
+    else if (node.localName === "img") this.#put(node.getAttribute("alt") ?? "");
     else this.#element(node, depth);
   }
 
@@ -41,24 +49,30 @@ class Lines {
     const { tagName } = node;
     const block = BLOCK.test(tagName);
     if (block) this.#line(this.#gap(node));
-    if (tagName === "LI") this.text += `${"  ".repeat(Math.max(depth - 1, 0))}${marker(node)}`;
-    if (tagName === "INPUT") this.text += (node as HTMLInputElement).checked ? "[x] " : "[ ] ";
-    if (tagName === "PRE") this.text += node.textContent;
+    if (tagName === "LI") this.#put(`${"  ".repeat(Math.max(depth - 1, 0))}${marker(node)}`);
+    if (tagName === "INPUT") this.#put((node as HTMLInputElement).checked ? "[x] " : "[ ] ");
+    if (tagName === "PRE") this.#put(node.textContent);
     else for (const child of node.childNodes) this.add(child, depth + (tagName === "UL" || tagName === "OL" ? 1 : 0));
-    if (/^T[HD]$/.test(tagName) && node.nextElementSibling) this.text += "\t";
+    if (/^T[HD]$/.test(tagName) && node.nextElementSibling) this.#put("\t");
     if (block) this.#line(1);
   }
 
   /** How many line ends stand before a block. */
   #gap(node: Element): number {
-    const tight = /^(?:LI|TR|THEAD|TBODY)$/.test(node.tagName) || node.closest("li")?.parentElement?.classList.contains("tight");
-    return tight || /(?:^|\n) *(?:-|\d+\.) $/.test(this.text) ? 1 : 2;
+    const tight = node.previousElementSibling?.classList.contains("full") || /^(?:LI|TR|THEAD|TBODY)$/.test(node.tagName) || node.closest("li")?.parentElement?.classList.contains("tight");
+    return tight || this.#marked() ? 1 : 2;
   }
 
   #line(count: number): void {
-    if (!this.text || /(?:^|\n) *(?:-|\d+\.) $/.test(this.text)) return;
-    const ends = /\n*$/.exec(this.text)![0].length;
-    this.text += "\n".repeat(Math.max(count - ends, 0));
+    if (!this.text || this.#marked()) return;
+    let ends = 0;
+    while (ends < count && this.#end.at(-1 - ends) === "\n") ends++;
+    this.#put("\n".repeat(count - ends));
+  }
+
+  /** Whether there is nothing but an item's mark in the last line. */
+  #marked(): boolean {
+    return /(?:^|\n) *(?:-|\d+\.) $/.test(this.#end);
   }
 }
 
@@ -86,6 +100,8 @@ function cleaned(node: Node): Node[] {
   const copy = document.createElement(node.localName);
   const href = node.getAttribute("href");
   if (href && !href.startsWith("#")) copy.setAttribute("href", href);
+  const start = node.getAttribute("start");
+  if (start) copy.setAttribute("start", start);
   copy.append(...inner);
   return [copy];
 }

@@ -20,10 +20,13 @@ const MARK = new RegExp(`${OPEN}(\\d+)${CLOSE}`, "g");
 export const PLACE = new RegExp(`^${OPEN}(\\d+)${CLOSE}`);
 
 // Code (a run of backticks up to one of the same length), then formulas, then what a backslash escapes. No formula has an
-// empty line in it.
+// empty line in it, and none between backslashes another one's beginning: where many begin and none ends, each is looked
+// for up to the next one only.
 const INSIDE = String.raw`(?:(?!\n[ \t]*\n)[^])`;
+const ROUND = within("\\(");
+const SQUARE = within("\\[");
 const CODE = "(?<!`)(`+)(?!`)[^]*?(?<!`)\\1(?!`)";
-const DELIMITED = String.raw`\\\((?<round>${INSIDE}+?)\\\)|\\\[(?<square>${INSIDE}+?)\\\]|\$\$(?<double>${INSIDE}+?)\$\$`;
+const DELIMITED = String.raw`\\\((?<round>${ROUND}+?)\\\)|\\\[(?<square>${SQUARE}+?)\\\]|\$\$(?<double>${INSIDE}+?)\$\$`;
 // Pandoc's rules: no space inside the dollars, and no digit after the second one.
 const SINGLE = String.raw`\$(?<single>(?![\s$])(?:[^$\\\n]|\\.|\n(?!\s*\n))*?(?<![\s\\]))\$(?![\d$])`;
 const FIND = new RegExp(`${CODE}|${DELIMITED}|\\\\[^]`, "g");
@@ -31,10 +34,15 @@ const FIND_DOLLARS = new RegExp(`${CODE}|${DELIMITED}|${SINGLE}|\\\\[^]`, "g");
 
 /** A formula that has lines of its own, as the lexer of blocks finds it. */
 export const BLOCK = new RegExp(
-  String.raw`^ {0,3}(?:\$\$(?<double>${INSIDE}+?)\$\$|\\\[(?<square>${INSIDE}+?)\\\])[ \t]*(?:\n|$)`,
+  String.raw`^ {0,3}(?:\$\$(?<double>${INSIDE}+?)\$\$|\\\[(?<square>${SQUARE}+?)\\\])[ \t]*(?:\n|$)`,
 );
 /** A formula's beginning whose end has not arrived. */
-export const OPEN_BLOCK = new RegExp(String.raw`^ {0,3}(?:\$\$|\\\[)(?<tex>${INSIDE}*)$`);
+export const OPEN_BLOCK = new RegExp(String.raw`^ {0,3}(?:\$\$|\\\[(?!${SQUARE}*\\\[))(?<tex>${INSIDE}*)$`);
+
+/** What stands between a backslash with that bracket and one with the other; a backslash before another one ends a line. */
+function within(bracket: string): string {
+  return String.raw`(?:(?!\n[ \t]*\n)(?:\\(?:[^${bracket}\n]|(?=\n))|[^\\]))`;
+}
 
 /** The formulas of one answer; the same formula has the same number. */
 export class Formulas {

@@ -2,6 +2,9 @@
 
 import { IS_CJK } from "./cjk.js";
 
+/** So many blocks, and so many marks, may stand in each other; what is in the last of them is text. Each takes room on the stack. */
+export const DEEPEST = 16;
+
 export interface Healed {
   text: string;
   /** Whether nothing was taken away, so that more letters can simply be added to what is shown. */
@@ -16,6 +19,7 @@ interface Opened {
 
 // What may become a mark with the next character.
 const UNDECIDED = /(?:[*_~]+|`+|\\|!\[?|\[\^?|\[\^[^\]\s]*|<[\w/!?][^\s<>]*|<|&[#\w]{0,12}|\$+)$/;
+const MARKS = 8;
 const SPACE = /\s/;
 const SIGN = /[\p{P}\p{S}]/u;
 const WORD = /[\p{L}\p{N}]/u;
@@ -30,10 +34,11 @@ export function heal(text: string, known: (label: string) => boolean): Healed {
   return { text: healed, plain: healed.startsWith(text) && (healed === text || body === text) && !scan.code };
 }
 
+/** A mark that closes what is open is put back by what closes it. More of them in a row are no marks. */
 function strip(text: string): string {
-  const shown = text.replace(UNDECIDED, "");
-  // A mark that closes what is open is put back by what closes it.
-  return shown === text ? text : strip(shown);
+  let shown = text;
+  for (let marks = 0; marks < MARKS; marks++) shown = shown.replace(UNDECIDED, "");
+  return shown;
 }
 
 class Scan {
@@ -158,7 +163,7 @@ class Scan {
   #close(text: string, depth = this.#opened.length): string {
     const opened = this.#opened.slice(0, depth).filter(({ at }) => at < text.length);
     if (!opened.length) return text;
-    return text.trimEnd() + opened.reverse().map(({ sign, count }) => sign.repeat(count)).join("");
+    return text.trimEnd() + opened.slice(-DEEPEST).reverse().map(({ sign, count }) => sign.repeat(count)).join("");
   }
 }
 

@@ -1,10 +1,10 @@
 /** Markdown to tokens: marked's lexer with formulas, footnotes, and bold text that Chinese punctuation does not break. */
 
-import { getDefaults, type Hooks, Lexer, type Links, type Token, Tokenizer, type Tokens, type TokenizerExtensionFunction } from "marked";
+import { getDefaults, type Hooks, Lexer, type Links, type Token, Tokenizer, type Tokens, type TokensList, type TokenizerExtensionFunction } from "marked";
 
 import { CJK, IS_CJK } from "./cjk.js";
 import { BLOCK, Formulas, OPEN_BLOCK, PLACE } from "./formulas.js";
-import { heal } from "./heal.js";
+import { DEEPEST, heal } from "./heal.js";
 
 export type { Token, Tokens };
 
@@ -14,14 +14,20 @@ export type Loose = Tokens.Generic;
 const FOOTNOTE = /^ {0,3}\[\^([^\]\s]{1,100})\]:[ \t]*([^\n]*(?:\n|$)(?:(?:[ \t]*\n)*(?: {2,}|\t)[^\n]+(?:\n|$)|[^\s#>*+|`~[\d-][^\n]*(?:\n|$))*)/;
 const REFERENCE = /^\[\^([^\]\s]{1,100})\]/;
 const STARTS = /(?:\n[ \t]*)*\n {0,3}(?:\$\$|\\\[|\[\^[^\]\s]+\]:)/;
-const LABEL = /\[((?:\\.|[^[\]\\])+)\]/g;
+const LABEL = /\[((?:\\.|[^[\]\\]){1,999})\]/g;
 
 const AFTER_RUN = new RegExp(`^\\*+[${CJK}]`, "u");
 // A sign beside asterisks is to count as a letter if it, or what stands on their other side, is written without spaces.
 const BEFORE = new RegExp(String.raw`(?![*_~])[\p{P}\p{S}](?=\*+[${CJK}])|(?=[${CJK}])[\p{P}\p{S}](?=\*+\S)`, "gu");
 const AFTER = new RegExp(String.raw`(?<=[${CJK}]\*+)(?![*_~])[\p{P}\p{S}]|(?<=\S\*+)(?=[${CJK}])[\p{P}\p{S}]`, "gu");
 
+/** So many characters of a paragraph are read in search of ends that marks do not have; what opens after that is text. */
+const SEARCHED = 100_000;
+const MARK = /^([*_~])\1*(?!\1)\S/;
+
 class Rules extends Tokenizer {
+  searched = 0;
+
   /** A line under a formula or a note does not make a heading of the paragraph above them. */
   override lheading(src: string): Tokens.Heading | undefined {
     const text = this.rules.block.lheading.exec(src)?.[0] ?? "";
@@ -31,13 +37,59 @@ class Rules extends Tokenizer {
 
   override emStrong(src: string, masked: string, before = ""): Tokens.Em | Tokens.Strong | undefined {
     const neutral = src.startsWith("*") && (IS_CJK.test(before) || AFTER_RUN.test(src));
-    return super.emStrong(src, masked, neutral ? " " : before);
+    return this.#search(src, () => super.emStrong(src, masked, neutral ? " " : before));
   }
 
   /** One tilde is a range, as in 20~25; two strike out. */
   override del(src: string, masked: string, before = ""): Tokens.Del | undefined {
-    return src.startsWith("~~") ? super.del(src, masked, before) : undefined;
+    return src.startsWith("~~") ? this.#search(src, () => super.del(src, masked, before)) : undefined;
   }
+
+  #search<Found>(src: string, find: () => Found | undefined): Found | undefined {
+    if (!MARK.test(src) || this.searched > SEARCHED) return undefined;
+    const found = find();
+    if (!found) this.searched += src.length;
+    return found;
+  }
+}
+
+class Bounded extends Lexer {
+  #depth = 0;
+  readonly #rules: Rules;
+
+  constructor(options: object, rules = new Rules()) {
+    super({ ...getDefaults(), ...options, tokenizer: rules } as never);
+    const { inline } = rules.rules;
+    rules.rules = { ...rules.rules, inline: { ...inline, text: shortNames(inline.text), url: shortNames(inline.url) } };
+    this.#rules = rules;
+  }
+
+  /** Read the text of a block. */
+  read(src: string, tokens: Token[]): void {
+    this.#rules.searched = 0;
+    this.inlineTokens(src, tokens);
+  }
+
+  override blockTokens(src: string, tokens: Token[] = [], more?: boolean): TokensList {
+    return this.#within(src, tokens, () => super.blockTokens(src, tokens, more)) as TokensList;
+  }
+
+  override inlineTokens(src: string, tokens: Token[] = []): Token[] {
+    return this.#within(src, tokens, () => super.inlineTokens(src, tokens));
+  }
+
+  /** HTML is shown as it is written. */
+  #within(raw: string, tokens: Token[], read: () => Token[]): Token[] {
+    if (this.#depth++ > DEEPEST) tokens.push({ type: "html", raw, text: raw } as Token);
+    else read();
+    this.#depth--;
+    return tokens;
+  }
+}
+
+/** At every letter it is asked whether an address of mail begins: what stands before its @ is at most 64 letters. */
+function shortNames(rule: RegExp): RegExp {
+  return new RegExp(rule.source.replace(/\]\+(?=@|\(@\))/g, "]{1,64}"), rule.flags);
 }
 
 /** Let signs count as letters where Chinese, Japanese or Korean stands at the asterisks. */
@@ -81,7 +133,7 @@ export class Markdown {
   readonly formulas: Formulas;
   /** Whether the text that is still being written was shown as it is, but for what closes at its end. */
   plain = false;
-  readonly #lexer: Lexer;
+  readonly #lexer: Bounded;
   #open = false;
 
   constructor(dollars = false) {
@@ -95,7 +147,7 @@ export class Markdown {
       startInline: [(src: string) => src.indexOf("\uFDD0")],
     } as unknown as { block: TokenizerExtensionFunction[] };
     const hooks = { emStrongMask: mask } as unknown as Hooks;
-    this.#lexer = new Lexer({ ...getDefaults(), tokenizer: new Rules(), hooks, extensions } as never);
+    this.#lexer = new Bounded({ hooks, extensions });
   }
 
   /** How many targets of links are known. */
@@ -162,7 +214,7 @@ export class Markdown {
   #read(leaf: Leaf, links: Links): void {
     this.#lexer.tokens.links = links;
     this.#lexer.state.inLink = this.#lexer.state.inRawBlock = false;
-    this.#lexer.inlineTokens(this.formulas.hide(leaf.src), leaf.tokens);
+    this.#lexer.read(this.formulas.hide(leaf.src), leaf.tokens);
   }
 
   #formula(src: string): Tokens.Generic | undefined {
@@ -173,12 +225,17 @@ export class Markdown {
     return begun ? { type: "draft", raw: src, text: begun.groups?.tex?.replace(/[$\\]+$/, "").trim() ?? "" } : undefined;
   }
 
+  /** In a note there is no other one: it is text. */
   #footnote(): TokenizerExtensionFunction {
+    let inside = false;
     return function (src) {
-      const found = FOOTNOTE.exec(src);
-      if (!found) return undefined;
-      const tokens = this.lexer.blockTokens(found[2]!.replace(/^(?: {1,4}|\t)/gm, ""), []);
-      return { type: "footnote", raw: found[0], label: found[1]!, tokens };
+      const [raw, label, text] = FOOTNOTE.exec(src) ?? [];
+      if (!raw) return undefined;
+      if (inside) return { type: "html", raw, text: raw };
+      inside = true;
+      const tokens = this.lexer.blockTokens(text!.replace(/^(?: {1,4}|\t)/gm, ""), []);
+      inside = false;
+      return { type: "footnote", raw, label, tokens };
     };
   }
 

@@ -10,6 +10,7 @@ import { CodeBox, colour } from "./code.js";
 import { make, write } from "./dom.js";
 import { decode } from "./entities.js";
 import { blockItems, type Item, listItems, rowItem, words } from "./items.js";
+import { large } from "./large.js";
 import type { Loose, Markdown, Token, Tokens } from "./lex.js";
 import { formula } from "./math.js";
 import { Notes } from "./notes.js";
@@ -26,12 +27,18 @@ interface View {
   anchor?: ChildNode | null;
   views: View[];
   box?: CodeBox;
-  table?: { element: HTMLTableElement; head: View[]; rows: number };
+  table?: { element: HTMLTableElement; head: View[] };
 }
 
 interface Waiting extends Source {
   redraw: () => void;
 }
+
+/** So many blocks, items or rows stand side by side: each new one lays out all those beside it. */
+const PART = 64;
+
+/** A column of a long table has room for so many pixels, as for numbers that grow. */
+const COLUMN = 80;
 
 /** From so many rows on the columns of a table keep their width. */
 const FIXED = 30;
@@ -39,7 +46,12 @@ const FIXED = 30;
 export class Views implements Display {
   readonly #notes: Notes;
   #views: View[] = [];
+  /** Where new blocks are put. */
+  #part: Element;
   #noteViews = new Map<string, View[]>();
+  /** What defines each note: the first of those that are finished, and with those that may change. */
+  readonly #defined = new Map<string, string>();
+  #drafted = this.#defined;
   #waiting: Waiting[] = [];
   #open = false;
   /** Look at every token, also at those that are the same: a link's target has arrived. */
@@ -47,31 +59,58 @@ export class Views implements Display {
 
   constructor(readonly root: HTMLElement, readonly markdown: Markdown, readonly say: Words) {
     this.#notes = new Notes(root, say);
+    this.#part = root;
     root.addEventListener("click", (event) => this.#click(event));
   }
 
   blocks(tokens: Token[], finished: number, source: Source): void {
     const items = (tokens: Token[]) => blockItems(tokens, this.markdown.formulas);
-    this.#put(this.root, this.#views, items(tokens), finished, source, () => items(source.again()));
+    const full = this.#part.childElementCount >= PART;
+    if (full && tokens[0] && !this.#views[0]) this.#part = this.root.insertBefore(make("div", { class: "part" }), this.#notes.anchor);
+    this.#put(this.#part, this.#views, items(tokens), finished, source, () => items(source.again()));
   }
 
   items(list: Tokens.List, finished: number, source: Source): void {
     const view = this.#views[0]!;
     const items = (list: Tokens.List) => listItems(list, this.markdown.formulas);
-    if (list.loose) view.into!.className = "loose";
+    if (list.loose) this.#loosen(view);
+    this.#begin(view);
     this.#put(view.into!, view.views, items(list), finished, source, () => items(source.again()[0] as Tokens.List));
+    widen(view.into!);
   }
 
   rows(table: Tokens.Table, finished: number, source: Source): void {
     const view = this.#views[0]!;
     const rows = (token: Tokens.Table) => token.rows.map((row) => rowItem(row, this.markdown.formulas));
+    this.#begin(view);
     this.#put(view.into!, view.views, rows(table), finished, source, () => rows(source.again()[0] as Tokens.Table));
-    this.#fix(view, finished);
+    if (finished) this.#fix(view.table!.element);
+  }
+
+  /** Go on beside a list or a table's body that is full, in another one like it, with what may change; the browser skips the full one when it is out of sight. */
+  #begin(view: View): void {
+    const into = view.into!;
+    if (into.childElementCount - view.views.length < PART) return;
+    const next = into.cloneNode() as HTMLElement;
+    next.append(...view.views.map(({ node }) => node));
+    if (next instanceof HTMLOListElement) {
+      next.start = (into as HTMLOListElement).start + into.childElementCount;
+      widen(next, PART);
+    }
+    into.classList.add("full");
+    into.after((view.into = next));
+  }
+
+  /** One loose item makes all of them loose. */
+  #loosen(view: View): void {
+    for (let list: Element | null = view.into!; list && !list.classList.contains("loose"); list = list === view.node ? null : list.previousElementSibling) {
+      list.classList.replace("tight", "loose");
+    }
   }
 
   /** Show items: all of them are finished, and what follows them stays for now, or none is. */
   #put(into: Element, views: View[], items: Item[], finished: number, source: Source, again: () => Item[]): void {
-    this.#open = !finished;
+    this.#change(!finished);
     const done = finished ? views.splice(0, items.filter(({ kind }) => kind !== "footnote").length) : views;
     this.#sync(into, done, items, (finished && views[0]?.node) || null);
     this.#notes.settle();
@@ -81,14 +120,20 @@ export class Views implements Display {
     if (finished) done.forEach((view) => this.#finish(view));
   }
 
+  /** Show what is finished, or may change. */
+  #change(open: boolean): void {
+    this.#open = open;
+    this.#drafted = open ? new Map(this.#defined) : this.#defined;
+  }
+
   code(text: string): void {
     this.#views[0]?.box?.add(text);
   }
 
   after(tokens: Token[]): void {
     const drafts = this.#views.splice(1);
-    this.#open = true;
-    this.#sync(this.root, drafts, blockItems(tokens, this.markdown.formulas), null);
+    this.#change(true);
+    this.#sync(this.#part, drafts, blockItems(tokens, this.markdown.formulas), null);
     this.#views.push(...drafts);
     this.#notes.settle();
   }
@@ -114,7 +159,7 @@ export class Views implements Display {
     this.#stale = true;
     for (const waiting of ready) {
       for (const label of waiting.labels) if (Object.hasOwn(links, label)) waiting.labels.delete(label);
-      this.#open = false;
+      this.#change(false);
       waiting.redraw();
     }
     this.#waiting = this.#waiting.filter(({ labels }) => labels.size);
@@ -144,12 +189,15 @@ export class Views implements Display {
     for (const { node } of views.splice(shown.length)) node.remove();
   }
 
-  /** Show a note at the answer's end; it is not a block of its own. */
-  #note(item: Item): false {
-    const { into, anchor } = this.#notes.define(item.token.label);
-    let views = this.#noteViews.get(item.token.label);
-    if (!views) this.#noteViews.set(item.token.label, (views = []));
-    this.#sync(into, views, item.inner(), anchor);
+  /** Show a note at the answer's end; it is not a block of its own. Of those with the same label the first one counts. */
+  #note({ token, raw, inner }: Item): false {
+    const label = token.label.toLowerCase();
+    if (!this.#drafted.has(label)) this.#drafted.set(label, raw);
+    if (this.#drafted.get(label) !== raw) return false;
+    const { into, anchor } = this.#notes.define(label);
+    let views = this.#noteViews.get(label);
+    if (!views) this.#noteViews.set(label, (views = []));
+    this.#sync(into, views, inner(), anchor);
     return false;
   }
 
@@ -168,7 +216,7 @@ export class Views implements Display {
       case "formula": return made(formula(token.formula, false));
       case "draft": return element("pre", { class: "math", dir: "ltr", translate: "no" });
       case "reference": return made(this.#notes.reference(token.label));
-      case "image": return made(this.#picture(item));
+      case "image": return made(this.#large(item) ?? this.#picture(item));
       case "checkbox": {
         const box = make("input", { type: "checkbox", disabled: "" });
         box.checked = token.checked;
@@ -211,6 +259,7 @@ export class Views implements Display {
     if (item.kind === "list" && !item.token.items) return;
     const items = item.kind === "list" ? listItems(item.token as Tokens.List, this.markdown.formulas) : item.inner();
     this.#sync(view.into, view.views, items, view.anchor ?? null);
+    if (item.kind === "list") widen(view.into);
   }
 
   /** Point a link to its target, and name the host if the text looks like another one. */
@@ -228,13 +277,21 @@ export class Views implements Display {
     else link.append((view.anchor = make("span", { class: "host" }, ` (${host})`)));
   }
 
-  /** A picture of another host is loaded when the reader asks for it: its address could carry what was said. */
+  /** A picture that is not in the text is loaded when the reader asks for it: its address could carry what was said, or do something here. */
   #picture(item: Item): HTMLElement {
     const alt = words(item.inner());
     const found = picture(item.text, document.baseURI);
     if (!found) return make("span", { class: "picture" }, alt);
     if (!found.host) return image(found.src, alt);
     return make("button", { type: "button", class: "picture", "data-src": found.src, "data-alt": alt }, this.say.picture(found.host, alt));
+  }
+
+  /** A picture in the text itself that would take much memory is shown when the reader asks for it. */
+  #large(item: Item): HTMLElement | undefined {
+    const found = picture(item.text, document.baseURI);
+    if (!found?.src.startsWith("data:") || !large(found.src)) return undefined;
+    const alt = words(item.inner());
+    return make("button", { type: "button", class: "picture", "data-src": found.src, "data-alt": alt }, this.say.picture("", alt));
   }
 
   #box(made: (node: ChildNode) => View, { token }: Item): View {
@@ -246,7 +303,7 @@ export class Views implements Display {
     const body = make("tbody");
     const element = make("table", {}, make("thead"), body);
     const node = make("div", { class: "table", tabindex: "0", role: "group", "aria-label": this.say.table }, element);
-    return { ...made(node, body), table: { element, head: [], rows: 0 } };
+    return { ...made(node, body), table: { element, head: [] } };
   }
 
   #updateTable(view: View, token: Tokens.Table): void {
@@ -254,23 +311,21 @@ export class Views implements Display {
     this.#sync(element.tHead!, head, [rowItem(token.header, this.markdown.formulas)], null);
     if (!token.rows) return;
     this.#sync(view.into!, view.views, token.rows.map((row) => rowItem(row, this.markdown.formulas)), null);
-    this.#fix(view, token.rows.length - view.table!.rows);
+    this.#fix(element);
   }
 
   /** Let the columns of a long table keep their width: each new row would otherwise lay out all others. */
-  #fix(view: View, added: number): void {
-    const table = view.table!;
-    const before = table.rows;
-    table.rows += added;
-    if (before >= FIXED || table.rows < FIXED) return;
-    const widths = [...table.element.tHead!.rows[0]!.cells].map((cell) => cell.offsetWidth);
-    const columns = make("colgroup", {}, ...widths.map((width) => {
-      const column = make("col");
-      if (width) column.style.width = `${width}px`;
-      return column;
-    }));
-    table.element.prepend(columns);
-    table.element.classList.add("fixed");
+  #fix(table: HTMLTableElement): void {
+    if (table.className || table.rows.length < FIXED) return;
+    const widths = [...table.tHead!.rows[0]!.cells].map((cell) => cell.getBoundingClientRect().width);
+    const sum = (all: number[]) => all.reduce((sum, one) => sum + one, 0);
+    const width = sum(widths);
+    // What is not on the screen yet has no width.
+    if (!width) return;
+    const columns = widths.map((one) => Math.max(one, COLUMN));
+    table.style.setProperty("--width", `${width > table.parentElement!.clientWidth + 1 ? sum(columns) : width}px`);
+    table.style.setProperty("--columns", columns.map((one) => `minmax(0, ${one}fr)`).join(" "));
+    table.className = "fixed";
   }
 
   #click(event: Event): void {
@@ -291,6 +346,13 @@ function kindOf({ kind, token, text, raw }: Item): string {
   if (kind === "formula" || kind === "display" || kind === "image") return `${kind} ${text}`;
   if (kind === "checkbox") return `${kind} ${loose.checked}`;
   return kind === "reference" ? `${kind} ${raw}` : kind;
+}
+
+/** Give the numbers of a list the room that they need, or will need with so many items. */
+function widen(list: Element, items = list.childElementCount): void {
+  if (!(list instanceof HTMLOListElement)) return;
+  const digits = `${list.start + items - 1}`.length;
+  if (digits > 2) list.style.setProperty("--more", `${digits - 2}`);
 }
 
 function image(src: string, alt: string): HTMLImageElement {

@@ -7,7 +7,7 @@ export interface Words {
   notCopied: string;
   wrap: string;
   table: string;
-  /** The button in the place of another host's picture. */
+  /** The button in the place of a picture that has yet to be loaded. */
   picture: (host: string, alt: string) => string;
   notes: string;
   /** A reference to a note, and the way back. */

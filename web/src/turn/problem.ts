@@ -4,6 +4,7 @@
  * - `key`: the service does not take the key, or wants one
  * - `credit`: the provider's quota is used up
  * - `long`: the question with its history does not fit
+ * - `large`: the question, with what goes along, is more than the service takes
  * - `rate`: too much at once; wait
  * - `busy`: the service begins, ends or is full; wait
  * - `provider`: the provider is away, or failed
@@ -19,7 +20,7 @@
  * - `defect`: anything else
  */
 export type Kind =
-  | "key" | "credit" | "long" | "rate" | "busy" | "provider" | "refused" | "operator" | "model"
+  | "key" | "credit" | "long" | "large" | "rate" | "busy" | "provider" | "refused" | "operator" | "model"
   | "fields" | "full" | "storage" | "offline" | "gone" | "lost" | "defect";
 
 /** What a person can do: `retry` sends the same again, after `retryAfter` where there is one. */
@@ -52,7 +53,7 @@ export interface Fault {
 const KINDS: Readonly<Record<string, Kind>> = {
   unauthorized: "key",
   upstream_context_exceeded: "long",
-  body_too_large: "long",
+  body_too_large: "large",
   head_too_large: "long",
   too_many_runs: "rate",
   too_many_readers: "rate",
@@ -94,12 +95,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
   run_interrupted: "lost",
 };
 
-const STATUSES: Readonly<Record<number, Kind>> = { 401: "key", 404: "gone", 413: "long", 422: "fields", 429: "rate" };
+const STATUSES: Readonly<Record<number, Kind>> = { 401: "key", 404: "gone", 413: "large", 422: "fields", 429: "rate" };
 
 const REMEDIES: Readonly<Record<Kind, Remedy>> = {
   key: "key",
   credit: "none",
   long: "shorten",
+  large: "shorten",
   rate: "retry",
   busy: "retry",
   provider: "retry",

@@ -34,6 +34,8 @@ export interface Turn {
   readonly reasoning: string;
   /** What the storage had of both, while the events have less. */
   readonly held: { readonly text: string; readonly reasoning: string };
+  /** The piece of both that came last. Who has all before it does not read the whole again: that is work at each piece. */
+  readonly newest: { readonly text: string; readonly reasoning: string };
   readonly tools: readonly Tool[];
   readonly sources: readonly Source[];
   readonly conversationId?: string;
@@ -85,6 +87,7 @@ const BLANK: Turn = {
   text: "",
   reasoning: "",
   held: NOTHING,
+  newest: NOTHING,
   tools: [],
   sources: [],
   slow: false,
@@ -209,7 +212,7 @@ function taken(turn: Turn, event: Event, now: number): Partial<Turn> {
 function grown(turn: Turn, what: "text" | "reasoning", piece: string): Partial<Turn> {
   const whole = turn[what] + piece;
   const held = turn.held[what] && whole.length >= turn.held[what].length ? { held: { ...turn.held, [what]: "" } } : {};
-  return { [what]: whole, ...held };
+  return { [what]: whole, newest: { ...turn.newest, [what]: piece }, ...held };
 }
 
 function called(tools: readonly Tool[], index: number, of: { id?: string; name?: string; more?: string }): Tool[] {

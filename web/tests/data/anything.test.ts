@@ -40,6 +40,7 @@ class Person {
       const whole = this.box + text;
       this.box = "";
       this.one.ask(whole);
+      this.talk.opened.at(-1)!.drafts.taken(this.one.place);
     },
     say: () => this.#run()?.say(`${++this.#count},`),
     say2: () => this.#run()?.say(`${++this.#count},`, `${++this.#count},`),

@@ -52,8 +52,8 @@ describe("what waits", () => {
     one.retry(last(one));
     await settle();
     expect([turn(one).state, data.drafts.get(id)]).toEqual(["starting", "typed"]);
-    one.ask("typed");
-    expect(data.drafts.get(id)).toBe("");
+    one.ask("more");
+    expect(data.drafts.get(id)).toBe("typed");
   });
 
   it("goes back to the box at a stop", async () => {

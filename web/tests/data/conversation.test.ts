@@ -39,6 +39,17 @@ describe("asking", () => {
     expect(shown(one)).toEqual(["one", "1", "two", "2"]);
   });
 
+  it("lets what is asked before it has read what is there wait, and sends it below that", async () => {
+    talk.service.conversation("c");
+    talk.service.exchange("c", "q", "a");
+    const one = talk.page().open("c");
+    one.ask("early");
+    expect(one.queue.entries.peek().length).toBe(1);
+    await settle();
+    expect([shown(one), one.queue.entries.peek()]).toEqual([["q", "a", "early", ""], []]);
+    expect(talk.service.run.body).toMatchObject({ conversationId: "c", parentId: one.steps.peek()[0]!.answer!.id });
+  });
+
   it("knows its own question when it reads it before its start", async () => {
     const one = await talk.open();
     await talk.exchange(one, "Hello", "first");
@@ -62,11 +73,12 @@ describe("asking", () => {
     talk.service.before = ({ path }) => (path === "ai/chat/stream-sse" ? new Promise<undefined>((resolve) => (answer = () => resolve(undefined))) : undefined);
     one.ask("Hello");
     await settle();
-    data.drafts.set("new", "the next");
-    expect(data.drafts.pending("new")).toMatchObject([{ text: "Hello" }]);
+    const home = one.place;
+    data.drafts.set(home, "the next");
+    expect(data.drafts.pending(home)).toMatchObject([{ text: "Hello" }]);
     answer();
     await settle();
-    expect([data.drafts.pending("new"), data.drafts.get("new"), data.drafts.get(one.id.peek()!)]).toEqual([[], "", "the next"]);
+    expect([data.drafts.pending(home), data.drafts.get(home), data.drafts.get(one.id.peek()!)]).toEqual([[], "", "the next"]);
   });
 
   it("gives a question back to the box that no service had before the page was left", async () => {
@@ -144,7 +156,7 @@ describe("asking", () => {
     const one = await talk.open(undefined, data);
     one.ask("Hello");
     await settle();
-    expect([data.keys.wanted.peek(), turn(one).problem?.kind]).toEqual([true, "key"]);
+    expect([data.keys.wanted.peek(), turn(one).problem?.kind]).toEqual(["person", "key"]);
     data.keys.give("right");
     await settle();
     expect([shown(one), turn(one).state, data.list.problem.peek()]).toEqual([["Hello", ""], "starting", undefined]);
@@ -328,7 +340,7 @@ describe("without a storage", () => {
     expect(talk.service.run.body.messages).toEqual([
       { role: "user", content: "Hello" }, { role: "assistant", content: "first" }, { role: "user", content: "more" },
     ]);
-    expect([shown(one), data.drafts.pending("new")]).toEqual([["Hello", "first", "more", "second"], []]);
+    expect([shown(one), data.drafts.pending(one.place)]).toEqual([["Hello", "first", "more", "second"], []]);
     one.regenerate(last(one));
     await settle();
     expect([talk.service.run.body.messages.length, places(one)]).toEqual([3, ["1/1 1/1", "1/1 2/2"]]);

@@ -8,7 +8,9 @@ import { newId } from "../../src/data/ids.js";
 import { Keys } from "../../src/data/keys.js";
 import { Queue } from "../../src/data/queue.js";
 import { Store } from "../../src/data/store.js";
+import { Tabs } from "../../src/data/tabs.js";
 import { FakeService, storage } from "../support/service.js";
+import titles from "../support/titles.json?raw";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
@@ -81,6 +83,15 @@ describe("drafts", () => {
   });
 });
 
+it("an older value does not come back where the newer one finds no room", () => {
+  const place = storage();
+  const full = store(place);
+  full.set("draft.new", "Hello");
+  place.setItem = () => { throw new DOMException("", "QuotaExceededError"); };
+  full.set("draft.new", "Hello there");
+  expect([full.get("draft.new"), store(place).get("draft.new")]).toEqual(["Hello there", undefined]);
+});
+
 describe("the queue", () => {
   it("keeps its order, is changed, and is taken back", () => {
     const queue = new Queue(store(), "c1");
@@ -123,39 +134,33 @@ describe("the queue", () => {
 });
 
 describe("the key", () => {
-  it("is asked for when it is refused, and kept in the tab as the debug page keeps it", () => {
+  it("is asked for when it is refused, and kept in the tab as the debug page keeps it", async () => {
     const session = storage();
     const keys = new Keys(store(session), store());
     keys.refused();
-    expect(keys.wanted.peek()).toBe(true);
+    expect(keys.wanted.peek()).toBe("person");
     keys.give(" secret ");
-    expect([keys.wanted.peek(), keys.current(), session.getItem("stream-serve.key")]).toEqual([false, "secret", "secret"]);
+    expect([keys.wanted.peek(), await keys.current(), session.getItem("stream-serve.key")]).toEqual([false, "secret", "secret"]);
   });
 
-  it("is kept on the device only where the person says so", () => {
+  it("is kept on the device only where the person says so", async () => {
     const device = storage();
     new Keys(store(), store(device)).give("one");
     expect(device.length).toBe(0);
     new Keys(store(), store(device)).give("two", true);
-    expect(new Keys(store(), store(device)).current()).toBe("two");
+    expect(await new Keys(store(), store(device)).current()).toBe("two");
   });
 
-  it("is the application's token where there is one, and nobody is asked", async () => {
-    const keys = new Keys(store(), store(), async () => "token");
+  it("is the application's token where there is one, and no person is asked", async () => {
+    const keys = new Keys(store(), store(), { there: true, token: async () => "token" });
     keys.refused();
-    expect([keys.wanted.peek(), await keys.current()]).toEqual([false, "token"]);
+    expect([keys.wanted.peek(), await keys.current()]).toEqual(["host", "token"]);
   });
 });
 
 describe("titles", () => {
-  it.each([
-    ["  Hello\nworld", "Hello"],
-    ["a\tb   c", "a b c"],
-    ["字".repeat(61), `${"字".repeat(59)}…`],
-    ["👨‍👩‍👧".repeat(60), "👨‍👩‍👧".repeat(60)],
-    ["👨‍👩‍👧".repeat(61), `${"👨‍👩‍👧".repeat(59)}…`],
-    ["", ""],
-  ])("makes of %j %j", (question, title) => expect(titleOf(question)).toBe(title));
+  // The tests of the service read them, too.
+  it.each(JSON.parse(titles) as [string, string][])("makes of %j %j", (question, title) => expect(titleOf(question)).toBe(title));
 });
 
 it("groups by the days of the reader", () => {
@@ -172,4 +177,10 @@ it("makes ids that the service takes", () => {
   const ids = new Set(Array.from({ length: 1000 }, newId));
   expect(ids.size).toBe(1000);
   for (const id of ids) expect(id).toMatch(/^[\w-]{16,128}$/);
+});
+
+it("a page that is closed tells the other tabs nothing, and nobody minds", () => {
+  const tabs = new Tabs("test");
+  tabs.close();
+  tabs.tell("list", "c");
 });

@@ -47,19 +47,29 @@ describe("a request", () => {
   it("asks for a key when it is refused, and sends it", async () => {
     service.before = ({ key }) => (key === "Bearer right" ? undefined : refuse(401, "unauthorized"));
     await expect(api.json("GET", "ai/models")).rejects.toMatchObject({ problem: { kind: "key" } });
-    expect(keys.wanted.peek()).toBe(true);
+    expect(keys.wanted.peek()).toBe("person");
     keys.give("right");
     expect(await api.json("GET", "ai/models")).toBeTruthy();
   });
 
   it("takes a new token of the application once when one is refused", async () => {
-    let token = 0;
-    const fresh = new Api({ base: "http://test/", keys: new Keys(store(), store(), () => `t${++token}`), fetch: service.fetch });
+    let token = 1;
+    const host = { there: true, token: async (refused?: string) => (refused === undefined ? `t${token}` : `t${++token}`) };
+    const fresh = new Api({ base: "http://test/", keys: new Keys(store(), store(), host), fetch: service.fetch });
     service.before = ({ key }) => (key === "Bearer t1" ? refuse(401, "unauthorized") : undefined);
     expect(await fresh.json("GET", "ai/models")).toBeTruthy();
     service.before = () => refuse(401, "unauthorized");
     await expect(fresh.json("GET", "ai/models")).rejects.toThrow(Trouble);
     expect(service.asked.length).toBe(4);
+  });
+
+  it.each([
+    ["..\\..\\v1", "/ai/runs/..%5C..%5Cv1/stop"],
+    ["..", "/ai/runs/%252E%252E/stop"],
+    ["%2e%2e", "/ai/runs/%252e%252e/stop"],
+    ["a?b#c", "/ai/runs/a%3Fb%23c/stop"],
+  ])("keeps the id %s in its place of a path", (id, path) => {
+    expect(api.address(`ai/runs/${id}/stop`)).toBe(`http://test${path}`);
   });
 
   it.each([
@@ -93,6 +103,53 @@ describe("the list", () => {
     expect(titles()).toEqual(["First line", "Mine"]);
     list.settle("c2");
     expect(list.get("c2")?.liveRunId).toBeNull();
+  });
+
+  it("keeps what has begun, and what has ended, while it was read", async () => {
+    service.conversation("c1", "", { liveRunId: "r1" });
+    await list.load();
+    let answer!: () => void;
+    const page = json({ conversations: [service.conversations.get("c1")], nextCursor: null, matches: {}, indexing: false });
+    service.before = () => new Promise((resolve) => (answer = () => resolve(page)));
+    const load = list.load();
+    await vi.advanceTimersByTimeAsync(0);
+    list.touch("c2", "First line", "r2");
+    list.touch("c1", "Its first question", "r1");
+    list.settle("c1");
+    answer();
+    await load;
+    expect(list.conversations.peek().map(({ title, liveRunId }) => [title, liveRunId])).toEqual([["Its first question", null], ["First line", "r2"]]);
+    service.before = () => undefined;
+    await list.load();
+    expect(list.get("c2")).toBeUndefined(); // what is read later counts
+  });
+
+  it("has a conversation that was read by itself, though it is further back", async () => {
+    for (let number = 0; number < 45; number++) service.conversation(`c${number}`);
+    list.know(service.conversations.get("c0")!);
+    await list.load();
+    expect([titles().length, list.get("c0")?.title]).toEqual([41, "c0"]);
+    await list.next();
+    expect(titles().length).toBe(45);
+    list.drop("c0");
+    await list.load();
+    expect(list.get("c1")).toBeTruthy();
+  });
+
+  it("keeps what is further back when its head is read anew, unless there may be others in between", async () => {
+    for (let number = 0; number < 130; number++) service.conversation(`c${number}`);
+    await list.load();
+    for (let page = 0; page < 2; page++) await list.next();
+    service.conversation("new");
+    await list.load();
+    expect([titles().length, titles()[0], titles().at(-1)]).toEqual([121, "new", "c10"]);
+    await list.next();
+    expect([titles().length, list.more.peek()]).toEqual([131, false]);
+    await list.load();
+    expect([titles().length, list.more.peek()]).toEqual([131, false]);
+    for (let number = 0; number < 101; number++) service.conversation(`n${number}`);
+    await list.load();
+    expect([titles().length, titles().at(-1), list.more.peek()]).toEqual([100, "n1", true]);
   });
 
   it("drops a reply that is older than one that is here", async () => {
@@ -214,7 +271,7 @@ describe("the search", () => {
 describe("preferences", () => {
   it("are stored together, a moment after the last change, beside what others keep there", async () => {
     service.conversation("c1");
-    const preferences = new Preferences(api, "c1", { theirs: 1 });
+    const preferences = new Preferences(api, store(), "c1", { theirs: 1 });
     preferences.set({ model: "small" });
     preferences.set({ temperature: 0.5, systemPrompt: "" });
     await vi.advanceTimersByTimeAsync(800);
@@ -224,7 +281,7 @@ describe("preferences", () => {
   });
 
   it("wait for the conversation's id, and are stored when the page is left", async () => {
-    const preferences = new Preferences(api, undefined, {});
+    const preferences = new Preferences(api, store(), undefined, {});
     preferences.set({ model: "small" });
     await vi.advanceTimersByTimeAsync(5000);
     expect(service.asked.length).toBe(0);
@@ -235,9 +292,22 @@ describe("preferences", () => {
     expect(service.of("PATCH", "ai/conversations/c1")).toMatchObject([{ keepalive: true, body: { metadata: { model: "small" } } }]);
   });
 
+  it("are there in a page that is loaded anew before they are stored", async () => {
+    service.conversation("c1");
+    const session = store();
+    const before = new Preferences(api, session, "c1", { model: "small", temperature: 1 });
+    before.set({ leaf: "m2", temperature: undefined as never });
+    const anew = new Preferences(api, session, "c1", {});
+    anew.read({ model: "small", temperature: 1, theirs: 1 });
+    expect(anew.value.peek()).toEqual({ model: "small", theirs: 1, leaf: "m2" });
+    await vi.advanceTimersByTimeAsync(800);
+    expect(service.of("PATCH", "ai/conversations/c1").at(-1)!.body).toEqual({ metadata: { model: "small", theirs: 1, leaf: "m2" } });
+    expect(new Preferences(api, session, "c1", { model: "small" }).value.peek()).toEqual({ model: "small" });
+  });
+
   it("hold in the page what could not be stored, and read what another tab has stored", async () => {
     service.before = () => refuse(503, "history_unavailable");
-    const preferences = new Preferences(api, "c1", {});
+    const preferences = new Preferences(api, store(), "c1", {});
     preferences.set({ model: "small" });
     await vi.advanceTimersByTimeAsync(800);
     preferences.read({ model: "large", temperature: 1 });

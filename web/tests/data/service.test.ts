@@ -45,7 +45,7 @@ it("asks for a key, and goes on with the question", async () => {
   const one = data.open();
   one.ask("Hello");
   await until(() => turn(one).state === "failed");
-  expect([data.keys.wanted.peek(), data.info.peek()?.authRequired]).toEqual([true, true]);
+  expect([data.keys.wanted.peek(), data.info.peek()?.authRequired]).toEqual(["person", true]);
   data.keys.give(KEY);
   await until(() => begun(one));
   await one.stop();

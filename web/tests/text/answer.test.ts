@@ -101,6 +101,41 @@ describe("what a text means", () => {
     for (const link of element.querySelectorAll('a[href^="#"]')) expect(element.querySelector(`[id="${link.getAttribute("href")!.slice(1)}"]`)).not.toBeNull();
   });
 
+  it("goes on beside a list that is full, with its numbers, all tight or all loose", () => {
+    const { piece, element, answer } = begin();
+    for (let n = 5; n < 205; n++) piece(`${n}. item\n`);
+    const lists = [...element.querySelectorAll("ol")];
+    expect(lists.map(({ start, childElementCount }) => [start, childElementCount])).toEqual([[5, 64], [69, 64], [133, 64], [197, 8]]);
+    // Three digits have more room than two.
+    expect(lists.map(({ style }) => style.getPropertyValue("--more"))).toEqual(["", "1", "1", "1"]);
+    expect(plain(element).trim()).toBe(Array.from({ length: 200 }, (_, n) => `${n + 5}. item`).join("\n"));
+    expect(copied(range(element)).html).toContain('<ol start="69"><li><p>item</p></li>');
+    expect(lists.every((list) => list.matches("ol.tight:not(.loose)"))).toBe(true);
+    for (const text of ["\n205. loose\n", "\n206. loose\n", "\nThe end."]) piece(text);
+    answer.end();
+    expect(lists.every((list) => list.matches("ol.loose:not(.tight)"))).toBe(true);
+    expect(element.lastChild!.textContent).toBe("The end.");
+  });
+
+  it("goes on in another body of a table that is full", () => {
+    const { piece, element, answer } = begin();
+    for (const text of ["| a |\n", "|---|\n", ...Array.from({ length: 150 }, (_, n) => `| ${n} |\n`), "\nThe end."]) piece(text);
+    answer.end();
+    expect([...element.querySelectorAll("tbody")].map(({ rows }) => rows.length)).toEqual([64, 64, 22]);
+    expect([...element.querySelectorAll("td")].map(({ textContent }) => textContent)).toEqual(Array.from({ length: 150 }, (_, n) => `${n}`));
+  });
+
+  it("has the first of two notes with the same label, at any character of the second", () => {
+    const { piece, element, answer } = begin();
+    for (const text of ["One[^a]\n\n[^a]: The [first][l]\n", ..."[^A]: The second\n\n> [^a]: The third\n\n[l]: https://a.test\n"]) {
+      piece(text);
+      expect([...element.querySelectorAll(".notes li")].map((note) => note.textContent)[0]).toMatch(/^The \[?first/);
+    }
+    answer.end();
+    expect([...element.querySelectorAll(".notes li")].map((note) => note.textContent)).toEqual(["The first↩"]);
+    expect(element.querySelector(".notes a")!.getAttribute("href")).toBe("https://a.test/");
+  });
+
   it("links what was written before the target was known, and only that is drawn again", () => {
     const { piece, element, answer } = begin();
     const text = "See [the page][p].\n\n- an [item][p]\n- two\n\n| [cell][p] |\n|---|\n| [row][p] |\n\nOther text.\n\n";
@@ -194,4 +229,16 @@ describe("what is copied", () => {
     const element = whole("```py\nif x:\n    y\n```");
     expect(copied(range(element.querySelector("code")!)).text).toBe("if x:\n    y\n");
   });
+});
+
+it("a long answer stands in parts, with its notes behind them", () => {
+  const { piece, answer, element } = begin();
+  const text = `${Array.from({ length: 200 }, (_, n) => `Paragraph ${n}.[^1]\n\n`).join("")}[^1]: the note\n`;
+  for (const line of text.split(/(?<=\n)/)) piece(line);
+  answer.end();
+  const blocks = [...element.querySelectorAll(".part, .answer")].map((one) => one.childElementCount);
+  expect(Math.max(element.childElementCount, ...blocks)).toBeLessThan(80);
+  expect(element.querySelectorAll(".part").length).toBeGreaterThan(1);
+  expect(element.lastElementChild!.className).toBe("notes");
+  expect(element.textContent).toBe(whole(text).textContent);
 });

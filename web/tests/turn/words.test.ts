@@ -66,6 +66,7 @@ it.each([
   [{ code: "upstream_rate_limited", retryable: true, retryAfter: 5 }, "rate", "retry"],
   [{ code: "upstream_rate_limited", retryable: false }, "credit", "none"],
   [{ code: "upstream_context_exceeded" }, "long", "shorten"],
+  [{ code: "body_too_large" }, "large", "shorten"],
   [{ code: "upstream_unreachable", retryable: true }, "provider", "retry"],
   [{ code: "history_unavailable", status: 503, retryable: true }, "storage", "retry"],
   [{ code: "history_schema", status: 503 }, "storage", "retry"],

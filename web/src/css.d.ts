@@ -1,0 +1,2 @@
+/** Style sheets are bundled where they are imported. */
+declare module "*.css";

@@ -1,0 +1,52 @@
+/** Which model answers: a menu of those that there are, with what each can do. */
+
+import type { Model } from "../data/index.js";
+import { effect } from "../signal.js";
+import { say } from "../words/index.js";
+import { byId } from "./dom.js";
+import { openMenu, type Item } from "./menu.js";
+import type { Parts } from "./parts.js";
+
+/** Return what a model can do, in words; what is not known is not said. */
+export function abilities({ context, thinks, sees, tools }: Model): string {
+  const words = [
+    context === null ? "" : say("settings.context", { tokens: context }),
+    thinks ? say("settings.thinks") : "",
+    sees ? say("settings.sees") : "",
+    tools ? say("settings.tools") : "",
+  ];
+  return words.filter(Boolean).join(" · ");
+}
+
+/** Return the name of the model that answers if none is chosen, if it is known. */
+export function defaultModel({ data }: Parts): string | undefined {
+  return data.models.value?.models.find((one) => one.default)?.name ?? data.info.value?.model ?? undefined;
+}
+
+/** Let the button in the bar say which model answers, and choose another one; without a list, `settings` takes a name. */
+export function modelButton(parts: Parts, settings: () => void): void {
+  const made = byId("open-model", HTMLButtonElement);
+  effect(() => {
+    const name = parts.conversation.value.preferences.value.value.model ?? defaultModel(parts);
+    made.textContent = name ?? say("page.noModel");
+    made.setAttribute("aria-label", name ? say("page.model", { name }) : say("page.noModel"));
+    made.hidden = parts.data.models.value === undefined && !name;
+  });
+  made.addEventListener("click", () => {
+    const models = parts.data.models.peek()?.models ?? [];
+    if (models.length) openMenu(made, say("settings.model"), items(parts, models));
+    else settings();
+  });
+}
+
+function items(parts: Parts, models: readonly Model[]): Item[] {
+  const { preferences } = parts.conversation.peek();
+  const usual = defaultModel(parts);
+  const chosen = preferences.value.peek().model ?? usual;
+  return models.map((one) => ({
+    label: one.name,
+    note: abilities(one),
+    checked: one.name === chosen,
+    act: () => preferences.set({ model: one.name === usual ? undefined : one.name } as { model?: string }),
+  }));
+}
