@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import venv
@@ -45,6 +46,13 @@ def environment(folder: Path, *wanted: str) -> Path:
     return folder / "bin"
 
 
+async def files_of_the_chat(client: aiohttp.ClientSession, url: str) -> list[str]:
+    async with client.get(f"{url}/") as response:
+        found = re.findall(r'"(chat-page/[^"]+)"', await response.text())
+    assert len(found) >= 2
+    return [f"/{name}" for name in found]
+
+
 @pytest.mark.timeout(600)
 async def test_the_wheel_installs_into_an_empty_environment_and_answers(
     tmp_path: Path, client: aiohttp.ClientSession, wheel: Path
@@ -65,10 +73,10 @@ async def test_the_wheel_installs_into_an_empty_environment_and_answers(
         async with ask(client, url, message="Hello", maxTokens=20) as stream:
             assert "demo model" in text(await stream.rest())
         pages = ("/test-stream.html", "/test-stream/main.js", "/docs", "/docs/swagger-ui.css")
-        for path in (*pages, "/client.js"):
+        for path in (*pages, "/client.js", "/widget.js", *await files_of_the_chat(client, url)):
             async with client.get(url + path) as response:
                 assert response.status == 200
-                assert len(await response.read()) > 200
+                assert len(await response.read()) > 50
 
 
 SMALL = """

@@ -28,7 +28,10 @@ FOREIGN = "https://evil.example"
 PUBLIC = {
     *(
         "/",
+        "/c/{conversation_id}",
+        "/chat-page/{name}",
         "/client.js",
+        "/widget.js",
         "/test-stream.html",
         "/test-stream",
         "/streams/{name:path}",
@@ -177,7 +180,7 @@ async def test_a_page_of_another_origin_calls_no_route_but_the_one_that_a_key_pr
             assert code != 403
         elif path.startswith(("/ai/", *DOORS)):
             assert code == 403, (method, path)
-        elif path != "/client.js":  # a module, without anybody's data
+        elif path not in {"/client.js", "/widget.js"}:  # scripts, without anybody's data
             assert "access-control-allow-origin" not in headers
 
 

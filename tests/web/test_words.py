@@ -160,6 +160,7 @@ def test_a_wrong_setting_is_described_in_our_words(
         ("STREAM_SERVE_IDLE_TIMEOUT", "inf", "it should be at most 86400"),
         ("STREAM_SERVE_COALESCE_INTERVAL", "-1", "it should be at least 0"),
         ("STREAM_SERVE_CORS_ORIGINS", "1.5", "STREAM_SERVE_CORS_ORIGINS: an origin is scheme://"),
+        ("STREAM_SERVE_EMBED_ORIGINS", "*", "STREAM_SERVE_EMBED_ORIGINS: name each origin here"),
     ],
 )
 def test_a_wrong_setting_is_named_as_it_was_typed(

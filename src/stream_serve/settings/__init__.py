@@ -13,14 +13,13 @@ from stream_serve.settings.environment import (
     DASHSCOPE_URL,
     Settings,
     environment,
-    is_loopback,
     variable,
     without,
 )
 from stream_serve.settings.explaining import explain, explain_to_operator
 from stream_serve.settings.kinds import DASHSCOPE_MODEL
 from stream_serve.settings.parameters import SETTING_OF
-from stream_serve.settings.values import PLACEHOLDER_KEY
+from stream_serve.settings.values import PLACEHOLDER_KEY, is_loopback
 
 __all__ = [
     "DASHSCOPE_MODEL",

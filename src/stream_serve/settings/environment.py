@@ -7,7 +7,6 @@ A setting `name` is read from the environment variable `STREAM_SERVE_NAME`, or f
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     Field,
     PrivateAttr,
@@ -52,6 +52,10 @@ _ENV_FILE: Final = ".env"
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], NoDecode]
 NamesOrNone = Annotated[tuple[str, ...] | None, NoDecode]
+OriginsOrNone = Annotated[
+    tuple[Annotated[str, AfterValidator(values.origin)], ...] | None, NoDecode
+]
+ExactOrigins = Annotated[tuple[Annotated[str, AfterValidator(values.exact_origin)], ...], NoDecode]
 
 
 class Settings(BaseSettings):
@@ -95,8 +99,11 @@ class Settings(BaseSettings):
         default=False, description="listen on other addresses than this machine's without keys"
     )
     allowed_hosts: Names = Field((), description="more host names that this service answers for")
-    cors_origins: NamesOrNone = Field(
+    cors_origins: OriginsOrNone = Field(
         None, description="origins that may call every endpoint; * is any"
+    )
+    embed_origins: ExactOrigins = Field(
+        (), description="origins whose pages may embed the chat page and hand it a token"
     )
     max_head_bytes: int = Field(
         32_768, ge=1_024, description="a request's line and headers, and the trailers of its body"
@@ -249,7 +256,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         *("api_keys", "allowed_hosts", "cors_origins", "allowed_models", "allowed_extra_body"),
-        "continue_doors",
+        *("continue_doors", "embed_origins"),
         mode="before",
     )
     @classmethod
@@ -257,11 +264,6 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
         return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _check_origins(cls, origins: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if origins is None else tuple(map(values.origin, origins))
 
     @field_validator("api_keys", mode="before")
     @classmethod
@@ -434,23 +436,13 @@ class Settings(BaseSettings):
 
     def check_exposure(self) -> None:
         """Raise `SettingsError` if other machines could use the service without API keys."""
-        if self.api_keys or self.allow_anonymous or is_loopback(self.host):
+        if self.api_keys or self.allow_anonymous or values.is_loopback(self.host):
             return
         raise SettingsError(
             f"listening on {self.host} would let everyone who reaches this machine spend your "
             "provider's tokens. Set STREAM_SERVE_API_KEYS to one or more keys, or listen on "
             "127.0.0.1, or say --allow-anonymous if that is what you want"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address or host name."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def environment(**overrides: object) -> Mapping[str, str]:

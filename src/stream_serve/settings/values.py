@@ -6,6 +6,7 @@ Each returns the value in its clean form, or raises `ValueError` with words that
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import math
 import re
 from typing import TYPE_CHECKING, Final, cast
@@ -123,6 +124,23 @@ def origin(text: str) -> str:
     return (
         found[1] if found["scheme"] + found["port"] in _DEFAULT_PORTS else found[1] + found["port"]
     )
+
+
+def exact_origin(text: str) -> str:
+    """Return one origin as browsers send it."""
+    if text == "*":
+        raise ValueError("name each origin here: any site could be at the place of yours")
+    return origin(text)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address or host name."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -13,6 +13,7 @@ import msgspec
 from fastapi import Request
 from msgspec import structs
 
+from stream_serve.producers.provider import is_picture, sees
 from stream_serve.runs import names
 from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
 from stream_serve.web import terms
@@ -123,7 +124,21 @@ class Asking:
         request = asked.request(model=model, system_prompt=prompt)
         for option, reason in self.provider.unsupported(request).items():
             raise asked.invalid(option, reason)
+        if not sees(self.provider.models, model):
+            _check_no_pictures(asked, model)
         return structs.replace(terms.fill(request, self.settings), owner=self.owner)
+
+
+def _check_no_pictures(asked: Question, model: str) -> None:
+    """Check that a question has none. Raises `InvalidFields`."""
+    for number, message in enumerate(asked.messages):
+        content = message.get("content")
+        if isinstance(content, list) and any(map(is_picture, cast("list[object]", content))):
+            raise asked.invalid(
+                f"messages[{number}].content",
+                f"the model {model} takes no pictures: leave them out, or ask one that does "
+                "(GET /ai/models says which see)",
+            )
 
 
 async def asking_of(request: Request) -> Asking:

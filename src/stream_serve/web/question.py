@@ -64,7 +64,8 @@ class Question(Struct, frozen=True, kw_only=True):
     def invalid(self, name: str, message: str) -> InvalidFields:
         """Return the error for one field, under the dialect's name for it."""
         known, bracket, rest = name.partition("[")
-        return invalid(self.spelled.get(known, known) + bracket + rest, message)
+        spelled = self.spelled.get(name) or self.spelled.get(known, known) + bracket + rest
+        return invalid(spelled, message)
 
 
 def limit_of(name: str) -> str | None:

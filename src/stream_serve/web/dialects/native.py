@@ -74,6 +74,14 @@ _CONTENT: Final[dict[str, list[dict[str, object]]]] = {
 """The schema of a message's content."""
 
 
+def _asked(value: object, info: ValidationInfo) -> object:
+    if value is None:
+        return None
+    if value in ("", []):
+        raise ValueError("should have something in it")
+    return _content(value, info)
+
+
 def _content(value: object, info: ValidationInfo) -> object:
     if isinstance(value, str) or (value is None and info.data.get("role") == "assistant"):
         return value
@@ -238,7 +246,14 @@ class ChatBody(OpenBody):
         **dict.fromkeys(("system", "systemmessage", "systeminstruction"), "systemPrompt"),
     }
 
-    message: str | None = Field(None, min_length=1, description="the user's message")
+    message: Annotated[
+        JsonValue,
+        PlainValidator(_asked),
+        WithJsonSchema(
+            {"description": "the user's message: text, or content parts, such as pictures"}
+            | _CONTENT
+        ),
+    ] = None
     system_prompt: str | None = Field(
         None,
         description="absent or empty: the service's own, STREAM_SERVE_SYSTEM_PROMPT; null: none",
@@ -417,6 +432,8 @@ class ChatBody(OpenBody):
     def question(self) -> Question:
         """Return what is asked. The messages of a conversation are not in it but the new one."""
         given = {name: getattr(self, name) for name in _OPTIONS}
+        asked = {} if self.messages is not None else {self._place: "message"}
+        results = {} if self.tool_results is None else _RESULTS
         return Question(
             model=self.model,
             messages=self._messages(),
@@ -424,8 +441,13 @@ class ChatBody(OpenBody):
             extra=self.extra_body or {},
             system_prompt="" if self.unprompted else self.system_prompt or None,
             bare=self.unprompted or self.messages is not None,
-            spelled=_SPELLED if self.tool_results is None else _SPELLED | _RESULTS,
+            spelled=_SPELLED | results | asked,
         )
+
+    @property
+    def _place(self) -> str:
+        """Where the message is in the question, behind the results."""
+        return f"messages[{len(self.tool_results or ())}].content"
 
     def _messages(self) -> list[dict[str, object]]:
         if self.messages is not None:

@@ -1,8 +1,9 @@
-"""The debug page, the API documentation, the health checks, and `/ai/info`."""
+"""The chat page, the widget, the debug page, the API documentation, the health checks, and `/ai/info`."""
 
 from __future__ import annotations
 
 import html
+import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,19 @@ if TYPE_CHECKING:
 router = APIRouter()
 
 _PAGES: Final = Path(stream_serve.__file__).parent / "pages"
+CHAT: Final = _PAGES / "chat"
+"""What the chat page is built to (`scripts/web`); a checkout where nobody has done so lacks it."""
+
+_HASHED: Final = re.compile(r"[\w-]+-[0-9A-Z]{8}\.\w[\w.]*", re.ASCII)
+"""The name of a built file, which says what is in it."""
+
+_STABLE: Final = "rendered.js"
+"""The one file that is asked for without knowing the build: the debug page's way to rendered text."""
+
+_TYPES: Final = {".js": "text/javascript", ".css": "text/css"}
+_NONE: Final = re.compile(r"q=0(\.0*)?")
+"""The weight of a coding that is not wanted."""
+
 _CLIENT: Final = _PAGES / "client.js"
 _STREAM: Final = (_PAGES / "stream.html").read_text(encoding="utf-8")
 _SWAGGER: Final = Path(fastapi_swagger.__file__).parent / "resources"
@@ -43,14 +57,18 @@ _DOCS_FILES: Final = {
 _STARTED: Final = time.monotonic()
 
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src {style}; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src {style}; img-src 'self' data:{more}; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors {around}"
 )
+_MORE: Final = (
+    " blob: http: https:; font-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Where answers are rendered: no string becomes HTML or a script, and other hosts' pictures wait."""
 
 
-def _headers(style: str) -> dict[str, str]:
+def _headers(style: str, more: str = "", around: str = "'none'") -> dict[str, str]:
     return {
-        "Content-Security-Policy": _POLICY.format(style=style),
+        "Content-Security-Policy": _POLICY.format(style=style, more=more, around=around),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
@@ -61,6 +79,9 @@ def _headers(style: str) -> dict[str, str]:
 _STRICT: Final = _headers("'self'")
 _SWAGGER_HEADERS: Final = _headers("'self' 'unsafe-inline'")
 """Swagger UI needs inline styles; scripts stay strict."""
+_ANSWERS: Final = _headers("'self'", _MORE)
+_KEPT: Final = {**_STRICT, "Cache-Control": "public, max-age=31536000, immutable"}
+"""What the name says is in a file never changes."""
 _MODULE: Final = {
     **_STRICT,
     "Access-Control-Allow-Origin": "*",
@@ -115,7 +136,9 @@ class Liveness(BaseModel):
 class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     """The facts that a page needs before its first request, such as whether a key is required.
 
-    `model` is null while nobody has said which one answers.
+    `model` is null while nobody has said which one answers. `maxTokens` is the most that an answer may
+    have, and has where nobody says less; null is as many as the model allows. Pages of the `embedOrigins`
+    may embed the chat page, and hand it a token.
     """
 
     name: str
@@ -123,6 +146,8 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     demo: bool
     auth_required: bool
     model: str | None
+    max_tokens: int | None
+    embed_origins: tuple[str, ...]
 
 
 @router.head("/health", include_in_schema=False)
@@ -181,21 +206,90 @@ async def show_info(
         demo=request.app.state.demo,
         auth_required=bool(settings.api_keys),
         model=next((one.name for one in provider.models if one.default), None),
+        max_tokens=settings.max_tokens,
+        embed_origins=settings.embed_origins,
     )
 
 
 @router.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
 @guarded(PAGE)
-async def redirect_to_page() -> Response:
-    """Redirect to the debug page."""
-    return RedirectResponse("test-stream.html", status_code=307)
+def show_chat(settings: Annotated[Settings, Depends(settings_of)]) -> Response:
+    """Show the chat page; where it was not built, the debug page, which says so."""
+    return _chat(settings, to_root="")
+
+
+@router.api_route("/c/{conversation_id}", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
+def show_conversation(
+    conversation_id: str,  # noqa: ARG001
+    settings: Annotated[Settings, Depends(settings_of)],
+) -> Response:
+    """Show the chat page, which reads from its own address which conversation is meant."""
+    return _chat(settings, to_root="../")
+
+
+def _chat(settings: Settings, *, to_root: str) -> Response:
+    page = CHAT / "page.html"
+    if not page.is_file():
+        return RedirectResponse(f"{to_root}test-stream.html#unbuilt", status_code=307)
+    shown = page.read_text(encoding="utf-8").replace('="/', f'="{to_root}')
+    around = settings.embed_origins
+    headers = _headers("'self'", _MORE, around=" ".join(around) or "'none'")
+    if around:
+        # A page that opens it in another window is to hear from it.
+        headers["Cross-Origin-Opener-Policy"] = "unsafe-none"
+    return HTMLResponse(shown, headers=headers)
+
+
+@router.api_route("/chat-page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
+def show_chat_file(request: Request, name: str) -> Response:
+    """Return a built file of the chat page, packed for who can unpack it, or 404."""
+    path = CHAT / name
+    if name == _STABLE:
+        return _built(request, path, _STRICT)
+    if not _HASHED.fullmatch(name):
+        raise HTTPException(404)
+    return _built(request, path, _KEPT)
+
+
+@router.api_route("/widget.js", methods=["GET", "HEAD"], include_in_schema=False)
+@guarded(PAGE)
+def show_widget(request: Request) -> Response:
+    """Return the script that gives any page a button and a panel with the chat page, or 404."""
+    return _built(request, CHAT / "widget.js", _MODULE)
+
+
+def _built(request: Request, path: Path, headers: dict[str, str]) -> Response:
+    """Return a built file, packed for who can unpack it; 304 if that is what the browser has, or 404."""
+    if not path.is_file():
+        raise HTTPException(404)
+    media_type = _TYPES.get(path.suffix)
+    packed = path.with_name(f"{path.name}.gz")
+    if packed.is_file():
+        headers = {**headers, "Vary": "Accept-Encoding"}
+        if _unpacks(request.headers.get("accept-encoding", "")):
+            path, headers["Content-Encoding"] = packed, "gzip"
+    sent = FileResponse(path, media_type=media_type, headers=headers, stat_result=path.stat())
+    if sent.headers["etag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers={**headers, "ETag": sent.headers["etag"]})
+    return sent
+
+
+def _unpacks(accepted: str) -> bool:
+    """Return whether this `Accept-Encoding` has gzip (RFC 9110, 12.5.3)."""
+    for coding in accepted.lower().split(","):
+        name, _, weight = coding.partition(";")
+        if name.strip() in {"gzip", "*"}:
+            return _NONE.fullmatch(weight.strip()) is None
+    return False
 
 
 @router.api_route("/test-stream.html", methods=["GET", "HEAD"], include_in_schema=False)
 @guarded(PAGE)
 async def show_page() -> Response:
     """Show the debug page."""
-    return FileResponse(_PAGES / "test-stream.html", headers=_STRICT)
+    return FileResponse(_PAGES / "test-stream.html", headers=_ANSWERS)
 
 
 @router.api_route("/streams/{name:path}", methods=["GET", "HEAD"], include_in_schema=False)
