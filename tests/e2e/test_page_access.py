@@ -180,6 +180,18 @@ async def test_light_and_dark_follow_the_system(
     assert brightness["light"] > 600
 
 
+async def test_the_colours_chosen_on_the_chat_page_hold_here_too(
+    service: Service, page_context: PageFactory
+) -> None:
+    debugger = await visit(page_context, service, color_scheme="light")
+    page = debugger.page
+    await page.evaluate("localStorage.setItem('stream-serve.theme', 'dark')")
+    await page.reload()
+    await expect(page.locator("body")).to_have_css("background-color", "rgb(15, 20, 19)")
+    line = "getComputedStyle(document.getElementById('chart')).getPropertyValue('--line')"
+    assert await page.evaluate(line) == "rgb(42, 52, 49)"
+
+
 # Where it is
 
 
@@ -194,7 +206,7 @@ async def test_the_debug_page_works_below_a_prefix(page_context: PageFactory) ->
     app.mount("/any/where", streams.routes())
     async with serving(app) as url:
         page = await page_context(locale="en-US")
-        await page.goto(f"{url}/any/where/")
+        await page.goto(f"{url}/any/where/test-stream.html")
         debugger = Debugger(page)
         await debugger.send("", "below")
         await debugger.reaches("finished")

@@ -194,7 +194,7 @@ async def test_a_start_that_cannot_be_made_is_soon_a_network_error(
     assert upstream.requests == []
 
 
-async def test_a_stop_without_a_network_is_delivered_when_it_is_back(
+async def test_a_stop_without_a_network_is_called_unconfirmed_until_it_is_delivered(
     network: Proxy, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, network)
@@ -203,10 +203,15 @@ async def test_a_stop_without_a_network_is_delivered_when_it_is_back(
     network.down()
     await debugger.reaches("lost")
     await debugger.stop.click()
-    await debugger.reaches("stopped")
+    await debugger.reaches("unconfirmed")
+    await expect(debugger.status).to_have_text("正在停止，尚未确认")
+    await expect(debugger.mark).to_have_text("[正在停止，尚未确认]")
     await expect(debugger.receipt).to_contain_text("还没有送达")
     assert upstream.requests[0].closed_by is None
     network.up()
+    await debugger.reaches("stopped")
+    await expect(debugger.status).to_have_text("已停止")
+    await expect(debugger.mark).to_have_text("[用户停止生成]")
     await expect(debugger.receipt).to_contain_text("已关闭", timeout=PATIENCE)
     assert upstream.requests[0].closed_by == "peer"
 

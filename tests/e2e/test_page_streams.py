@@ -323,7 +323,7 @@ async def test_the_page_is_strict_and_has_a_name_for_everything(
     assert (await client.head(job.page_url)).status == 200
     page = await visit(page_context, job)
     await expect(page.locator("[aria-live], [role=status], [role=alert]")).to_have_count(1)
-    await expect(page.get_by_role("region", name="Log").locator("#log")).to_have_count(1)
+    await expect(page.get_by_role("region", name="Log").get_by_role("group")).to_have_count(1)
     await expect(page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
     await page.locator(".skip").focus()
     await page.keyboard.press("Enter")

@@ -39,7 +39,17 @@ class Debugger:
 
     @property
     def answer(self) -> Locator:
+        """The answer as it came; it is in the page also while the rendered text is shown."""
         return self.page.locator("#answer-text")
+
+    @property
+    def rendered(self) -> Locator:
+        return self.page.locator("#answer-rendered")
+
+    @property
+    def source(self) -> Locator:
+        """The switch to the source."""
+        return self.page.locator("#show-source")
 
     @property
     def status(self) -> Locator:

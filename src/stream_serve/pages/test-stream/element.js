@@ -115,33 +115,49 @@ export function facts(list, pairs) {
   for (const [name, value] of pairs) {
     if (value === null || value === undefined || value === "") continue;
     const row = make("div");
-    row.append(make("dt", "", name), make("dd", "", String(value)));
+    const told = make("dd", "", String(value));
+    told.dir = "auto";
+    row.append(make("dt", "", name), told);
     rows.push(row);
   }
   list.replaceChildren(...rows);
   return rows.length;
 }
 
-/** Keeps a scrolled box at its end for as long as the reader has not scrolled away from it. */
+/**
+ * Keeps a scrolled box at its end for as long as the reader has not scrolled away from it: only what moves it upwards
+ * away from the end was the reader. Text that grows, and a box that becomes smaller, leave it where it is.
+ */
 export class EndKeeper {
   #box;
   #atEnd = true;
+  #top = 0;
 
-  /** @param {HTMLElement} box */
-  constructor(box) {
+  /**
+   * @param {HTMLElement} box
+   * @param {HTMLElement | null} content what grows in it also while nobody calls `keep`
+   */
+  constructor(box, content = null) {
     this.#box = box;
     box.addEventListener("scroll", () => {
-      this.#atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 24;
+      if (box.scrollHeight - box.scrollTop - box.clientHeight < 24) this.#atEnd = true;
+      else if (box.scrollTop < this.#top - 1) this.#atEnd = false;
+      this.#top = box.scrollTop;
     }, { passive: true });
+    const sizes = new ResizeObserver(() => this.keep());
+    sizes.observe(box);
+    if (content !== null) sizes.observe(content);
   }
 
   /** Call after content was added. */
   keep() {
-    if (this.#atEnd) this.#box.scrollTop = this.#box.scrollHeight;
+    if (!this.#atEnd) return;
+    this.#box.scrollTop = this.#box.scrollHeight;
+    this.#top = this.#box.scrollTop;
   }
 
   reset() {
     this.#atEnd = true;
-    this.#box.scrollTop = 0;
+    this.#box.scrollTop = this.#top = 0;
   }
 }

@@ -167,19 +167,24 @@ function facts(model) {
   return words.join(" · ");
 }
 
+/** This tab's key, or the one that the chat page keeps on this device. */
 function stored() {
   try {
-    return sessionStorage.getItem(KEY_STORED_AS) ?? "";
+    return sessionStorage.getItem(KEY_STORED_AS) ?? localStorage.getItem(KEY_STORED_AS) ?? "";
   } catch {
     return "";
   }
 }
 
-/** @param {string} key */
+/**
+ * Keep the key of the field for this tab. An empty field is no key at all: the one of this device goes, too.
+ * @param {string} key
+ */
 function store(key) {
   try {
-    if (key) sessionStorage.setItem(KEY_STORED_AS, key);
-    else sessionStorage.removeItem(KEY_STORED_AS);
+    if (key) return sessionStorage.setItem(KEY_STORED_AS, key);
+    sessionStorage.removeItem(KEY_STORED_AS);
+    localStorage.removeItem(KEY_STORED_AS);
   } catch {
     // Storage is switched off: the key then lives in its field alone.
   }

@@ -35,6 +35,7 @@ export class GrowingText {
 
   #open() {
     const block = document.createElement("div");
+    block.dir = "auto";
     const node = document.createTextNode("");
     block.append(node);
     this.#parent.append(block);

@@ -34,6 +34,8 @@ const answer = new AnswerView();
 const inspector = new Inspector();
 const copyAnswer = byId("copy-answer", HTMLButtonElement);
 const followLink = byId("follow-link", HTMLAnchorElement);
+const chatLink = byId("chat-link", HTMLAnchorElement);
+const columns = byId("columns");
 const form = new Form({ send, stop, edited: command, keyed });
 
 function send() {
@@ -75,6 +77,8 @@ function receive(own, begin) {
   inspector.reset();
   begin(reader);
   changed();
+  columns.dataset.shown = "";
+  byId("answer-card").scrollIntoView({ block: "nearest" });
 }
 
 /**
@@ -141,6 +145,7 @@ function changed() {
   copyAnswer.disabled = !run?.answer;
   byId("lost").hidden = run?.state !== "lost";
   byId("elsewhere").hidden = !run?.known;
+  chatLink.href = run?.conversationId ? `./c/${encodeURIComponent(run.conversationId)}` : "./";
   if (run?.known) followLink.href = memory.address(run.id);
   showOutcome(run);
   command();
@@ -171,12 +176,14 @@ function command() {
 }
 
 function status() {
-  byId("status-line").dataset.state = run?.state ?? "ready";
+  byId("status-line").dataset.state = run?.delivering ? "unconfirmed" : (run?.state ?? "ready");
   put(byId("status"), statusWords());
 }
 
 function statusWords() {
   if (run === null) return text(forgotten ? "statusForgotten" : "statusReady");
+  if (run.delivering) return text("statusUnconfirmed");
+  if (run.stopping) return text("statusStopping");
   if (run.state === "lost") return text("statusLost");
   if (run.state === "connecting" && run.resumed) return text("statusResuming");
   if (!run.over) return text("statusStarted");
@@ -196,6 +203,7 @@ function speak(name, remember) {
     byId(id).setAttribute("aria-pressed", String(language === name));
   }
   form.words();
+  answer.words();
   inspector.words(run);
   showAbout();
   changed();
@@ -203,6 +211,7 @@ function speak(name, remember) {
 
 function showAbout() {
   byId("demo").hidden = about?.demo !== true;
+  byId("unbuilt").hidden = location.hash !== "#unbuilt";
   put(byId("version"), about?.version ? ` · ${about.version}` : "");
   byId("info-failure").hidden = aboutFailure === null;
   if (aboutFailure !== null) put(byId("info-failure"), text("infoFailed", { reason: aboutFailure.message }));

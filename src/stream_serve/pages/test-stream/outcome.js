@@ -126,14 +126,15 @@ function showReceipt(panel, run) {
       ]),
     );
   } else if (run?.stopFailure) {
+    const title = text(run.delivering ? "statusUnconfirmed" : "stopFailed");
     const hint = text(run.delivering ? "stopDelivering" : "stopFailedHint");
-    parts.push(make("h3", "", text("stopFailed")), paragraph(hint), paragraph(run.stopFailure.message, "server-words"));
+    parts.push(make("h3", "", title), paragraph(hint), paragraph(run.stopFailure.message, "server-words"));
   } else if (run?.abandoned) {
     parts.push(paragraph(text("abandoned")));
   }
   panel.replaceChildren(...parts);
   panel.hidden = parts.length === 0;
-  panel.classList.toggle("failure", Boolean(run?.stopFailure));
+  panel.classList.toggle("failure", Boolean(run?.stopFailure) && !run?.delivering);
 }
 
 /**
@@ -184,7 +185,9 @@ function usageWords(usage) {
 
 /** @param {string | undefined} words */
 function paragraph(words, className = "") {
-  return make("p", className, words ?? "");
+  const element = make("p", className, words ?? "");
+  element.dir = "auto";
+  return element;
 }
 
 /** @param {Fact[]} pairs */

@@ -1,0 +1,82 @@
+"""From the chat page to the debug page and back, and from every page on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.async_api import expect
+
+from support.chat import visit
+from support.page import PATIENCE, Debugger
+from support.service import Service
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from stream_serve.testing import ScriptedUpstream
+    from support.chat import Chat
+    from support.page import KeyedService, PageFactory
+
+
+@pytest.fixture
+async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+    """Return a service that keeps conversations, and whose answers are short."""
+    database = f"sqlite:///{tmp_path / 'conversations.db'}"
+    model = "answer?tokens=20"
+    async with Service(upstream_url=upstream.url, database_url=database, model=model) as running:
+        yield running
+
+
+async def inspect(chat: Chat) -> Debugger:
+    """Ask, and open the debug page from the answer."""
+    await chat.page.get_by_role("textbox", name="Message", exact=True).fill("Hello")
+    await chat.button("Send").click()
+    link = chat.link("Inspect this run")
+    await expect(link).to_be_visible(timeout=PATIENCE)
+    async with chat.page.expect_popup() as opened:
+        await link.click()
+    return Debugger(await opened.value)
+
+
+async def test_one_click_leads_from_an_answer_to_its_events_and_one_back(
+    service: Service, page_context: PageFactory
+) -> None:
+    chat = await visit(page_context, service)
+    debugger = await inspect(chat)
+    await debugger.reaches("finished")
+    assert (await debugger.column("type"))[-1] == "end"
+    said = await debugger.answer.text_content() or ""
+    assert said
+    await debugger.page.get_by_role("link", name="Chat page").click()
+    await expect(debugger.page).to_have_url(chat.page.url)
+    assert "/c/" in chat.page.url
+    await expect(debugger.page.get_by_role("heading", level=1)).to_have_text("Hello")
+    await expect(debugger.page.get_by_role("link", name="Inspect this run")).to_be_visible()
+
+
+async def test_the_debug_page_has_the_key_of_the_page_that_it_is_opened_from(
+    keyed_service: KeyedService, page_context: PageFactory
+) -> None:
+    chat = await visit(page_context, keyed_service)
+    field = chat.page.get_by_label("API key")
+    await field.fill(keyed_service.key)
+    await field.press("Enter")
+    await expect(field).to_be_hidden()
+    debugger = await inspect(chat)
+    await debugger.reaches("finished")
+    await expect(debugger.page.locator("#key")).to_have_value(keyed_service.key)
+
+
+async def test_no_page_is_a_dead_end(service: Service, page_context: PageFactory) -> None:
+    page = (await visit(page_context, service)).page
+    await page.get_by_role("link", name="Stream debugger").click()
+    await page.get_by_role("link", name="API docs").click()
+    await expect(page).to_have_url(f"{service.url}/docs")
+    await page.get_by_role("link", name="Stream debugger").click()
+    await expect(page).to_have_url(f"{service.url}/test-stream.html")
+    await page.go_back()
+    await page.get_by_role("link", name="Chat page").click()
+    await expect(page).to_have_url(f"{service.url}/")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("New conversation")
