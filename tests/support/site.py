@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 from aiohttp import web
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 _PAGE: Final = """\
@@ -16,10 +17,12 @@ _PAGE: Final = """\
 
 
 class Site:
-    """A page with a script, served on a free port; `url` once it runs."""
+    """A page with a script, or another one with headers, on a free port; `url` once it runs."""
 
     def __init__(self, script: bytes = b"") -> None:
         self.script = script
+        self.page = _PAGE
+        self.headers: Mapping[str, str] = {}
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -45,5 +48,5 @@ class Site:
 
     async def _serve(self, request: web.Request) -> web.Response:
         if request.path == "/":
-            return web.Response(text=_PAGE, content_type="text/html")
+            return web.Response(text=self.page, content_type="text/html", headers=self.headers)
         return web.Response(body=self.script, content_type="text/javascript", charset="utf-8")
