@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Literal
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 CHROMIUM: Final = (
     shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
 )
-_FLAGS: Final = [
+FLAGS: Final = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -27,15 +28,25 @@ _FLAGS: Final = [
     "--disable-sync",
 ]
 
+# A refused fetch is logged by the browser itself, also where the page handles it; and that plain http
+# takes no such policy is said at each page.
+_OF_THE_BROWSER: Final = (
+    "Failed to load resource",
+    "The Cross-Origin-Opener-Policy header has been ignored",
+)
+
 
 @asynccontextmanager
-async def browser() -> AsyncGenerator[Callable[..., Awaitable[Page]]]:
-    """Return a way to open pages; at the end, complain of what they did wrong."""
+async def browser(host: str = "127.0.0.1") -> AsyncGenerator[Callable[..., Awaitable[Page]]]:
+    """Return a way to open pages; at the end, complain of what they did wrong.
+
+    Another `host` is a name for this machine, as it may have one in a network without TLS.
+    """
     complaints: list[str] = []
+    expected: list[str] = [*_OF_THE_BROWSER]
 
     def hear(message: ConsoleMessage) -> None:
-        # A refused fetch is logged by the browser itself, also where the page handles it.
-        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+        if message.type == "error" and not re.match("|".join(expected), message.text):
             complaints.append(message.text)
 
     def fail(error: Error) -> None:
@@ -43,23 +54,33 @@ async def browser() -> AsyncGenerator[Callable[..., Awaitable[Page]]]:
 
     def watch(request: Request) -> None:
         parts = urlsplit(request.url)
-        if parts.scheme not in {"blob", "data"} and parts.hostname != "127.0.0.1":
+        own = parts.hostname == host or (parts.hostname or "").endswith(".localhost")
+        if parts.scheme not in {"blob", "data"} and not own:
             complaints.append(request.url)
 
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=_FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*FLAGS, f"--host-resolver-rules=MAP {host} 127.0.0.1"]
+        )
 
         async def open_page(
             *,
             locale: str = "zh-CN",
             color_scheme: Literal["light", "dark"] = "light",
             viewport: tuple[int, int] = (1280, 800),
+            touch: bool = False,
+            refused: str | None = None,
         ) -> Page:
+            """Open a page. What the browser says of what it has `refused` begins so, and is no fault."""
+            if refused:
+                expected.append(refused)
             width, height = viewport
             context = await browser.new_context(
                 locale=locale,
                 color_scheme=color_scheme,
                 viewport={"width": width, "height": height},
+                has_touch=touch,
+                is_mobile=touch,
             )
             page = await context.new_page()
             page.on("console", hear)

@@ -1,0 +1,127 @@
+"""The chat page, in the words of who uses it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from playwright.async_api import expect
+
+from support.page import PATIENCE
+
+if TYPE_CHECKING:
+    from playwright.async_api import Locator, Page
+
+    from support.page import PageFactory, Service
+
+ROOT: Final = Path(__file__).parent.parent.parent
+AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RULES: Final = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+}
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The page, in the words of who uses it."""
+
+    page: Page
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def link(self, name: str) -> Locator:
+        return self.page.get_by_role("link", name=name, exact=True)
+
+    @property
+    def box(self) -> Locator:
+        return self.page.get_by_role("textbox", name="Message", exact=True)
+
+    @property
+    def log(self) -> Locator:
+        return self.page.get_by_role("log")
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.get_by_role("article", name="You")
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator("article.of-model")
+
+    @property
+    def answer(self) -> Locator:
+        return self.answers.last
+
+    @property
+    def text(self) -> Locator:
+        """The text of the newest answer, without what stands around it."""
+        return self.answer.locator("> [dir=auto]:not(.who)")
+
+    async def ask(self, question: str) -> None:
+        """Write a question, and send it as one does with this screen."""
+        await self.box.fill(question)
+        await self.button("Send").click()
+
+    async def grows(self, characters: int = 40) -> None:
+        """Wait until so much of the newest answer is shown."""
+        some = re.compile(rf".{{{characters}}}", re.DOTALL)
+        await expect(self.answer).to_contain_text(some, timeout=PATIENCE)
+
+    async def ends(self) -> None:
+        """Wait until no answer is on its way."""
+        await expect(self.button("Stop")).to_have_count(0, timeout=PATIENCE)
+
+    async def command(self, name: str, **values: Any) -> None:
+        """Have the browser do what only its own protocol can: a gesture, an input method's keys."""
+        protocol = await self.page.context.new_cdp_session(self.page)
+        await cast("Any", protocol).send(name, values)
+
+    @property
+    def heading(self) -> Locator:
+        return self.page.get_by_role("heading", level=1)
+
+    @property
+    def titles(self) -> Locator:
+        return self.page.locator(".row .title")
+
+    async def choose(self, opener: Locator, item: str) -> None:
+        """Open a menu, and take one of its items."""
+        await opener.click()
+        menu = self.page.get_by_role("menu")
+        await menu.get_by_role("menuitem", name=item, exact=True).click()
+
+    async def top(self, element: Locator) -> float:
+        """Where an element begins on the screen."""
+        box = await element.bounding_box()
+        assert box is not None
+        return box["y"]
+
+    async def overflow(self) -> int:
+        """How many pixels the page is wider than its window."""
+        return await self.page.evaluate(
+            "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+        )
+
+    async def faults(self) -> list[str]:
+        """Return what axe finds, in short."""
+        await self.page.evaluate(
+            "() => Promise.all(document.getAnimations().map((one) => one.finished))"
+        )
+        found: dict[str, Any] = await self.page.evaluate("(rules) => axe.run(rules)", RULES)
+        return [
+            f"{one['id']}: {node['html']}" for one in found["violations"] for node in one["nodes"]
+        ]
+
+
+async def visit(
+    page_context: PageFactory, service: Service, path: str = "/", **options: object
+) -> Chat:
+    """Open the page and wait until it has its list."""
+    page = await page_context(**{"locale": "en-US", **options})
+    await page.add_init_script(path=AXE)
+    async with page.expect_response("**/ai/conversations?**"):
+        await page.goto(service.url + path)
+    return Chat(page)
