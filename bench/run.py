@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench import machine, report, tools
 from bench.measure import Bench, Sample, Size
+from bench.page import run as page
 from bench.processes import ServerFailedError, free_port
 from bench.scenarios import SCENARIOS, Scenario
 from bench.targets import NGINX, OURS, MissingError, Target, install_python
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run what the command line asks for; return the exit code."""
     options = _options(argv)
     signal.signal(signal.SIGTERM, _leave)
+    if options.page:
+        return page.main(options.out, machine.describe())
     tools.build()
     wanted = _wanted(options)
     results = report.Results(
@@ -184,6 +187,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--quick",
         action="store_true",
         help="under a minute: the CPU a token beside nginx; ends with 1 when it is clearly too much",
+    )
+    parser.add_argument(
+        "--page", action="store_true", help="the chat page in Chromium instead, about 10 minutes"
     )
     parser.add_argument("--rounds", type=int, default=3, help="of every measurement (3)")
     parser.add_argument("--soak", action="store_true", help="also the soak")
