@@ -29,11 +29,14 @@ const common = {
   legalComments: "linked",
 };
 
-/** KaTeX's style sheet with its fonts; of each font only the form that every browser of today reads. */
-function style(outdir) {
+/**
+ * Style sheets that are loaded by themselves: KaTeX's with its fonts, of each font only the form that every browser of today
+ * reads, and that of an answer's text for the debug page.
+ */
+function sheets(outdir) {
   return build({
     ...common,
-    entryPoints: { formula: "katex/dist/katex.min.css" },
+    entryPoints: { formula: "katex/dist/katex.min.css", rendered: "src/text/text.css" },
     outdir,
     write: false,
     loader: { ".woff2": "file", ".woff": "empty", ".ttf": "empty" },
@@ -87,8 +90,7 @@ function measure(what, contents, limit) {
 }
 
 /** What the debug page loads has a name that stays: it leads to the module and the style of this build. */
-function stable([entry, ...others]) {
-  const style = others.find(({ path }) => path.endsWith(".css"));
+function stable([entry], style) {
   return `export * from "./${basename(entry.path)}";\nexport const style = new URL("./${basename(style.path)}", import.meta.url).href;\n`;
 }
 
@@ -105,8 +107,9 @@ async function page([entry, ...others], before) {
 }
 
 const outdir = process.argv[2];
-const sheet = await style(outdir);
-const formula = `./${basename(sheet.outputFiles.find(({ path }) => path.endsWith(".css")).path)}`;
+const sheet = await sheets(outdir);
+const sheetOf = (name) => sheet.outputFiles.find(({ path }) => basename(path).startsWith(`${name}-`) && path.endsWith(".css"));
+const formula = `./${basename(sheetOf("formula").path)}`;
 
 const text = await modules(["src/text/index.ts"], outdir, formula, { legalComments: "none" });
 measure("The text of an answer", loadedWith(text, "src/text/index.ts").map(({ contents }) => contents), TEXT_LIMIT);
@@ -123,7 +126,7 @@ measure("The widget", [embedded.outputFiles[0].contents], WIDGET_LIMIT);
 await rm(outdir, { recursive: true, force: true });
 await mkdir(outdir, { recursive: true });
 await writeFile(join(outdir, "page.html"), html);
-await writeFile(join(outdir, "rendered.js"), stable(loadedWith(main, "src/rendered.ts")));
+await writeFile(join(outdir, "rendered.js"), stable(loadedWith(main, "src/rendered.ts"), sheetOf("rendered")));
 for (const { path, contents } of [...sheet.outputFiles, ...early.outputFiles, ...main.outputFiles, ...embedded.outputFiles]) {
   const place = join(outdir, basename(path));
   await writeFile(place, contents);

@@ -1,7 +1,5 @@
 /** The text of an answer for the debug page, which loads this at its first answer, under a name that stays: rendered.js. */
 
-import "./text/text.css";
-
 import { Answer } from "./text/index.js";
 import { language, textWords, type Language } from "./words/index.js";
 
