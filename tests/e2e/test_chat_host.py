@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from fastapi import Header
 from playwright.async_api import expect
-from starlette.applications import Starlette
 
-from stream_serve import ChatRequest, Streams
-from support.host import serving
 from support.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
 
     from playwright.async_api import FrameLocator, Page
 
+    from support.host import App
     from support.page import PageFactory
 
 HOST: Final = """
@@ -45,43 +42,15 @@ window.visit = () => { window.there = window.open(chat.href); };
 """
 
 
-class App:
-    """An application whose users have tokens, with the chat page in it."""
-
-    def __init__(self, url: str, valid: set[str]) -> None:
-        self.url = url
-        self.valid = valid
-
-
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     async with Site(HOST.encode()) as running:
         yield running
 
 
-@pytest.fixture
-async def app(site: Site) -> AsyncIterator[App]:
-    """Return an application at another origin than the site, which may embed its page."""
-    valid = {"token-1"}
-
-    async def who(authorization: Annotated[str, Header()] = "") -> str | None:
-        return "alice" if authorization.removeprefix("Bearer ") in valid else None
-
-    streams = Streams.memory(owner=who, embed_origins=site.url.rstrip("/"))
-
-    @streams.chat
-    async def answer(request: ChatRequest) -> AsyncGenerator[str]:
-        yield f"You said: {request.question}"
-
-    host = Starlette(lifespan=lambda _: streams.lifespan())
-    host.mount("/ai", streams.routes())
-    async with serving(host) as url:
-        yield App(f"{url}/ai/", valid)
-
-
 async def opened(page_context: PageFactory, site: Site, app: App) -> Page:
     page = await page_context(locale="en-US")
-    await page.goto(f"{site.url}#{app.url}")
+    await page.goto(f"{site.url}#{app.url}/")
     return page
 
 

@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import re
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat, visit
-from support.service import Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
-
     from playwright.async_api import Route
 
     from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
-
-    Serve = Callable[[str], Awaitable[Service]]
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
@@ -32,19 +26,6 @@ CLOSED: Final = re.compile(r"Stopped, the provider's connection closed after \d+
 WAITING: Final = "silent"
 THINKING: Final = "only-thinks?interval=0.1"
 ANSWERING: Final = "answer?tokens=4000&interval=0.02"
-
-
-@pytest.fixture
-async def serve(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Serve]:
-    """Return what starts a service whose provider does one thing."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with AsyncExitStack() as stack:
-
-        async def start(model: str) -> Service:
-            service = Service(upstream_url=upstream.url, database_url=database, model=model)
-            return await stack.enter_async_context(service)
-
-        yield start
 
 
 async def is_stopped(chat: Chat, upstream: ScriptedUpstream) -> None:

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
-from fastapi import Header
 from playwright.async_api import async_playwright, expect
-from starlette.applications import Starlette
 
-from stream_serve import ChatRequest, Streams
 from support.browser import CHROMIUM, FLAGS
-from support.host import serving
 from support.service import Service
 from support.widget import Hosted, come, somebodys_site, write
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from playwright.async_api import Request, Route
 
     from stream_serve.testing import ScriptedUpstream
+    from support.host import App
     from support.page import PageFactory
     from support.site import Site
 
@@ -190,34 +187,6 @@ async def test_where_the_browser_keeps_nothing_for_frames_of_others_the_chat_wor
             await expect(answers).to_have_count(count)
         await context.close()
     assert errors == []
-
-
-class App:
-    """An application whose users have tokens, with the chat page in it."""
-
-    def __init__(self, url: str, valid: set[str]) -> None:
-        self.url = url
-        self.valid = valid
-
-
-@pytest.fixture
-async def app(site: Site) -> AsyncIterator[App]:
-    """Return an application that may be in pages of the site."""
-    valid = {"token-1"}
-
-    async def who(authorization: Annotated[str, Header()] = "") -> str | None:
-        return "alice" if authorization.removeprefix("Bearer ") in valid else None
-
-    streams = Streams.memory(owner=who, embed_origins=site.url.rstrip("/"))
-
-    @streams.chat
-    async def answer(request: ChatRequest) -> AsyncGenerator[str]:
-        yield f"You said: {request.question}"
-
-    host = Starlette(lifespan=lambda _: streams.lifespan())
-    host.mount("/ai", streams.routes())
-    async with serving(host) as url:
-        yield App(f"{url}/ai", valid)
 
 
 async def test_the_page_hands_a_token_over_and_another_one_when_it_is_refused(

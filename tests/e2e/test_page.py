@@ -495,7 +495,6 @@ async def test_a_service_with_keys_asks_for_one_and_the_key_stays_in_the_tab(
     command = await page.locator("#curl").text_content() or ""
     assert keyed_service.key not in command
     assert '"Authorization: Bearer $STREAM_SERVE_API_KEY"' in command
-    kept = "Object.values(localStorage).join()"
-    assert keyed_service.key not in await page.evaluate(kept)
+    assert keyed_service.key not in await page.evaluate("Object.values(localStorage).join()")
     await page.reload()
     await expect(key).to_have_value(keyed_service.key)

@@ -12,9 +12,14 @@ from playwright.async_api import expect
 from support.page import PATIENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from playwright.async_api import Locator, Page
 
+    from support import service
     from support.page import PageFactory, Service
+
+    Serve = Callable[[str], Awaitable[service.Service]]
 
 ROOT: Final = Path(__file__).parent.parent.parent
 AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"

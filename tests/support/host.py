@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
 
 import uvicorn
+from fastapi import Header
+from starlette.applications import Starlette
+
+from stream_serve import ChatRequest, Streams
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -32,3 +37,31 @@ async def serving(app: ASGIApp) -> AsyncGenerator[str]:
         server.should_exit = True
         await task
         await server.shutdown()
+
+
+@dataclass(frozen=True)
+class App:
+    """An application whose users have tokens, with the chat page at `url`."""
+
+    url: str
+    valid: set[str]
+
+
+@asynccontextmanager
+async def application(embed_origins: str) -> AsyncGenerator[App]:
+    """Serve an application with a chat page that may be in pages of other origins; "token-1" is valid."""
+    valid = {"token-1"}
+
+    async def who(authorization: Annotated[str, Header()] = "") -> str | None:
+        return "alice" if authorization.removeprefix("Bearer ") in valid else None
+
+    streams = Streams.memory(owner=who, embed_origins=embed_origins)
+
+    @streams.chat
+    async def answer(request: ChatRequest) -> AsyncGenerator[str]:
+        yield f"You said: {request.question}"
+
+    host = Starlette(lifespan=lambda _: streams.lifespan())
+    host.mount("/ai", streams.routes())
+    async with serving(host) as url:
+        yield App(f"{url}/ai", valid)
