@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stream_serve.conversations.context import Conversations
     from stream_serve.producers.provider import Provider
     from stream_serve.streams.service import Streams
+    from stream_serve.web.streams.appends import DirectAppends
 
     Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
 
@@ -60,21 +61,7 @@ def create_app(
 
     from stream_serve import __version__
     from stream_serve.web import refusals
-    from stream_serve.web.routes import (
-        ag_ui,
-        chat,
-        conversations,
-        live,
-        models,
-        openai,
-        pages,
-        responses,
-        runs,
-        stream_events,
-        streams,
-        ui_chat,
-    )
-    from stream_serve.web.security import PAGE, Access, Guard, guarded
+    from stream_serve.web.security import Access, Guard
 
     settings = settings or Settings.load()
     backends.check_access(settings)
@@ -94,17 +81,7 @@ def create_app(
     app.state.access = Access(settings, app.router.routes, identified=identified)
     app.add_middleware(Guard, access=app.state.access, refuse=refusals.refuse)
     _add_handlers(app)
-    # An append is short: it should not look for its route behind all others.
-    app.router.routes[:0] = streams.routes
-    doors = (openai, responses, ui_chat, ag_ui)
-    more = (stream_events, conversations, pages)
-    for router in (r.router for r in (chat, *doors, models, runs, live, *more)):
-        # As they are: the guard asks each route itself.
-        app.router.routes.extend(router.routes)
-    show_description = guarded(PAGE)(partial(_show_description, app))
-    app.add_route("/openapi.json", show_description, include_in_schema=False)
-    for name in ("test-stream", "stream-page"):
-        app.mount(f"/{name}", pages.Assets(name))
+    _add_routes(app)
     return app
 
 
@@ -123,6 +100,36 @@ def _add_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, refusals.on_defect)
 
 
+def _add_routes(app: FastAPI) -> None:
+    from stream_serve.web.routes import (
+        ag_ui,
+        chat,
+        conversations,
+        live,
+        models,
+        openai,
+        pages,
+        responses,
+        runs,
+        stream_events,
+        streams,
+        ui_chat,
+    )
+    from stream_serve.web.security import PAGE, guarded
+
+    # An append is short: it should not look for its route behind all others.
+    app.router.routes[:0] = streams.routes
+    doors = (openai, responses, ui_chat, ag_ui)
+    more = (stream_events, conversations, pages)
+    for router in (r.router for r in (chat, *doors, models, runs, live, *more)):
+        # As they are: the guard asks each route itself.
+        app.router.routes.extend(router.routes)
+    show_description = guarded(PAGE)(partial(_show_description, app))
+    app.add_route("/openapi.json", show_description, include_in_schema=False)
+    for name in ("test-stream", "stream-page"):
+        app.mount(f"/{name}", pages.Assets(name))
+
+
 def _lifespan(
     settings: Settings,
     given: Provider | None,
@@ -135,7 +142,6 @@ def _lifespan(
     from stream_serve.conversations.recorder import Recorder
     from stream_serve.conversations.sql.files import plain_file
     from stream_serve.web.chats import Chats
-    from stream_serve.web.streams.appends import DirectAppends
 
     file = plain_file(settings.database_url)
     new = file is not None and not file.exists()
@@ -180,15 +186,8 @@ def _lifespan(
             await streams.open()
             if on_start is not None:
                 on_start(runs, streams)
-            direct = DirectAppends(
-                app.state.access,
-                streams,
-                app.state.appending,
-                most=settings.max_append_bytes,
-                on_append=on_append,
-            )
             yield {
-                "appends": None if _is_observed(app) else direct,
+                "appends": _direct_appends(app, streams, settings, on_append),
                 "runs": runs,
                 "provider": provider,
                 "conversations": conversations,
@@ -199,8 +198,21 @@ def _lifespan(
     return lifespan
 
 
+def _direct_appends(
+    app: FastAPI, streams: Streams, settings: Settings, on_append: Callable[[], None]
+) -> DirectAppends | None:
+    """Return what takes appends past the application; None where OpenTelemetry hears of each request."""
+    from stream_serve.web.streams import appends
+
+    if _is_observed(app):
+        return None
+    most = settings.max_append_bytes
+    places = app.state.appending
+    return appends.DirectAppends(app.state.access, streams, places, most=most, on_append=on_append)
+
+
 def _is_observed(app: FastAPI) -> bool:
-    """Return whether OpenTelemetry is set up: then it hears of each request from the framework."""
+    """Return whether OpenTelemetry is set up: the framework tells it of each request."""
     telemetry = getattr(app, "_native_telemetry", None)
     return telemetry is not None and telemetry.enabled()
 

@@ -31,3 +31,13 @@ class Readers(Places):
                 parameters=["Readers.most"],
             )
         return lambda: self.leave(owner)
+
+
+def both(first: Callable[[], None], second: Callable[[], None]) -> Callable[[], None]:
+    """Return what calls one after the other: what is to be done when a reader leaves, and what else."""
+
+    def call() -> None:
+        first()
+        second()
+
+    return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stream_serve.events import codec
+from stream_serve.quotas.readers import both
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -40,16 +41,10 @@ class Subscription:
 
     def then(self, leave: Callable[[], None]) -> None:
         """Call this, too, when it is closed; at once, if it is."""
-        before = self._on_close
-        if before is None:
+        if self._on_close is None:
             leave()
-            return
-
-        def both() -> None:
-            before()
-            leave()
-
-        self._on_close = both
+        else:
+            self._on_close = both(self._on_close, leave)
 
     def redirect(self) -> None:
         """End the reader here; its client is to go on at another process."""

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from stream_serve.quotas.readers import both
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -194,16 +196,10 @@ class Follower:
 
     def then(self, leave: Callable[[], None]) -> None:
         """Call this, too, when it is closed; at once, if it is."""
-        before = self._on_close
-        if before is None:
+        if self._on_close is None:
             leave()
-            return
-
-        def both() -> None:
-            before()
-            leave()
-
-        self._on_close = both
+        else:
+            self._on_close = both(self._on_close, leave)
 
     def nudge(self) -> None:
         """End the wait; without one, do nothing."""
