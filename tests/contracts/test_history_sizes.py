@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import literal
 from sqlalchemy.dialects import postgresql, sqlite
 
-from stream_serve.conversations.base import Capacity, Status
+from stream_serve.conversations.base import TOOL, Answer, Capacity, NewMessage, Status
 from stream_serve.conversations.sql.statements import path_at, sizes_from
 from stream_serve.errors import BadCursor, ConversationFull, ConversationNotFound, StorageFull
+from stream_serve.events.transcript import CalledTool
 from support.history import all_messages, ask, ended, new_answer, talk
 
 if TYPE_CHECKING:
@@ -110,6 +111,64 @@ async def test_a_picture_does_not_hide_what_was_said_before_it(place: Place) -> 
         *(third.user_message_id, third.answer_id),
         last.user_message_id,
     ]
+
+
+def picture(size: int) -> dict[str, object]:
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{'A' * size}"}}
+
+
+def document(size: int) -> dict[str, object]:
+    return {"type": "file", "file": {"filename": "a.pdf", "file_data": "A" * size}}
+
+
+@pytest.mark.parametrize(
+    ("content", "more"),
+    [
+        ([picture(90_000), picture(90_000)], False),
+        ([picture(90_000), document(10)], False),
+        ([document(300_000)], False),
+        ([{"type": "input_audio", "input_audio": {"data": "A" * 300_000}}], False),
+        ([{"type": "json", "value": "so " * 100_000}], False),
+        ([picture(900_000)], True),
+        ([document(100_000)], True),
+        ([{"type": "text", "text": '"type":"image" ' * 100}], True),
+        ([{"type": "text", "text": "\N{LATIN SMALL LETTER SHARP S}" * 100}], True),
+    ],
+)
+async def test_all_parts_of_a_message_count_where_a_path_is_cut(
+    place: Place, content: list[dict[str, object]], *, more: bool
+) -> None:
+    history = await place.history(reach=10_000)
+    first = await talk(history, content="first")
+    second = await talk(history, first.conversation_id, content)
+    last = await ask(history, first.conversation_id, "last")
+    assert [at.id for at in last.path] == [
+        *((first.user_message_id, first.answer_id) if more else ()),
+        *(second.user_message_id, second.answer_id),
+        last.user_message_id,
+    ]
+
+
+@pytest.mark.parametrize("named", ["name", "tool_call_id", "tool_calls"])
+async def test_the_names_of_tools_and_calls_count_where_a_path_is_cut(
+    place: Place, named: str
+) -> None:
+    history = await place.history(reach=10_000)
+    long = "a" * 5_000
+    call = CalledTool(long if named == "tool_call_id" else "1", "f", "{}")
+    if named == "tool_calls":
+        call = CalledTool("1", "f", f'{{"a": "{long * 2}"}}')
+    first = await talk(history, content="first")
+    turn = await ask(history, first.conversation_id, "second")
+    await history.finish(turn, Answer(status=Status.COMPLETE, content="", tool_calls=[call]))
+    told = NewMessage(
+        role=TOOL,
+        content="so",
+        tool_call_id=call.id,
+        name=long * 2 if named == "name" else None,
+    )
+    told_of = await history.ask("", turn.conversation_id, [told], new_answer("r"))
+    assert told_of.path[0].id == turn.user_message_id
 
 
 def explained(statement: Select[*tuple[Any, ...]], place: Place) -> str:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from msgspec import structs
 
-from stream_serve.conversations import prompt
+from stream_serve.conversations import prompt, tokens
 from stream_serve.conversations.shortening import ShorteningProducer
-from stream_serve.events import usage
 from stream_serve.producers.provider import sees
 
 if TYPE_CHECKING:
@@ -92,7 +91,7 @@ class Conversations:
             if len(turn.path) == 1:
                 return None
             await provider.look_up(request.model)
-            half = usage.count(structs.replace(whole, options={}).text) // 2
+            half = sum(map(tokens.of_message, whole.messages)) // 2
             budget = min(half, self._budget(provider, request, system_prompt))
             less = self._request(turn, budget, system_prompt=system_prompt, request=request)
             return provider.ask(less) if len(less.messages) < len(whole.messages) else None
@@ -102,15 +101,16 @@ class Conversations:
     def _budget(self, provider: Provider, request: ChatRequest, system_prompt: str | None) -> int:
         """Return how many tokens of the path may be sent.
 
-        A part of the context is the answer's, and the system prompt and the tools need theirs.
+        A part of the context is the answer's; the system prompt and what goes with the messages need
+        theirs.
         """
         context = provider.context_of(request.model)
         if context is None:
             return self._tokens
         limit = request.options.get("max_tokens")
         answer = limit if isinstance(limit, int) else context // _ANSWER_SHARE
-        beside = structs.replace(request, messages=[{"content": system_prompt or ""}])
-        return max(0, min(self._tokens, context - answer - usage.count_of(beside.text)))
+        beside = tokens.of_content(system_prompt or "") + tokens.of_options(request)
+        return max(0, min(self._tokens, context - answer - beside))
 
     def _request(
         self, turn: Turn, budget: int, *, system_prompt: str | None, request: ChatRequest

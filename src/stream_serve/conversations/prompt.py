@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Final, cast
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from stream_serve.conversations import tokens as counted
 from stream_serve.conversations.base import ASSISTANT, TOOL, USER, Status
-from stream_serve.events import usage
 from stream_serve.producers.provider import is_picture, text_of
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ Content = str | list[dict[str, object]]
 
 _BETWEEN: Final = "\n\n"
 _NO_ARGUMENTS: Final = "{}"
-_PICTURE: Final = 1_000
-"""About how many tokens a model reads a picture as."""
 _LEFT_OUT: Final[dict[str, object]] = {"type": "text", "text": "[picture]"}
 """What stands in the place of a picture for a model that takes none."""
 
@@ -53,9 +51,7 @@ class Step(Struct):
     @property
     def tokens(self) -> int:
         """About how many tokens it has."""
-        called = sum(usage.count_of(f"{one.name}{one.arguments}") for one in self.calls)
-        told = sum(_tokens(one.content) for one in self.results)
-        return usage.count_of(self.text) + called + told
+        return sum(map(counted.of_message, self.sent()))
 
     def sent(self) -> list[dict[str, object]]:
         """Return it as messages."""
@@ -74,7 +70,7 @@ class Exchange(Struct):
     @property
     def tokens(self) -> int:
         """About how many tokens all of it has."""
-        return _tokens(self.question) + sum(one.tokens for one in self.steps)
+        return counted.of_content(self.question) + sum(one.tokens for one in self.steps)
 
 
 def messages(path: Sequence[Message], tokens: int) -> list[dict[str, object]]:
@@ -225,11 +221,6 @@ def _seen(content: Content) -> Content:
     if isinstance(content, str):
         return content
     return [_LEFT_OUT if is_picture(part) else part for part in content]
-
-
-def _tokens(content: Content) -> int:
-    pictures = 0 if isinstance(content, str) else sum(map(is_picture, content))
-    return usage.count_of(text_of(content)) + pictures * _PICTURE
 
 
 def joined(contents: Sequence[Content]) -> Content:

@@ -20,6 +20,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.util import await_only
 
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import MIGRATIONS, migrate
@@ -28,6 +29,7 @@ from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import HistoryError, HistorySchemaError, HistoryUnavailable
 from support.history import Place, all_messages, talk
 from support.postgres import shared_server
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -111,19 +113,20 @@ async def test_a_migration_that_takes_longer_than_a_call_goes_on_and_is_waited_f
     turn = await talk(await sqlite.history())
     await sqlite.close()
     await execute(sqlite, f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
-    steps = 0
+    steps, refused = 0, asyncio.Event()
 
     def slow(connection: Connection) -> None:
         nonlocal steps
         steps += 1
-        time.sleep(1.0)
+        await_only(refused.wait())
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'")
 
     monkeypatch.setattr("stream_serve.conversations.sql.migrate._steps", slow)
     history = SQLHistory(sqlite.url, timeout=0.3)
     with pytest.raises(HistoryUnavailable, match="is being migrated"):
         await history.open()
-    async with asyncio.timeout(10):
+    refused.set()
+    async with asyncio.timeout(PATIENCE):
         while True:
             try:
                 await history.open()

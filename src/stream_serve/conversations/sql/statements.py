@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import and_, case, func, literal, or_, select
+from sqlalchemy import Integer, and_, case, func, literal, or_, select
 
+from stream_serve.conversations import tokens
 from stream_serve.conversations.base import USER, Message, Status
 from stream_serve.conversations.sql.schema import Words, conversations, messages
 
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 MESSAGE: Final = 32
 """What a message counts beside its characters where a path is cut: even an empty one costs time."""
 
-PICTURE: Final = 8_000
-"""What the pictures of a message count there."""
+PICTURE: Final = tokens.PICTURE * tokens.CHARACTERS
+"""What a picture counts there."""
+
+DATA: Final = tokens.DATA // tokens.CHARACTERS
+"""How many characters of other data count as one there."""
 
 c = conversations.c
 m = messages.c
@@ -123,13 +127,33 @@ def has_id(message_id: str | ColumnElement[str]) -> ColumnElement[bool]:
 
 
 def _length(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
-    """Return the characters of a message that a provider may be told, and its place.
-
-    Of one in parts the text counts, and what a picture is to a model: not the characters of its data.
-    """
+    """Return the characters of a message that a provider may be told, and its place."""
     in_parts = func.substr(of.content, 1, 1) == literal("[", Words)
-    content = case((in_parts, func.length(of.search) + PICTURE), else_=func.length(of.content))
-    return content + func.coalesce(func.length(of.tool_calls), 0) + MESSAGE
+    content = case((in_parts, _long(of.search) + _beside_text(of)), else_=_long(of.content))
+    beside = [func.coalesce(_long(one), 0) for one in (of.tool_calls, of.tool_call_id, of.name)]
+    return sum(beside, content) + MESSAGE
+
+
+def _beside_text(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:
+    """Return what the parts of a message that are no text count.
+
+    That is what they are to a model, and of pictures not the characters of their data. Beside a picture
+    another part counts as one, since the length of each is not known.
+    """
+    pictures = _times(of.content, '"type":"image')
+    parts = _times(of.content, '"type":"') - _times(of.content, '"type":"text"')
+    data = _long(of.content) - _long(of.search)
+    return case((pictures > 0, parts * PICTURE), (data > 0, data // DATA), else_=0)
+
+
+def _times(of: ColumnElement[Any], words: str) -> ColumnElement[int]:
+    """Return how often something is in a column. No text has it: there its marks are escaped."""
+    without = func.replace(of, literal(words, Words), literal("", Words))
+    return (_long(of) - _long(without)) // len(words)
+
+
+def _long(of: ColumnElement[Any]) -> ColumnElement[int]:
+    return func.length(of, type_=Integer)
 
 
 def _asked(of: ReadOnlyColumnCollection[str, Any]) -> ColumnElement[int]:

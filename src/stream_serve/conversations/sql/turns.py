@@ -15,7 +15,7 @@ import zlib
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgspec import Struct
-from sqlalchemy import bindparam, func, insert, select, tuple_, update
+from sqlalchemy import func, select
 
 from stream_serve.conversations import prompt
 from stream_serve.conversations.base import ASSISTANT, USER, Status, Turn
@@ -27,10 +27,13 @@ from stream_serve.conversations.sql.search import (
     as_indexed,
     found_pairs,
     keep_in_sqlite,
-    messages_in_postgresql,
     numbers_of,
 )
-from stream_serve.conversations.sql.statements import has_id, has_now, path_at
+from stream_serve.conversations.sql.writes import (
+    ConversationWrites,
+    MessageReads,
+    MessageWrites,
+)
 from stream_serve.errors import ConversationNotFound, MessageNotFound
 
 if TYPE_CHECKING:
@@ -46,8 +49,6 @@ if TYPE_CHECKING:
 
 NAMES: Final = 0x73747266
 """The first part of the keys of PostgreSQL's advisory locks for the callers' own ids."""
-
-UNENDED: Final = (Status.GENERATING.value, Status.INTERRUPTED.value)
 
 SOME: Final = 500
 """How many ids are looked for in one statement: a database takes only so many parameters."""
@@ -84,69 +85,12 @@ class Turns:
         self, database: Database, capacity: Capacity, *, lease: float, reach: int | None
     ) -> None:
         now = database.now()
-        sqlite = database.path is not None
-        table = messages if sqlite else messages_in_postgresql
-        self._sqlite = sqlite
+        self._sqlite = database.path is not None
         self._capacity = capacity
         self._lease = lease
-        at = c.id == bindparam("at")
-        of = bindparam("at", type_=c.id.type)
-        here = m.conversation_id == bindparam("at")
-        self._named = select(c.id).where(
-            c.owner == bindparam("of"), c.caller_id == bindparam("called")
-        )
-        self._found = (
-            select(c.id, c.title, c.messages, c.size.label("bytes"), c.metadata_size)
-            .where(c.owner == bindparam("of"), at)
-            .with_for_update(key_share=True)
-        )
-        self._owner = select(c.owner).where(at).with_for_update(key_share=True)
-        self._conversation = insert(conversations).values(created_at=now, updated_at=now)
-        self._changed = update(conversations).where(at)
-        self._renamed = self._changed.values(updated_at=now)
-        self._grown = (
-            update(conversations)
-            .where(at)
-            .values(
-                updated_at=now,
-                size=c.size + bindparam("more_bytes"),
-                messages=c.messages + bindparam("more"),
-            )
-        )
-        self._ended = (
-            update(conversations)
-            .where(at)
-            .values({c.updated_at: now, tuple_(c.size, c.messages): has_now(of)})
-        )
-        wanted = has_id(bindparam("wanted", type_=m.id.type))
-        answers = select(m.id).where(here, m.role == ASSISTANT, ~m.erased)
-        self._newest = answers.order_by(m.seq.desc()).limit(1)
-        self._parent = self._newest.where(wanted)
-        asked = select(m.id, m.role, m.parent_id).where(here, ~m.erased, wanted)
-        self._asked = asked.order_by(m.seq.desc()).limit(1)
-        self._there = select(m.id, m.caller_id).where(here).order_by(m.seq)
-        self._question = insert(table).values(created_at=now).returning(m.seq)
-        self._answer = insert(messages).values(
-            created_at=now, lease_until=now + bindparam("lease", type_=m.lease_until.type)
-        )
-        own_size = bindparam("own_size", type_=m.size.type)
-        self._touched = (
-            update(messages)
-            .where(m.id == bindparam("answer"), m.status == Status.GENERATING.value)
-            .values(
-                lease_until=now + bindparam("lease", type_=m.lease_until.type),
-                size=own_size + m.door_size,
-            )
-        )
-        self._end = (
-            update(table)
-            .where(table.c.id == bindparam("answer"), table.c.status.in_(UNENDED), ~table.c.erased)
-            .values(lease_until=None, size=own_size + table.c.door_size)
-            .returning(table.c.seq)
-        )
-        self._erased = update(table).where(table.c.id == bindparam("wanted")).returning(table.c.seq)
-        self._seq = select(m.seq).where(m.id == bindparam("answer"), ~m.erased)
-        self._path = path_at(now, bindparam("asked", type_=m.id.type), reach)
+        self._conversation = ConversationWrites(now)
+        self._find = MessageReads(now, reach)
+        self._write = MessageWrites(now, sqlite=self._sqlite)
 
     async def lock(
         self, connection: AsyncConnection, owner: str, conversation_id: str
@@ -155,7 +99,9 @@ class Turns:
 
         Raises `ConversationNotFound`.
         """
-        result = await connection.execute(self._found, {"of": owner, "at": conversation_id})
+        result = await connection.execute(
+            self._conversation.found, {"of": owner, "at": conversation_id}
+        )
         found = result.one_or_none()
         if found is None:
             raise not_found()
@@ -176,13 +122,13 @@ class Turns:
         made = secrets.token_urlsafe(16)
         values = {"id": made, "owner": owner, "title": title, "search": title.casefold()}
         values |= {"caller_id": caller_id, "messages": count, "size": size}
-        await connection.execute(self._conversation, values)
+        await connection.execute(self._conversation.made, values)
         return made
 
     async def name(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
         """Give a locked conversation another title."""
         values = {"at": conversation_id, "title": title, "search": title.casefold()}
-        await connection.execute(self._renamed, values)
+        await connection.execute(self._conversation.renamed, values)
 
     async def keep(
         self,
@@ -198,7 +144,9 @@ class Turns:
             used = Used(has.messages, has.bytes)
             await check_room(connection, self._capacity, owner, used, size=more)
         values = {"at": has.id, "size": has.bytes + more, "metadata_size": size}
-        await connection.execute(self._changed, {**values, "metadata": metadata or None})
+        await connection.execute(
+            self._conversation.changed, {**values, "metadata": metadata or None}
+        )
 
     async def ask(
         self,
@@ -240,7 +188,7 @@ class Turns:
         """Store another new answer to a question; raises as `History.ask_again`."""
         has = await self.lock(connection, owner, conversation_id)
         result = await connection.execute(
-            self._asked, {"at": conversation_id, "wanted": message_id}
+            self._find.asked, {"at": conversation_id, "wanted": message_id}
         )
         found = result.one_or_none()
         asked = None if found is None else found.parent_id if found.role == ASSISTANT else found.id
@@ -255,14 +203,14 @@ class Turns:
         """Erase what is in a message of a conversation."""
         await self.lock(connection, owner, conversation_id)
         values = {**ERASED, **as_indexed([], sqlite=self._sqlite), "wanted": message_id}
-        seq = await connection.scalar(self._erased, values)
+        seq = await connection.scalar(self._write.erased, values)
         await keep_in_sqlite(connection, seq, [])
-        await connection.execute(self._ended, {"at": conversation_id})
+        await connection.execute(self._conversation.ended, {"at": conversation_id})
 
     async def touch(self, connection: AsyncConnection, ref: MessageRef, answer: Answer) -> None:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
         values = {**columns_of(answer), "answer": ref.answer_id, "lease": self._lease}
-        await connection.execute(self._touched, values)
+        await connection.execute(self._write.touched, values)
 
     async def finish(
         self, connection: AsyncConnection, ref: MessageRef, answer: Answer, pairs: set[str]
@@ -272,18 +220,18 @@ class Turns:
         An answer that was interrupted may have been indexed as such; it is indexed anew.
         """
         at = {"at": ref.conversation_id}
-        owner = await connection.scalar(self._owner, at)
+        owner = await connection.scalar(self._conversation.owner, at)
         if owner is None:
             return False
         kept = await numbers_of(owner, pairs)
         values = {**columns_of(answer), "status": answer.status.value, "answer": ref.answer_id}
         seq = await connection.scalar(
-            self._end, {**values, **as_indexed(kept, sqlite=self._sqlite)}
+            self._write.ended, {**values, **as_indexed(kept, sqlite=self._sqlite)}
         )
         if seq is None:
-            return await connection.scalar(self._seq, {"answer": ref.answer_id}) is not None
+            return await connection.scalar(self._find.seq, {"answer": ref.answer_id}) is not None
         await keep_in_sqlite(connection, seq, kept)
-        await connection.execute(self._ended, at)
+        await connection.execute(self._conversation.ended, at)
         return True
 
     async def _called(self, connection: AsyncConnection, owner: str, caller_id: str) -> str | None:
@@ -292,11 +240,11 @@ class Turns:
         Where there is none, nobody else makes it before the end of this transaction.
         """
         at = {"of": owner, "called": caller_id}
-        found = await connection.scalar(self._named, at)
+        found = await connection.scalar(self._conversation.named, at)
         if found is None and not self._sqlite:
             key = zlib.crc32(f"{owner}\0{caller_id}".encode("utf-8", "surrogatepass")) - 2**31
             await connection.execute(select(func.pg_advisory_xact_lock(NAMES, key)))
-            found = await connection.scalar(self._named, at)
+            found = await connection.scalar(self._conversation.named, at)
         return found
 
     async def _present(
@@ -309,7 +257,7 @@ class Turns:
             ids = given[at : at + SOME]
             for column in (m.caller_id, m.id):
                 rows = await connection.execute(
-                    self._there.where(column.in_(ids)), {"at": conversation_id}
+                    self._find.there.where(column.in_(ids)), {"at": conversation_id}
                 )
                 found |= {row.id if column is m.id else row.caller_id: row.id for row in rows}
         return found
@@ -331,7 +279,7 @@ class Turns:
         await self._more(connection, owner, has, count=count, size=size)
         if has.title == "" and has.messages == 0:
             values = {"at": has.id, "title": title, "search": title.casefold()}
-            await connection.execute(self._changed, values)
+            await connection.execute(self._conversation.changed, values)
         return cast("str", has.id)
 
     async def _more(
@@ -347,7 +295,7 @@ class Turns:
         used = Used(has.messages, has.bytes)
         await check_room(connection, self._capacity, owner, used, count=count, size=size)
         grown = {"at": has.id, "more_bytes": size, "more": count}
-        await connection.execute(self._grown, grown)
+        await connection.execute(self._conversation.grown, grown)
 
     async def _parent_of(
         self, connection: AsyncConnection, conversation_id: str | None, place: Place
@@ -357,11 +305,11 @@ class Turns:
             return None
         at = {"at": conversation_id}
         if place.parent_id is not None:
-            found = await connection.scalar(self._parent, {**at, "wanted": place.parent_id})
+            found = await connection.scalar(self._find.parent, {**at, "wanted": place.parent_id})
             if found is None:
                 raise MessageNotFound("there is no such answer in this conversation")
             return found
-        return None if place.at_root else await connection.scalar(self._newest, at)
+        return None if place.at_root else await connection.scalar(self._find.newest, at)
 
     async def _store(
         self,
@@ -381,7 +329,7 @@ class Turns:
             "status": Status.COMPLETE.value,
         }
         seq = await connection.scalar(
-            self._question, {**values, **as_indexed(kept, sqlite=self._sqlite)}
+            self._write.question, {**values, **as_indexed(kept, sqlite=self._sqlite)}
         )
         await keep_in_sqlite(connection, seq, kept)
         return made
@@ -411,8 +359,8 @@ class Turns:
             "door_size": size,
             "size": size,
         }
-        await connection.execute(self._answer, values)
-        rows = await connection.execute(self._path, {"asked": question})
+        await connection.execute(self._write.answer, values)
+        rows = await connection.execute(self._find.path, {"asked": question})
         path = [message_of(row) for row in rows.mappings()]
         if not path or path[-1].id != question or not prompt.answerable(path):
             raise unanswerable()
