@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
 from stream_serve.producers.openai import endings, figures, odd, reports, thinking
 from stream_serve.producers.openai.extras import Extras
-from stream_serve.producers.openai.repeats import Pieces, missing
+from stream_serve.producers.openai.repeats import LIKELY_REPEAT, Pieces, missing
 from stream_serve.producers.openai.surrogates import SurrogateJoiner
 from stream_serve.producers.openai.thinking import ThinkSplitter
 from stream_serve.producers.openai.tool_calls import ToolCalls
@@ -37,19 +37,21 @@ from stream_serve.producers.openai.wire import (
     DONE,
     FAILED,
     AnyDelta,
+    PlainChoice,
     WireChoice,
     WireChunk,
     WireDelta,
     decode_any,
+    decode_plain,
     decode_usual,
     has_text,
+    is_beside,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST: Final = (0, "0", None)
-_LIKELY_REPEAT: Final = 16
 _LIKELY_GROWTH: Final = 8
 _MAX_COMPARED: Final = 67_108_864
 _UNUSUAL: Final = 16
@@ -71,7 +73,8 @@ class Reading:
     - `endings` counts the finish_reasons.
 
     How it works: a chunk is decoded as a usual one. After one that is not, some are not tried so, since
-    a stream with logprobs or tool calls has such a chunk at each token.
+    a stream with logprobs or tool calls has such a chunk at each token (`_unusual` counts them). While
+    it is below 0, chunks may say something of the answer as a whole.
     """
 
     __slots__ = (
@@ -131,7 +134,7 @@ class Reading:
         self._calls = ToolCalls(self.unread)
         self._extras = Extras(self.unread)
         self._waiting: list[Delta] = []
-        self._unusual = _FIRST_CHUNKS
+        self._unusual = -_FIRST_CHUNKS
         self._figures: object = None
         self._timings: object = None
 
@@ -143,7 +146,7 @@ class Reading:
     @property
     def said(self) -> bool:
         """Whether any part of the answer has come."""
-        return self._has_parts()
+        return bool(self._texts or self._thoughts or self._calls.begun)
 
     @property
     def ending(self) -> tuple[str | None, str | None]:
@@ -161,14 +164,14 @@ class Reading:
         An error object ends the stream and is kept in `error`; deltas of the same chunk still count.
         """
         if self._unusual:
-            self._unusual -= 1
-            self._add_any(data, deltas)
+            self._add_unusual(data, deltas)
             return
         try:
             chunk = decode_usual(data)
         except FAILED:
-            self._unusual = _UNUSUAL
-            self._add_any(data, deltas)
+            if not self._add_plain(data, deltas):
+                self._unusual = _UNUSUAL
+                self._add_any(data, deltas)
             return
         if chunk.usage:
             self._figures = figures.newer_usage(chunk.usage, self._figures)
@@ -191,8 +194,36 @@ class Reading:
             if self.settled and has_text(delta):
                 self._unsettle()
 
+    def _add_unusual(self, data: bytes, deltas: list[Delta]) -> None:
+        """Add an event where one that is not usual is likely."""
+        first = self._unusual < 0
+        self._unusual += 1 if first else -1
+        if not (first and self._add_plain(data, deltas)):
+            self._add_any(data, deltas)
+
+    def _add_plain(self, data: bytes, deltas: list[Delta]) -> bool:
+        """Add an event as it usually stands at a stream's beginning or end; False: it is another one."""
+        if self._waiting:
+            return False
+        try:
+            chunk = decode_plain(data)
+        except FAILED:
+            return False
+        if chunk.usage:
+            self._figures = figures.newer_usage(chunk.usage, self._figures)
+        for choice in chunk.choices:
+            self.started = True
+            if choice.delta is not None:
+                self._add_delta(choice.delta, deltas)
+            if choice.finish_reason or self.settled:
+                self._finish(choice, None)
+        return True
+
     def _add_any(self, data: bytes, deltas: list[Delta]) -> None:
-        """Add an event that is not one usual chunk."""
+        """Add an event, whatever it is."""
+        if data == DONE:
+            self.done = True
+            return
         try:
             value = decode_any(data)
         except FAILED:
@@ -220,7 +251,7 @@ class Reading:
         self._add_chunk(chunk, fields, deltas)
         self._set_aside(self._extras.of_chunk(fields), deltas)
         if self._waiting:
-            if deltas or self._has_parts():
+            if deltas or self.said:
                 deltas += self._waiting
                 self._waiting.clear()
             else:
@@ -254,7 +285,7 @@ class Reading:
         if choice.delta is not None and type(inner := fields["delta"]) is dict:
             deltas += self._extras.of_delta(cast("reports.Fields", inner))
         text = choice.text or choice.content
-        if (choice.message is not None or text) and not _is_beside(choice):
+        if (choice.message is not None or text) and not is_beside(choice):
             self._add_whole(choice.message or WireDelta(content=text), choice, deltas)
             if type(inner := fields.get("message")) is dict:
                 deltas += self._extras.of_message(cast("reports.Fields", inner))
@@ -274,10 +305,7 @@ class Reading:
     def _set_aside(self, extras: list[Delta], deltas: list[Delta]) -> None:
         """Append what came beside the answer, or keep it until the answer has a part."""
         if extras:
-            (deltas if deltas or self._has_parts() else self._waiting).extend(extras)
-
-    def _has_parts(self) -> bool:
-        return bool(self._texts or self._thoughts or self._calls.begun)
+            (deltas if deltas or self.said else self._waiting).extend(extras)
 
     def _ours(self, choices: list[WireChoice]) -> list[WireChoice]:
         """Return the choices that belong to the one answer that was asked for."""
@@ -295,7 +323,7 @@ class Reading:
             self._unusual = sys.maxsize
         return first or choices[:1]
 
-    def _finish(self, choice: WireChoice, x_groq: object) -> None:
+    def _finish(self, choice: WireChoice | PlainChoice, x_groq: object) -> None:
         """Record the finish_reason or the error of a choice, or that text came after a finish_reason."""
         if (inner := figures.in_choice(choice.usage, x_groq)) is not None:
             self._figures = figures.newer_usage(inner, self._figures)
@@ -395,8 +423,8 @@ class Reading:
         if self._by_message or not (self._texts or self._thoughts):
             self._by_message = True
             self._look_for_growth(whole)
-            if not self._is_grown(whole):
-                if not (choice.finish_reason and self._is_repeat(whole)):
+            if not self._texts.grown(whole.content):
+                if not (choice.finish_reason and self._texts.repeated(whole.content)):
                     self._unsettle()
                     self._add_words(whole, deltas)
                 return
@@ -409,32 +437,13 @@ class Reading:
         self._add_missing(thought, self._thoughts, deltas)
         self._add_missing(said, self._texts, deltas)
 
-    def _is_repeat(self, whole: WireDelta) -> bool:
-        """Return whether the last of several pieces repeats all those before it."""
-        content, texts = whole.content, self._texts
-        return (
-            isinstance(content, str)
-            and len(content) == texts.size >= _LIKELY_REPEAT
-            and texts.count > 1
-            and content == texts.joined()
-        )
-
-    def _is_grown(self, whole: WireDelta) -> bool:
-        """Return whether a piece repeats all those before it, and goes on."""
-        content, texts = whole.content, self._texts
-        return (
-            isinstance(content, str)
-            and _LIKELY_REPEAT <= texts.size < len(content)
-            and content.startswith(texts.joined())
-        )
-
     def _look_for_growth(self, whole: WireDelta) -> None:
         """Record text as unread that has been taken for pieces, and was the beginning of the next."""
         content, before = whole.content, self._before
         if isinstance(content, str):
             self._before = content
             if (
-                len(content) >= _LIKELY_REPEAT
+                len(content) >= LIKELY_REPEAT
                 and len(before) >= _LIKELY_GROWTH
                 and content.startswith(before)
                 and self._texts.size > len(before)
@@ -486,11 +495,3 @@ class Reading:
         deltas += self._waiting
         self._waiting.clear()
         return deltas
-
-
-def _is_beside(choice: WireChoice) -> bool:
-    """Return whether a choice has a message beside its delta, and is not the last one."""
-    delta = choice.delta
-    if delta is None or choice.finish_reason:
-        return False
-    return has_text(delta) or bool(delta.tool_calls)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 _JOINED: Final = 16
+LIKELY_REPEAT: Final = 16
+"""A text of so many characters is hardly the same by chance."""
 
 
 class Pieces:
@@ -40,6 +42,23 @@ class Pieces:
         self._blocks = [text]
         self._newest.clear()
         return text
+
+    def repeated(self, text: object) -> bool:
+        """Return whether the last of several pieces, which is `text`, repeats all those before it."""
+        return (
+            isinstance(text, str)
+            and len(text) == self.size >= LIKELY_REPEAT
+            and self.count > 1
+            and text == self.joined()
+        )
+
+    def grown(self, text: object) -> bool:
+        """Return whether a piece, which is `text`, repeats all those before it, and goes on."""
+        return (
+            isinstance(text, str)
+            and LIKELY_REPEAT <= self.size < len(text)
+            and text.startswith(self.joined())
+        )
 
 
 def missing(whole: str, said: str) -> str | None:

@@ -2,9 +2,10 @@
 
 How it works: nearly every chunk of a stream has one choice with a piece of text, of thinking or of a tool
 call, and nothing else. `decode_usual` takes those, at the speed of C: all other fields must be null or
-empty in them, and there may be no field in the choice or its delta that is not listed. `decode_any` takes
-any JSON; `odd` makes the same values of it. Fields whose type differs between servers are `object`: an
-odd one does not cost the others. A number in the place of a text counts as it is written.
+empty in them, and there may be no field in the choice or its delta that is not listed. `decode_plain`
+takes the chunks at a stream's beginning and end, with no field at all that is not listed. `decode_any`
+takes any JSON; `odd` makes the same values of it. Fields whose type differs between servers are `object`:
+an odd one does not cost the others. A number in the place of a text counts as it is written.
 """
 
 from __future__ import annotations
@@ -125,6 +126,33 @@ class UsualChunk(Struct, gc=False):
     search_info: _NoFields = None
 
 
+class PlainChoice(Struct, gc=False, forbid_unknown_fields=True):
+    """The choice of a plain chunk, which may end the answer."""
+
+    delta: UsualDelta | None = None
+    finish_reason: Literal["", "stop", "length"] | None = None
+    index: object = 0
+    error: None = None
+    usage: None = None
+    logprobs: None = None
+    stop_reason: None = None
+    matched_stop: None = None
+
+
+class PlainChunk(Struct, gc=False, forbid_unknown_fields=True):
+    """A usual chunk as the first or the last one, or the usage after it: it says nothing but that."""
+
+    choices: Annotated[list[PlainChoice], Meta(max_length=1)]
+    usage: dict[str, Any] | None = None
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    error: None = None
+    system_fingerprint: _Empty = None
+    service_tier: _Empty = None
+
+
 AnyDelta = WireDelta | UsualDelta
 
 
@@ -140,8 +168,19 @@ def has_text(delta: AnyDelta) -> bool:
     )
 
 
+def is_beside(choice: WireChoice) -> bool:
+    """Return whether a choice has a message beside its delta, and is not the last one."""
+    delta = choice.delta
+    if delta is None or choice.finish_reason:
+        return False
+    return has_text(delta) or bool(delta.tool_calls)
+
+
 decode_usual: Final = msgspec.json.Decoder(UsualChunk).decode
 """Decode a usual chunk. Raises what `FAILED` has for all others."""
+
+decode_plain: Final = msgspec.json.Decoder(PlainChunk).decode
+"""Decode a plain chunk. Raises as `decode_usual` does."""
 
 decode_any: Final = msgspec.json.Decoder().decode
 """Decode any JSON. Raises what `FAILED` has for what is none."""
