@@ -31,6 +31,7 @@ class Size:
     """How much is done: `--quick` does less."""
 
     tokens: int = 500
+    runs: int = 4_000
     victims: int = 200
     soak_minutes: float = 30
 

@@ -92,6 +92,14 @@ _COLUMNS: Final = {
         ("first_p99_ms", "first token p99, ms"),
         ("server_cpu_share", "server's CPU share"),
     ),
+    "runs": (
+        ("cpu_us_a_run_new", "CPU a run, new connections, µs"),
+        ("cpu_us_a_run_kept", "CPU a run, kept connections, µs"),
+        ("runs_a_second_new", "runs a second, new connections"),
+        ("runs_a_second_kept", "runs a second, kept connections"),
+        ("failed_new", "failed, new"),
+        ("failed_kept", "failed, kept"),
+    ),
     "arrivals": (
         ("first_p50_ms", "first token, added p50, ms"),
         ("first_p99_ms", "first token, added p99, ms"),
@@ -212,6 +220,7 @@ def verdicts(results: Results) -> list[Verdict]:
         ("cpu", Verdict("CPU a token beside FastAPI + SDK", 0.25, None, ratio("fastapi"), "×")),
         ("cpu", Verdict("added latency a token, p50", 1, 0.3, median("cpu", "added_p50_ms"), "ms")),
         ("cpu", Verdict("added latency a token, p99", 5, 1, median("cpu", "added_p99_ms"), "ms")),
+        *(("runs", _of_a_run(results, name, target)) for name, target in _RUNS),
         (
             "arrivals",
             Verdict("first token, added, p99", 60, 15, median("arrivals", "first_p99_ms"), "ms"),
@@ -353,11 +362,31 @@ def _median(values: Sequence[float]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def _ratios(results: Results, peer: str) -> list[float]:
-    """Return the CPU a token beside a peer's, round by round: what slows a round slows both."""
-    ours = results.values("cpu", "ours", "cpu_us_a_token")
-    theirs = results.values("cpu", peer, "cpu_us_a_token")
+def _ratios(
+    results: Results,
+    peer: str,
+    *,
+    scenario: str = "cpu",
+    name: str = "cpu_us_a_token",
+    target: str = "ours",
+) -> list[float]:
+    """Return a cost beside a peer's, round by round: what slows a round slows both."""
+    ours = results.values(scenario, target, name)
+    theirs = results.values(scenario, peer, name)
     return [one / other for one, other in zip(ours, theirs, strict=False) if other > 0]
+
+
+_RUNS: Final = tuple(
+    (name, target) for target in ("ours", "ours-completions") for name in ("new", "kept")
+)
+"""The connections of short runs, and the doors."""
+
+
+def _of_a_run(results: Results, connections: str, target: str) -> Verdict:
+    """Compare what a run costs with nginx."""
+    name = f"cpu_us_a_run_{connections}"
+    ratio = _median(_ratios(results, "nginx", scenario="runs", name=name, target=target))
+    return Verdict(f"CPU a run beside nginx, {connections}, {target}", 8, 5.5, ratio, "×")
 
 
 def _beside(results: Results, door: Door) -> Verdict:

@@ -19,7 +19,17 @@ import msgspec
 from bench import dialects, soak, stop, streams
 from bench.http_client import Caller, Request
 from bench.measure import MICRO, Cost, Sample, Stage
-from bench.targets import DIRECT, FASTAPI, LITELLM, NGINX, NODE, OURS, REDIS, Target
+from bench.targets import (
+    COMPLETIONS,
+    DIRECT,
+    FASTAPI,
+    LITELLM,
+    NGINX,
+    NODE,
+    OURS,
+    REDIS,
+    Target,
+)
 from bench.tls import NGINX_TLS, OURS_TLS
 from bench.tools import Load, ask, read_load
 
@@ -28,6 +38,9 @@ if TYPE_CHECKING:
 
 _STREAMS: Final = 100
 _RATE: Final = 50.0
+_TOGETHER: Final = 4
+_SHORT: Final = 2
+_AT_ONCE: Final = 100_000.0
 _ARRIVING: Final = 1500
 _ARRIVING_TOKENS: Final = 60
 _LIMIT_MS: Final = 100.0
@@ -64,6 +77,23 @@ def steady(stage: Stage) -> Sample:
     """100 streams at 50 tokens a second: CPU a token, and the added latency of each token."""
     load = stage.load(streams=_STREAMS, tokens=stage.size.tokens, rate=_RATE, arrival=100)
     return stage.run(load)[1]
+
+
+def runs(stage: Stage) -> Sample:
+    """Runs of two tokens, four at a time: CPU a run, on a new connection each and on kept ones."""
+    sample: Sample = {}
+    for name, fresh in (("new", True), ("kept", False)):
+        load = stage.load(streams=_TOGETHER, tokens=_SHORT, rate=_AT_ONCE, arrival=0)
+        load = msgspec.structs.replace(load, again=stage.size.runs // _TOGETHER, fresh=fresh)
+        cost = Cost(stage.server)
+        report = read_load(stage.start(load))
+        spent = cost.seconds
+        sample |= {
+            f"cpu_us_a_run_{name}": spent / max(report.complete, 1) * MICRO,
+            f"runs_a_second_{name}": report.complete / report.seconds,
+            f"failed_{name}": report.failed,
+        }
+    return sample
 
 
 def arrivals(stage: Stage) -> Sample:
@@ -249,6 +279,12 @@ SCENARIOS: Final = (
         "100 streams at 50 tokens a second",
         steady,
         (DIRECT, OURS, *_PEERS),
+    ),
+    Scenario(
+        "runs",
+        "runs of 2 tokens, 4 at a time, on a new connection each and on kept ones",
+        runs,
+        (OURS, COMPLETIONS, NGINX, NODE, FASTAPI),
     ),
     Scenario(
         "arrivals",

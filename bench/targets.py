@@ -274,6 +274,9 @@ def _install(folder: Path, wanted: Path, commands: list[list[str]]) -> None:
 DIRECT: Final = Target("direct", "no server between", _COMPLETIONS, None)
 NGINX: Final = Target("nginx", "nginx, pass-through", _COMPLETIONS, _nginx, need_nginx)
 OURS: Final = Target("ours", "stream-serve", _CHAT, _ours)
+COMPLETIONS: Final = Target(
+    "ours-completions", "stream-serve, Chat Completions", _COMPLETIONS, _ours
+)
 REDIS: Final = Target("ours-redis", "stream-serve with Redis", _CHAT, _ours_with_redis, _need_redis)
 NODE: Final = Target("node", "Node: Express + openai", _CHAT, _node, _install_node)
 FASTAPI: Final = Target(

@@ -65,7 +65,8 @@ class Load(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     """What to ask of a server: so many streams, `arrival` of them a second (0: all at once).
 
     A stream is complete when it has brought `tokens` tokens (0: any number). `seconds` is the most
-    that it may take. The latency is that of the tokens sent between the seconds `from_` and `to`.
+    that it may take. The latency is that of the tokens sent between the seconds `from_` and `to`. Each
+    stream asks `again` times, one request after the other, on the same connection unless `fresh`.
     """
 
     port: int
@@ -78,6 +79,8 @@ class Load(Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
     seconds: float = 120
     from_: float = 0
     to: float = 86_400
+    again: int = 1
+    fresh: bool = False
 
 
 class Upstream(Server):
@@ -132,7 +135,10 @@ def start_load(load: Load, cpus: Collection[int]) -> subprocess.Popen[bytes]:
     command = [str(BUILD / "bin" / "load")]
     options: dict[str, object] = msgspec.to_builtins(load)
     for name, value in options.items():
-        command += [f"--{name}", str(value)]
+        if value is True:
+            command.append(f"--{name}")
+        elif value is not False:
+            command += [f"--{name}", str(value)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
     os.sched_setaffinity(process.pid, cpus)
     return process

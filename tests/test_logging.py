@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 import structlog
+from msgspec import Struct
 
 from stream_serve import logging as logs
 
@@ -219,6 +221,52 @@ def test_the_servers_own_lines_come_once_and_from_warning_on(
     said = capsys.readouterr().err
     assert "Started server process" not in said
     assert said.count("Invalid HTTP request received.") == 1
+
+
+class Line(Struct):
+    """A line that is frequent."""
+
+    model: str
+    events: int
+    code: str | None = None
+
+
+async def test_a_frequent_line_is_like_any_other_and_in_its_order(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write = logs.configure("info", "json")
+    assert write is not None
+    ours().info("first", model="模型", events=3, code=None)
+    write("run", Line("模型", 3))
+    write("run", Line("a\n\x1b", 4))
+    ours().info("last")
+    first, second, third, last = lines(capsys)
+    assert [one["event"] for one in (first, second, third, last)] == ["first", "run", "run", "last"]
+    assert list(first) == list(second)
+    assert {**second, "event": "first", "timestamp": ""} == {**first, "timestamp": ""}
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", second["timestamp"])
+    assert third["model"] == "a\n\x1b"
+
+
+async def test_frequent_lines_go_out_at_the_next_turn_and_at_the_end(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write = logs.configure("info", "json")
+    assert write is not None
+    write("run", Line("m", 1))
+    assert capsys.readouterr().err == ""
+    await asyncio.sleep(0)
+    assert len(lines(capsys)) == 1
+    write("run", Line("m", 2))
+    logging.getLogger().handlers[0].flush()  # as at the process's exit
+    assert [one["events"] for one in lines(capsys)] == [2]
+
+
+@pytest.mark.parametrize(("level", "style"), [("info", "console"), ("warning", "json")])
+def test_where_lines_are_for_people_or_left_out_none_is_written_past_them(
+    level: str, style: Style
+) -> None:
+    assert logs.configure(level, style) is None
 
 
 def test_setting_it_up_twice_does_not_double_the_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,8 @@
  * ended by its framing and, with --tokens, has brought so many. SIGTERM and --seconds end the
  * measurement early: what still runs then counts as incomplete. With --from and --to only the tokens
  * that were sent between these seconds are timed: not those of the start, for instance. Where the body
- * says ########, each stream puts its own number.
+ * says ########, each request puts its own number. With --again each stream asks so many times, one request
+ * after the other, on its connection or, with --fresh, on a new one each time.
  *
  * It looks at its sockets every 0.1 ms instead of waiting to be woken: waking a process on the same
  * machine costs the server that writes several microseconds a token, which readers elsewhere do not.
@@ -44,6 +45,7 @@ struct stream {
     int64_t started;
     int64_t waited; /* what the upstream waited before the first token, -1 when it did not say */
     uint64_t tokens;
+    uint64_t again; /* how many times it is still to ask */
     struct response response;
 };
 
@@ -55,10 +57,12 @@ static struct {
     double seconds;
     double from, to; /* the tokens that were sent between these are timed */
     uint64_t tokens;
-} options = {.method = "POST", .path = "/", .body = "", .streams = 1, .seconds = 600, .to = 1e6};
+    uint64_t again; /* requests of each stream */
+    bool fresh;     /* each on a connection of its own */
+} options = {.method = "POST", .path = "/", .body = "", .streams = 1, .seconds = 600, .to = 1e6, .again = 1};
 
 static struct {
-    uint64_t opened, open, most_open, complete, incomplete;
+    uint64_t opened, asked, open, most_open, complete, incomplete;
     uint64_t refused, wrong_status, reset, malformed;
     uint64_t tokens, bytes;
     int status; /* the first that was not 200 */
@@ -105,6 +109,8 @@ static void found(void *context, char kind, int64_t value) {
     }
 }
 
+static void ask_again(struct stream *stream);
+
 static void judge(struct stream *stream) {
     const struct response *response = &stream->response;
     if (response->broken) {
@@ -118,7 +124,12 @@ static void judge(struct stream *stream) {
         finish(stream, &totals.incomplete);
     } else {
         histogram_add(&totals.duration, read_at - stream->started);
-        finish(stream, &totals.complete);
+        if (stream->again > 0) {
+            totals.complete++;
+            ask_again(stream);
+        } else {
+            finish(stream, &totals.complete);
+        }
     }
 }
 
@@ -170,17 +181,24 @@ static void receive(struct stream *stream, bool closing) {
     }
 }
 
-static void open_stream(struct stream *stream) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+/* Begin a request of a stream. */
+static void begin_request(struct stream *stream) {
     stream->started = now_ns();
     stream->waited = -1;
+    stream->number = totals.asked++;
+    stream->sent = 0;
+    stream->tokens = 0;
+    memset(&stream->response, 0, sizeof stream->response);
+}
+
+static void open_connection(struct stream *stream) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)options.port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     stream->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (stream->fd < 0) {
         die("socket", errno);
     }
     no_delay(stream->fd);
-    stream->number = totals.opened++;
     totals.open++;
     if (totals.open > totals.most_open) {
         totals.most_open = totals.open;
@@ -193,6 +211,27 @@ static void open_stream(struct stream *stream) {
     event.data.ptr = stream;
     if (epoll_ctl(poller, EPOLL_CTL_ADD, stream->fd, &event) != 0) {
         die("epoll_ctl", errno);
+    }
+}
+
+static void open_stream(struct stream *stream) {
+    totals.opened++;
+    stream->again = options.again - 1;
+    begin_request(stream);
+    open_connection(stream);
+}
+
+/* Ask once more. An answer that only the connection's end completed has left none to ask on. */
+static void ask_again(struct stream *stream) {
+    bool gone = options.fresh || stream->response.framing == UNTIL_CLOSE;
+    stream->again--;
+    begin_request(stream);
+    if (gone) {
+        close(stream->fd);
+        totals.open--;
+        open_connection(stream);
+    } else {
+        send_request(stream);
     }
 }
 
@@ -253,7 +292,8 @@ static double cpu_seconds(void) {
 }
 
 static void report(double seconds) {
-    printf("{\"streams\":%zu,\"opened\":%llu,\"complete\":%llu,\"incomplete\":%llu,", options.streams,
+    printf("{\"streams\":%llu,\"opened\":%llu,\"complete\":%llu,\"incomplete\":%llu,",
+           (unsigned long long)(options.streams * options.again),
            (unsigned long long)totals.opened, (unsigned long long)totals.complete,
            (unsigned long long)(totals.incomplete + totals.open));
     printf("\"refused\":%llu,\"wrong_status\":%llu,\"status\":%d,\"reset\":%llu,\"malformed\":%llu,",
@@ -279,6 +319,7 @@ static void read_options(int count, char **arguments) {
         {"streams", required_argument, NULL, 'n'}, {"arrival", required_argument, NULL, 'a'},
         {"seconds", required_argument, NULL, 's'}, {"tokens", required_argument, NULL, 't'},
         {"from", required_argument, NULL, 'f'},    {"to", required_argument, NULL, 'o'},
+        {"again", required_argument, NULL, 'g'},   {"fresh", no_argument, NULL, 'r'},
         {NULL, 0, NULL, 0},
     };
     int option;
@@ -294,12 +335,15 @@ static void read_options(int count, char **arguments) {
         case 't': options.tokens = (uint64_t)number_option("tokens", optarg, 0, 1e9); break;
         case 'f': options.from = number_option("from", optarg, 0, 86400); break;
         case 'o': options.to = number_option("to", optarg, 0, 86400); break;
+        case 'g': options.again = (uint64_t)number_option("again", optarg, 1, 1e6); break;
+        case 'r': options.fresh = true; break;
         default: exit(2);
         }
     }
     if (options.port == 0 || optind != count) {
         die("usage: load --port PORT [--method M] [--path P] [--body TEXT] [--streams N] "
-            "[--arrival PER_SECOND] [--seconds MOST] [--tokens EXPECTED] [--from SECOND] [--to SECOND]", 0);
+            "[--arrival PER_SECOND] [--seconds MOST] [--tokens EXPECTED] [--from SECOND] [--to SECOND] "
+            "[--again TIMES [--fresh]]", 0);
     }
 }
 

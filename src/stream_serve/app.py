@@ -14,12 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
+from msgspec import Struct
 
 from stream_serve import backends
 from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
 from stream_serve.quotas.places import Places
 from stream_serve.quotas.readers import Readers
-from stream_serve.runs.observers import RunLog
+from stream_serve.runs.report import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings, explain, explain_to_operator
 
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from stream_serve.conversations.context import Conversations
+    from stream_serve.conversations.recorder import Recorder
     from stream_serve.producers.provider import Provider
+    from stream_serve.runs.report import RunLine
     from stream_serve.streams.service import Streams
-    from stream_serve.web.streams.appends import DirectAppends
+    from stream_serve.web.hot import Hot
+    from stream_serve.web.security import Access
 
     Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[dict[str, object]]]
 
@@ -40,22 +44,37 @@ if TYPE_CHECKING:
 _log = structlog.stdlib.get_logger("stream_serve.app")
 
 
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+class Hooks(Struct, frozen=True, kw_only=True):
+    """What the server of an application does for it, or has it do.
+
+    `on_start` is called with the runs and the streams when the application has started, before the first
+    request; `on_piece` for each piece that a provider brings, `on_direct` for each request that the
+    server takes past the application (`web.hot`). `log_run` writes the line of a run where the log in
+    its usual way is not to.
+    """
+
+    on_start: Callable[[Runs, Streams], None] = _nothing
+    on_piece: Callable[[], None] = _nothing
+    on_direct: Callable[[], None] = _nothing
+    log_run: Callable[[str, RunLine], None] | None = None
+
+
 def create_app(
     settings: Settings | None = None,
     *,
     provider: Provider | None = None,
     identified: bool = False,
-    on_start: Callable[[Runs, Streams], None] | None = None,
-    on_piece: Callable[[], None] = lambda: None,
-    on_append: Callable[[], None] = lambda: None,
+    hooks: Hooks | None = None,
 ) -> FastAPI:
     """Return the whole service as an ASGI application.
 
     `settings` default to the environment's, and `provider` to the one that they configure. `identified`
     says that whoever calls the application names the owner of each request (`web.security.OWNER`).
-    `on_start` is called with the runs when the application has started, before the first request;
-    `on_piece` for each piece that a provider brings, `on_append` for each append that the server takes
-    past the application (`web.streams.appends`). Raises `SettingsError`.
+    `hooks` are the server's. Raises `SettingsError`.
     """
     from fastapi import FastAPI
 
@@ -70,7 +89,7 @@ def create_app(
         title="stream-serve",
         version=__version__,
         summary="AI streaming chat over Server-Sent Events, with a stop that really stops",
-        lifespan=_lifespan(settings, provider, on_start, on_piece, on_append),
+        lifespan=_lifespan(settings, provider, hooks or Hooks()),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -133,13 +152,9 @@ def _add_routes(app: FastAPI) -> None:
 def _lifespan(
     settings: Settings,
     given: Provider | None,
-    on_start: Callable[[Runs, Streams], None] | None,
-    on_piece: Callable[[], None],
-    on_append: Callable[[], None],
+    hooks: Hooks,
 ) -> Lifespan:
     """Return what the application lives by: it makes the runs, and ends them."""
-    from stream_serve.conversations.context import Conversations
-    from stream_serve.conversations.recorder import Recorder
     from stream_serve.conversations.sql.files import plain_file
     from stream_serve.web.chats import Chats
 
@@ -148,15 +163,7 @@ def _lifespan(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
-        persistence = backends.persistence_of(settings)
-        conversations = Conversations(
-            partial(backends.create_history, settings),
-            tokens=settings.history_tokens,
-            closing=persistence.closing,
-        )
-        # An answer's lease is renewed with its text, so that has to happen often enough for both.
-        interval = min(settings.save_interval, settings.lease / 3)
-        recorder = Recorder(conversations, interval=interval, persistence=persistence)
+        conversations, recorder = _conversations(settings)
         provider = backends.create_provider(settings) if given is None else given
         readers = Readers(settings.max_readers_per_key)
         log, peers, quotas, index = backends.create_log(settings)
@@ -165,10 +172,10 @@ def _lifespan(
             peers,
             quotas,
             backends.limits_of(settings),
-            observers=[recorder, RunLog()],
+            observers=[recorder, RunLog(hooks.log_run)],
             readers=readers,
             explain=explain,
-            on_piece=on_piece,
+            on_piece=hooks.on_piece,
         )
         streams = backends.create_streams(settings, readers)
         async with AsyncExitStack() as last:
@@ -184,10 +191,9 @@ def _lifespan(
             except SettingsError as error:
                 raise SettingsError(explain_to_operator(error)) from None
             await streams.open()
-            if on_start is not None:
-                on_start(runs, streams)
+            hooks.on_start(runs, streams)
             yield {
-                "appends": _direct_appends(app, streams, settings, on_append),
+                "hot": _hot(app, streams, settings, hooks.on_direct),
                 "runs": runs,
                 "provider": provider,
                 "conversations": conversations,
@@ -198,23 +204,45 @@ def _lifespan(
     return lifespan
 
 
-def _direct_appends(
-    app: FastAPI, streams: Streams, settings: Settings, on_append: Callable[[], None]
-) -> DirectAppends | None:
-    """Return what takes appends past the application; None where OpenTelemetry hears of each request."""
-    from stream_serve.web.streams import appends
+def _conversations(settings: Settings) -> tuple[Conversations, Recorder]:
+    """Return the conversations, and what stores answers in them; nothing is opened yet."""
+    from stream_serve.conversations.context import Conversations
+    from stream_serve.conversations.recorder import Recorder
+
+    persistence = backends.persistence_of(settings)
+    conversations = Conversations(
+        partial(backends.create_history, settings),
+        tokens=settings.history_tokens,
+        closing=persistence.closing,
+    )
+    # An answer's lease is renewed with its text, so that has to happen often enough for both.
+    interval = min(settings.save_interval, settings.lease / 3)
+    return conversations, Recorder(conversations, interval=interval, persistence=persistence)
+
+
+def _hot(
+    app: FastAPI, streams: Streams, settings: Settings, on_direct: Callable[[], None]
+) -> Hot | None:
+    """Return what a server may call in place of the application; None where somebody else is told of each
+    request."""
+    from stream_serve.web.hot import Hot, doors_of
+    from stream_serve.web.streams.appends import DirectAppends
 
     if _is_observed(app):
         return None
+    access: Access = app.state.access
     most = settings.max_append_bytes
     places = app.state.appending
-    return appends.DirectAppends(app.state.access, streams, places, most=most, on_append=on_append)
+    appends = DirectAppends(access, streams, places, most=most, on_append=on_direct)
+    return Hot(appends, doors_of(app, access, on_request=on_direct))
 
 
 def _is_observed(app: FastAPI) -> bool:
-    """Return whether OpenTelemetry is set up: the framework tells it of each request."""
+    """Return whether OpenTelemetry is set up, which the framework tells of each request, or a middleware
+    that is not ours."""
     telemetry = getattr(app, "_native_telemetry", None)
-    return telemetry is not None and telemetry.enabled()
+    guarded_only = len(app.user_middleware) == 1
+    return not guarded_only or (telemetry is not None and telemetry.enabled())
 
 
 async def _look(conversations: Conversations) -> None:

@@ -25,7 +25,7 @@ from stream_serve.producers.demo import Advice, DemoProvider
 from stream_serve.producers.provider import Model
 from stream_serve.producers.router import Route, Router
 from stream_serve.quotas.local import LocalQuotas
-from stream_serve.runs.observers import RunLog
+from stream_serve.runs.report import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import Bounds, Limits
 from stream_serve.settings import Settings, explain_to_operator
@@ -55,8 +55,6 @@ if TYPE_CHECKING:
 
 _MARGIN: Final = 60.0
 _DATABASE_TIMEOUT: Final = 5.0
-_CHARACTERS_PER_TOKEN: Final = 8
-"""More than any text has: so much of a conversation's path is read for each token of the budget."""
 _MEMORY: Final = "memory"
 _DATA: Final = Path("data")
 _REDIS: Final = ("redis://", "rediss://", "unix://")
@@ -173,6 +171,7 @@ def _route(given: ModelSettings) -> Route:
         thinks=given.thinks,
         sees=given.sees,
         tools=given.tools,
+        temperature=given.temperature,
     )
     return Route(model, target.provider, target.model)
 
@@ -269,6 +268,7 @@ def create_history(settings: Settings) -> History:
     Raises `SettingsError`, and `HistoryUnavailable` if the library for it is not installed.
     """
     from stream_serve.conversations.base import Capacity
+    from stream_serve.conversations.tokens import CHARACTERS
 
     try:
         from stream_serve.conversations.sql.history import SQLHistory
@@ -285,7 +285,7 @@ def create_history(settings: Settings) -> History:
         settings.database_url,
         lease=settings.lease,
         timeout=timeout,
-        reach=settings.history_tokens * _CHARACTERS_PER_TOKEN,
+        reach=settings.history_tokens * CHARACTERS,
         capacity=Capacity(
             messages=settings.max_conversation_messages,
             bytes=settings.max_conversation_bytes,

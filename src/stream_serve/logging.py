@@ -1,25 +1,77 @@
 """Logging: structlog for our lines and those of libraries, as JSON or with colours on a terminal.
 
 Tracebacks never show local variables, because these may contain keys or the text of messages.
+
+The line of a run is as frequent as runs are, and all of them have the same shape. So `LineHandler.write`
+takes it past structlog, as a struct which is encoded at once, and those of one turn of the event loop go
+out together.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
-from typing import Final, Literal
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Literal, TextIO
 
+import msgspec
 import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from msgspec import Struct
+
+    Write = Callable[[str, Struct], None]
 
 _CONTROL: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to standard error, in the order in which they were logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: list[bytes] = []
+
+    def write(self, event: str, fields: Struct) -> None:
+        """Log a line of the level INFO as JSON, from the event loop, at whose next turn it goes out."""
+        if not self._lines:
+            asyncio.get_running_loop().call_soon(self.flush)
+        time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        said = b'%b,"event":"%b","level":"info","timestamp":"%b"}\n'
+        encoded = msgspec.json.encode(fields)[:-1]
+        self._lines.append(said % (encoded, event.encode(), time.encode()))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, and before it what was logged before it."""
+        self._catch_up()
+        super().emit(record)
+
+    def flush(self) -> None:
+        """Write what has not been written."""
+        self.acquire()
+        try:
+            self._catch_up()
+            super().flush()
+        finally:
+            self.release()
+
+    def _catch_up(self) -> None:
+        if self._lines:
+            text = b"".join(self._lines).decode()
+            self._lines.clear()
+            self.stream.write(text)
+
+
+def configure(level: str, style: Literal["auto", "json", "console"]) -> Write | None:
     """Set up logging for this process, to standard error.
 
     `level` is the lowest level that is logged. With the style "auto" a terminal gets colours, everything
-    else JSON.
+    else JSON. Returns what writes frequent lines as JSON, `LineHandler.write`; None where they are logged
+    like all others, or not at all.
     """
     console = style == "console" or (style == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
@@ -45,7 +97,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler()
+    handler = LineHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -60,6 +112,7 @@ def configure(level: str, style: Literal["auto", "json", "console"]) -> None:
         logger.handlers = []
         logger.propagate = True
         logger.setLevel(logging.WARNING)
+    return None if console or root.level > logging.INFO else handler.write
 
 
 def hand_on() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, suppress
 from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,6 +20,8 @@ from stream_serve.settings import Settings
 from stream_serve.streams.decisions import Appended
 from stream_serve.streams.errors import StreamsUnavailable
 from stream_serve.streams.service import Streams
+from stream_serve.web import hot
+from stream_serve.web.hot import Hot
 from stream_serve.web.streams import appends
 from stream_serve.web.streams.appends import DirectAppends
 from support.properties import steady
@@ -165,7 +167,8 @@ class Client:
             self._socket = socket.create_connection(self._address, PATIENCE)
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._rest = b""
-        self._socket.sendall(data)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has refused what came before
+            self._socket.sendall(data)
 
     def answer(self) -> bytes:
         """Return the next response, without its date and ETag."""
@@ -448,8 +451,8 @@ async def test_an_append_whose_body_never_begins_is_refused_like_any_request() -
 async def test_where_requests_are_traced_appends_are_requests_like_any_other() -> None:
     app = create_app(Settings.load(port=0, streams_url="memory"))
     async with app.router.lifespan_context(app) as state:
-        assert isinstance((state or {})[appends.STATE], DirectAppends)
+        assert isinstance((state or {})[hot.STATE], Hot)
     assert vars(app)["_native_telemetry"].enabled() is False  # FastAPI's own, by no public way
     setattr(app, "_native_telemetry", SimpleNamespace(enabled=lambda: True))  # noqa: B010
     async with app.router.lifespan_context(app) as state:
-        assert (state or {})[appends.STATE] is None
+        assert (state or {})[hot.STATE] is None

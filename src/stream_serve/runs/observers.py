@@ -1,7 +1,7 @@
 """Observers: who is told that a run began, had its first token, and ended; never of a token.
 
-The log line of a run is one of them, and so is whatever else looks at runs without being a part of
-them: what stores answers, counts, or traces.
+The log line of a run is one of them (`report`), and so is whatever else looks at runs without being a
+part of them: what stores answers, counts, or traces.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 import structlog
-
-from stream_serve.runs.view import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -107,29 +105,3 @@ def _all(savings: Sequence[Awaitable[bool]]) -> Awaitable[bool] | None:
         return all(result is True for result in results)
 
     return wait()
-
-
-class RunLog(Observer):
-    """Writes the service's log line of a run: never its text."""
-
-    def done(self, run: Run) -> None:
-        """Write the line."""
-        error, usage = run.error, run.usage
-        _log.info(
-            "run",
-            run_id=run.id,
-            model=run.model,
-            state=run.state.value,
-            finish_reason=run.finish_reason,
-            provider_finish_reason=run.provider_finish_reason,
-            code=error.code if error is not None else None,
-            provider_request_id=error.request_id if error is not None else None,
-            first_token_ms=milliseconds(run.first_token_seconds),
-            duration_ms=milliseconds(run.seconds),
-            events=run.events,
-            prompt_tokens=usage.prompt_tokens if usage is not None else None,
-            completion_tokens=usage.completion_tokens if usage is not None else None,
-            usage_source=usage.source if usage is not None else None,
-            upstream_closed=run.producer.closed,
-            conversation_id=run.ref.conversation_id if run.ref is not None else None,
-        )

@@ -27,7 +27,7 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload
 
 from stream_serve import logging as logs
-from stream_serve.app import create_app
+from stream_serve.app import Hooks, create_app
 from stream_serve.errors import SettingsError, StreamServeError
 from stream_serve.server.announcement import announce
 from stream_serve.server.options import listener_url, uvicorn_options
@@ -67,13 +67,13 @@ def serve(settings: Settings) -> None:
             "process that started them, so that without Redis another worker could neither resume "
             "nor stop them. Set it to the URL of a Redis or Valkey, or serve with one worker"
         )
-    logs.configure(settings.log_level, settings.log_format)
+    log_run = logs.configure(settings.log_level, settings.log_format)
     for number in _SHUTDOWN_SIGNALS:
         signal.signal(number, _exit)
     if settings.workers > 1:
         _supervise(settings)
     else:
-        _Server(settings).run()
+        _Server(settings, log_run=log_run).run()
 
 
 def serve_reloading(settings: Settings) -> None:
@@ -126,10 +126,9 @@ def _serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket 
     signal.signal(signal.SIGTERM, _exit)
     try:
         settings = Settings.load()
-        logs.configure(settings.log_level, settings.log_format)
-        server = _Server(
-            settings, channel=channel, grace=_RELOAD_GRACE if channel is None else None
-        )
+        log_run = logs.configure(settings.log_level, settings.log_format)
+        grace = _RELOAD_GRACE if channel is None else None
+        server = _Server(settings, log_run=log_run, channel=channel, grace=grace)
         server.run(sockets)
     except StreamServeError as error:
         sys.stderr.write(f"stream-serve: {explain_to_operator(error)}\n")
@@ -148,17 +147,18 @@ class _Server(uvicorn.Server):
         self,
         settings: Settings,
         *,
+        log_run: logs.Write | None,
         channel: socket.socket | None = None,
         grace: float | None = None,
     ) -> None:
         coalescer = Coalescer(settings.coalesce_interval)
-        app = create_app(
-            settings,
+        hooks = Hooks(
             on_start=self._started_with,
             on_piece=coalescer.count,
-            on_append=coalescer.hurry,
+            on_direct=coalescer.hurry,
+            log_run=log_run,
         )
-        self._startup = Startup(app)
+        self._startup = Startup(create_app(settings, hooks=hooks))
         # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
         streaming = Streaming(self._startup, on_request=coalescer.hurry)
         super().__init__(uvicorn.Config(streaming, **uvicorn_options(settings)))

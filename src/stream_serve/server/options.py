@@ -26,6 +26,7 @@ class Options(TypedDict):
     log_config: None
     access_log: bool
     server_header: bool
+    proxy_headers: bool
     workers: int
     limit_concurrency: int
     h11_max_incomplete_event_size: int
@@ -45,6 +46,7 @@ def uvicorn_options(settings: Settings) -> Options:
         "log_config": None,
         "access_log": False,
         "server_header": False,
+        "proxy_headers": False,  # nothing here depends on the address of a client
         "workers": 1,  # otherwise uvicorn reads WEB_CONCURRENCY
         "limit_concurrency": raise_descriptor_limit(),
         "h11_max_incomplete_event_size": settings.max_head_bytes,  # `HttpProtocol` reads it, too

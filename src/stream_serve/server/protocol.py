@@ -1,9 +1,10 @@
 """`HttpProtocol`: uvicorn's HTTP/1.1 protocol, with direct writes and a limit for request heads.
 
 Direct writes: an ASGI application sends by awaiting `send`, which needs a task that waits. So the scope
-has one more extension (`web.stream.WRITE`): a plain function that writes a piece of a chunked body from
+has an extension (`web.stream.WRITE`): a plain function that writes a piece of a chunked body from
 wherever it is called. If the client is gone or reads too slowly, the function writes nothing and returns
-False. The caller then uses `send`, which waits.
+False. The caller then uses `send`, which waits. For the same reason another extension (`GONE`) has a
+function called when the client is gone.
 
 The limit: the parser collects a head (the request line and the headers, RFC 9112, 2.1) from all the data
 that comes, without a limit of its own. So it never gets more data at once than a head may still have,
@@ -11,11 +12,14 @@ and the bytes that it has read without completing anything are counted. These ma
 the trailers of a body or the extension of a chunk (RFC 9112, 7.1), or be empty lines before a request.
 When there are too many, the client gets 431 (RFC 6585, 5) after the responses to its earlier requests.
 Then the connection is closed as in nginx's lingering close: first only for writing, so that the response
-reaches a client that is still sending; its data is discarded for two seconds.
+reaches a client that is still sending; its data is discarded for two seconds. An address that is longer
+than `httptools.parse_url` reads, which a limit above 64 KiB lets in, gets 400 in the same way.
 
 Appends: a whole `POST` to a stream that is there at once goes to `web.streams.appends`, and its response
 is written in the same call, without a task. What that does not take goes the way of all requests, as does
 a body that comes in several pieces, and a response that cannot be written now.
+
+Hot doors: what starts most runs is called in place of the application (`web.hot`).
 
 Pipelining: a connection is read on only when none of its requests waits for its turn, and the request
 whose turn it is learns that the client is gone.
@@ -32,13 +36,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
-from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from stream_serve.errors import HeadTooLarge
+from stream_serve.errors import BadRequest, HeadTooLarge
 from stream_serve.web import problems
-from stream_serve.web.stream import WRITE
-from stream_serve.web.streams.appends import PREFIX, STATE, SUBMITTED
+from stream_serve.web.hot import STATE
+from stream_serve.web.stream import GONE, WRITE
+from stream_serve.web.streams.appends import PREFIX, SUBMITTED
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future, Transport
@@ -49,10 +54,13 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
+    from stream_serve.errors import StreamServeError
     from stream_serve.streams.decisions import Appended
-    from stream_serve.web.streams.appends import DirectAppends, Submitted
+    from stream_serve.web.hot import Hot
+    from stream_serve.web.streams.appends import Submitted
 
 _DEFAULT_MAX_HEAD: Final = 32_768
+_MAX_ADDRESS: Final = 65_535  # `httptools.parse_url` reads no longer one
 _HEADER_OVERHEAD: Final = 4  # ": " and CRLF
 _LINGER: Final = 2.0
 _PREFIX: Final = PREFIX.encode()
@@ -94,10 +102,11 @@ class HttpProtocol(HttpToolsProtocol):
     _part: Part = Part.NONE
     _incomplete = 0
     _completed = False
-    _rejected = False
+    _refusal: StreamServeError | None = None
     _turn: RequestResponseCycle | None = None
     _held: bytes | None = None
     _submitted: Submitted | None = None
+    _when_gone: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -109,7 +118,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
         plain = not (self.root_path or config.access_log)
-        self._appends: DirectAppends | None = app_state.get(STATE) if plain else None
+        self._hot: Hot | None = app_state.get(STATE) if plain else None
 
     def connection_made(self, transport: Transport) -> None:
         """Begin with a connection."""
@@ -118,18 +127,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
-        while data and not self._rejected:
+        while data and self._refusal is None:
             room = self._max_head - self._incomplete
             piece, data = data[:room], data[room:]
             self._completed = False
             super().data_received(piece)
-            if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            gone = self.transport.is_closing() or self.transport.get_protocol() is not self
+            if gone or self._refusal is not None:
                 return
             self._incomplete = (
                 self._head_size() if self._completed else self._incomplete + len(piece)
             )
             if self._incomplete >= self._max_head:
-                self._reject()
+                self._reject(self._too_large())
         if self._held is not None:
             self._enter()
 
@@ -163,9 +173,12 @@ class HttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start a request, or wait for its body if it may be an append."""
         self._completed = True
-        if self._head_size() > self._max_head:
-            self._reject()
-            raise ValueError("the head is too large")  # stops the parser within this piece
+        refusal = self._too_large() if self._head_size() > self._max_head else None
+        if refusal is None and len(self.url) > _MAX_ADDRESS:
+            refusal = BadRequest(f"the address of a request may have at most {_MAX_ADDRESS} bytes")
+        if refusal is not None:
+            self._reject(refusal)
+            raise refusal  # stops the parser within this piece
         self._part = Part.BODY
         self._held = b""
         if not self._may_append():
@@ -173,7 +186,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _may_append(self) -> bool:
         """Return whether a request may be taken without a task, by its head."""
-        if self._appends is None or not self.url.startswith(_PREFIX):
+        if self._hot is None or not self.url.startswith(_PREFIX):
             return False
         parser = cast("Any", self.parser)  # uvicorn has none after the end
         return (
@@ -186,7 +199,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _append(self, body: bytes) -> bool:
         """Take an append; return whether its response was written."""
-        submitted = self._appends and self._appends.submit(self.url, self.headers, body)
+        submitted = self._hot and self._hot.appends.submit(self.url, self.headers, body)
         if submitted is not None and submitted.fine:
             self._held = None
             parser = cast("Any", self.parser)  # uvicorn has none after the end
@@ -208,7 +221,11 @@ class HttpProtocol(HttpToolsProtocol):
         scope = cast("dict[str, Any]", self.scope)
         if self.cycle and self.cycle.scope is scope:
             # Weak references: a cycle that refers to itself lives until the garbage collector runs.
-            scope["extensions"] = {WRITE: partial(_open_writer, ref(self), ref(self.cycle))}
+            whose = ref(self), ref(self.cycle)
+            scope["extensions"] = {
+                WRITE: partial(_open_writer, *whose),
+                GONE: partial(_call_when_gone, *whose),
+            }
         if body:
             super().on_body(body)
 
@@ -220,17 +237,28 @@ class HttpProtocol(HttpToolsProtocol):
         self._writer = ChunkWriter(cycle.transport.write, ready=not cycle.flow.write_paused)
         return self._writer.write
 
+    def call_when_gone(self, call: Callable[[], object]) -> Callable[[], None]:
+        """Have a function called if the client is gone before the response is complete; return what ends
+        that."""
+        self._when_gone = call
+
+        def forget() -> None:
+            if self._when_gone is call:
+                self._when_gone = None
+
+        return forget
+
     def on_response_complete(self) -> None:
-        """Stop direct writes at the end of a response; send the 431 that waited for it."""
+        """Stop direct writes at the end of a response; send the refusal that waited for it."""
         self._close_writer()
-        self._turn = None
+        self._turn = self._when_gone = None
         super().on_response_complete()
-        if self._rejected and self.cycle.response_complete and not self.transport.is_closing():
-            self._send_431()
+        if self._refusal and self.cycle.response_complete and not self.transport.is_closing():
+            self._refuse(self._refusal)
 
     def send_400_response(self, msg: str) -> None:
-        """Send 400 for a request that cannot be parsed, unless it was rejected for its size."""
-        if not self._rejected:
+        """Send 400 for a request that cannot be parsed, unless it is refused in words of ours."""
+        if self._refusal is None:
             super().send_400_response(msg)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -241,6 +269,7 @@ class HttpProtocol(HttpToolsProtocol):
             turn.disconnected = True
             turn.message_event.set()
         super().connection_lost(exc)
+        self._tell_gone()
 
     def pause_writing(self) -> None:
         """Stop direct writes while the client reads too slowly."""
@@ -259,7 +288,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # an append before it in the same data has set it
         submitted, self._submitted = self._submitted, None
         if submitted is None:
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, self._target(cycle, app))
             return
         cast("dict[str, Any]", cycle.scope)[SUBMITTED] = submitted
         if submitted.done.done():
@@ -267,6 +296,14 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.tasks.add(cast("Any", submitted.done))  # the server waits for it as for a task
             submitted.done.add_done_callback(partial(self._settle, cycle, app, submitted))
+
+    def _target(self, cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+        """Return what responds to a request: a hot door in place of the application."""
+        if self._hot is None or app is service_unavailable:
+            return app
+        scope = cycle.scope
+        door = self._hot.doors.get(scope["path"]) if scope["method"] == "POST" else None
+        return app if door is None else cast("ASGI3Application", door)
 
     def _settle(
         self,
@@ -302,21 +339,25 @@ class HttpProtocol(HttpToolsProtocol):
             len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers
         )
 
-    def _reject(self) -> None:
-        """Parse nothing more, and send 431 as soon as earlier requests have their responses."""
-        self._rejected = True
-        self.logger.warning(
-            "The head of a request has more than %d bytes: refused.", self._max_head
+    def _too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(
+            f"the request line and the headers may have at most {self._max_head} bytes together "
+            "(STREAM_SERVE_MAX_HEAD_BYTES)"
         )
+
+    def _reject(self, error: StreamServeError) -> None:
+        """Parse nothing more, and send an error as soon as earlier requests have their responses."""
+        self._refusal = error
+        self.logger.warning("A request is refused: %s.", error)
         if self._held is not None:
             self._enter()
         cycle = self.cycle
         if self._part is Part.BODY:
-            self._reject_body(cycle)
+            self._reject_body(cycle, error)
         elif not cycle or cycle.response_complete:
-            self._send_431()
+            self._refuse(error)
 
-    def _reject_body(self, cycle: RequestResponseCycle) -> None:
+    def _reject_body(self, cycle: RequestResponseCycle, error: StreamServeError) -> None:
         """Reject a request while its body is being read."""
         if self.pipeline or (cycle.response_started and not cycle.response_complete):
             self.transport.close()
@@ -325,16 +366,12 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             cycle.disconnected = True
             cycle.message_event.set()
-            self._send_431()
+            self._tell_gone()
+            self._refuse(error)
 
-    def _send_431(self) -> None:
-        """Send the response 431 without the application, and close the connection."""
-        response = problems.from_error(
-            HeadTooLarge(
-                f"the request line and the headers may have at most {self._max_head} bytes together "
-                "(STREAM_SERVE_MAX_HEAD_BYTES)"
-            )
-        )
+    def _refuse(self, error: StreamServeError) -> None:
+        """Send an error without the application, and close the connection."""
+        response = problems.from_error(error)
         headers = [
             *self.server_state.default_headers,
             *response.raw_headers,
@@ -354,6 +391,11 @@ class HttpProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(_LINGER, self.transport.abort)
         else:
             self.transport.close()
+
+    def _tell_gone(self) -> None:
+        call, self._when_gone = self._when_gone, None
+        if call is not None:
+            call()
 
     def _close_writer(self) -> None:
         """Make the function that writes directly return False from now on."""
@@ -392,3 +434,14 @@ def _open_writer(
     if not response.chunked_encoding or response.scope["method"] == "HEAD":
         return None
     return connection.open_writer(response)
+
+
+def _call_when_gone(
+    protocol: ref[HttpProtocol], cycle: ref[RequestResponseCycle], call: Callable[[], object]
+) -> Callable[[], object]:
+    """Have a function called when the client is gone, or now; return what ends that."""
+    connection, response = protocol(), cycle()
+    if connection is None or response is None or response.disconnected:
+        call()
+        return int
+    return connection.call_when_gone(call)

@@ -124,9 +124,10 @@ class Asking:
         request = asked.request(model=model, system_prompt=prompt)
         for option, reason in self.provider.unsupported(request).items():
             raise asked.invalid(option, reason)
-        if not sees(self.provider.models, model):
+        models = self.provider.models
+        if not sees(models, model):
             _check_no_pictures(asked, model)
-        return structs.replace(terms.fill(request, self.settings), owner=self.owner)
+        return structs.replace(terms.fill(request, self.settings, models), owner=self.owner)
 
 
 def _check_no_pictures(asked: Question, model: str) -> None:

@@ -173,14 +173,25 @@ _Body = TypeVar("_Body", bound=Body)
 
 
 async def read_json(request: Request, model: type[_Body], *, max_bytes: int) -> _Body:
-    """Read the body of a request and return it as `model`.
+    """Read the body of a request and return it as `model`. Raises as `read_bytes` and `validated` do."""
+    return validated(await read_bytes(request, max_bytes=max_bytes), model)
+
+
+async def read_bytes(request: Request, *, max_bytes: int) -> bytes:
+    """Read the body of a request, which says that it is JSON.
 
     Raises `NotJSON` for another media type, `BodyTooLarge` before more than `max_bytes` are in memory,
-    `BadRequest` for a body that is not JSON, `InvalidFields` with the path of each wrong field, and
-    Starlette's `ClientDisconnect` if the client disconnects meanwhile.
+    and Starlette's `ClientDisconnect` if the client disconnects meanwhile.
     """
     _check_type(request)
-    raw = await _read(request, max_bytes)
+    return await _read(request, max_bytes)
+
+
+def validated(raw: bytes, model: type[_Body]) -> _Body:
+    """Return a body as `model`.
+
+    Raises `BadRequest` for a body that is not JSON, `InvalidFields` with the path of each wrong field.
+    """
     try:
         return model.model_validate_json(raw, context=ValueBudget(len(raw)))
     except ValidationError as error:

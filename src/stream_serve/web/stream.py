@@ -1,9 +1,9 @@
 """`EventStream`: a run's event log as an SSE response.
 
 How it works: the response only reads. It sends all events that the log has in one piece and waits for
-more. One task watches for the client's disconnect, one timer for silence. When the client disconnects,
-or the response ends for another reason, the subscription is closed; `runs` decides what that does to
-the run.
+more. The server, or a task, watches for the client's disconnect, and one timer for silence. When the
+client disconnects, or the response ends for another reason, the subscription is closed; `runs` decides
+what that does to the run.
 
 A route returns an `EventStream` like any response. Below `Streaming`, the outermost ASGI layer of our own
 server, the stream is sent from there, after the application has returned. So the framework's objects
@@ -52,6 +52,9 @@ WRITE: Final = "stream_serve.write"
 """The ASGI extension of a server that can write without a task. After the start of the response,
 `scope["extensions"][WRITE]()` returns a function `write(data: bytes) -> bool`, or None if the body cannot
 be written directly. `write` returns False, and writes nothing, when the client cannot take more."""
+GONE: Final = "stream_serve.gone"
+"""The ASGI extension of a server that tells when a client disconnects without a task that waits for it.
+`scope["extensions"][GONE](call)` has a function called then, or at once, and returns what ends that."""
 
 _HELD: Final = 2.0
 """For how long a head is held back at most: a provider refuses within some round trips, and a client that
@@ -65,8 +68,15 @@ _HEADERS: Final = {
 }
 
 
-async def close_when_gone(subscription: Followed, receive: Receive) -> None:
-    """Wait until the client disconnects, and close its subscription."""
+def close_when_gone(subscription: Followed, scope: Scope, receive: Receive) -> Callable[[], object]:
+    """Close a subscription when its client disconnects; return what ends that."""
+    extension = scope.get("extensions", {}).get(GONE)
+    if extension is not None:
+        return extension(subscription.close)
+    return asyncio.get_running_loop().create_task(_close_when_gone(subscription, receive)).cancel
+
+
+async def _close_when_gone(subscription: Followed, receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     subscription.close()
@@ -168,7 +178,7 @@ class EventStream(Streamed):
         loop = asyncio.get_running_loop()
         reader = self._subscription.reader
         self._timer: asyncio.TimerHandle = loop.call_later(self._quarter, self._beat)
-        watcher = loop.create_task(close_when_gone(self._subscription, receive))
+        unwatch = close_when_gone(self._subscription, scope, receive)
         try:
             held: bytes | Response = b""
             if self._refusal is not None:
@@ -199,7 +209,7 @@ class EventStream(Streamed):
             await send({"type": "http.response.body", "body": last})
         finally:
             self._timer.cancel()
-            watcher.cancel()
+            unwatch()
             self._subscription.close()
 
     async def _hold(self, reader: LogReader, refusal: Refusal) -> bytes | Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -14,21 +13,21 @@ from stream_serve.web.stream import close_when_gone
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from starlette.types import Receive
+    from starlette.requests import Request
 
     from stream_serve.events.types import Event
     from stream_serve.runs.subscription import Subscription
 
 
 async def gather(
-    subscription: Subscription, receive: Receive, add: Callable[[Event], object]
+    subscription: Subscription, request: Request, add: Callable[[Event], object]
 ) -> End | Error:
     """Give `add` each event of a run but the last one, and return that.
 
     Raises Starlette's `ClientDisconnect` if the client does not wait for the end. However this ends, it
     lets go of the run.
     """
-    watcher = asyncio.create_task(close_when_gone(subscription, receive))
+    unwatch = close_when_gone(subscription, request.scope, request.receive)
     try:
         async for event in subscription.events():
             if isinstance(event, End | Error):
@@ -38,7 +37,7 @@ async def gather(
         lost = EventsLost("events of this run are gone: the answer cannot be given as a whole")
         return Error.of(lost, str(lost))
     finally:
-        watcher.cancel()
+        unwatch()
         subscription.close()
     if subscription.redirected:
         moved = StreamMoved("this process ends: ask again for the run, at another one")

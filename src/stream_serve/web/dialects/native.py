@@ -30,6 +30,7 @@ _MAX_OBJECT: Final = 65_536
 _MAX_LEVELS: Final = 32
 _MAX_TOKENS: Final = 2**31 - 1
 _MAX_SEED: Final = 2**63 - 1
+MAX_MODEL: Final = 200
 _RESULTS: Final = {"messages": "toolResults"}
 _OPTIONS: Final = (
     "temperature",
@@ -50,7 +51,8 @@ _OPTIONS: Final = (
 )
 """The fields that are options of a provider, under the same names."""
 
-_SPELLED: Final = {name: to_camel(name) for name in ("system_prompt", "extra_body", *_OPTIONS)}
+SPELLED: Final = {name: to_camel(name) for name in ("system_prompt", "extra_body", *_OPTIONS)}
+"""What errors call the options of a question."""
 
 _LIMITS: Final = {name: to_camel(option) for name, option in LIMITS.items()}
 _RESERVED: Final = {
@@ -266,7 +268,7 @@ class ChatBody(OpenBody):
         description="a whole conversation instead of `message`; no system prompt is added to it "
         "but the one in `systemPrompt`",
     )
-    model: str | None = Field(None, min_length=1, max_length=200)
+    model: str | None = Field(None, min_length=1, max_length=MAX_MODEL)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, ge=0, le=1)
     max_tokens: int | None = Field(
@@ -441,7 +443,7 @@ class ChatBody(OpenBody):
             extra=self.extra_body or {},
             system_prompt="" if self.unprompted else self.system_prompt or None,
             bare=self.unprompted or self.messages is not None,
-            spelled=_SPELLED | results | asked,
+            spelled=SPELLED | results | asked,
         )
 
     @property

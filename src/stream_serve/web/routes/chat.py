@@ -12,8 +12,9 @@ from stream_serve.events import plain
 from stream_serve.producers.provider import named
 from stream_serve.runs.spec import OnDisconnect
 from stream_serve.web.asking import Asking, asking_of, run_id_of
-from stream_serve.web.body import invalid, read_json
-from stream_serve.web.dialects.native import NEW, ChatBody
+from stream_serve.web.body import invalid, read_bytes
+from stream_serve.web.dialects import plain_chat
+from stream_serve.web.dialects.native import NEW
 from stream_serve.web.response import ignored_fields
 from stream_serve.web.security import ASK, cors_headers, guarded
 from stream_serve.web.stream import EventStream
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from stream_serve.conversations.base import History, Message, Turn
-    from stream_serve.web.dialects.native import ToolResult
+    from stream_serve.web.dialects.native import ChatBody, ToolResult
+    from stream_serve.web.dialects.plain_chat import PlainChat
 
 router = APIRouter(tags=["chat"])
 
@@ -46,7 +48,7 @@ async def stream_chat(
     `onDisconnect` is `continue`.
     """
     settings = asking.settings
-    body = await read_json(request, ChatBody, max_bytes=settings.max_body_bytes)
+    body = plain_chat.read(await read_bytes(request, max_bytes=settings.max_body_bytes))
     body.check()
 
     async def converse(run_id: str, model: str) -> Turn:
@@ -65,7 +67,7 @@ async def stream_chat(
 
 
 async def _turn(
-    body: ChatBody, history: History, owner: str | None, run_id: str, model: str
+    body: ChatBody | PlainChat, history: History, owner: str | None, run_id: str, model: str
 ) -> Turn:
     """Store what is new, and its new answer, or another answer to an old message."""
     conversation_id = body.conversation_id if body.conversation_id != NEW else None

@@ -92,7 +92,7 @@ async def _answer(
             refusal=failures.response_of,
         )
     found = answer(run_id)
-    end = await whole.gather(subscription, request.receive, found.add)
+    end = await whole.gather(subscription, request, found.add)
     if not isinstance(end, End):
         return failures.response_of(end, headers)
     body = msgspec.json.encode(found.whole(end))

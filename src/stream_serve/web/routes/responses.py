@@ -71,7 +71,7 @@ async def create_response(http: Request, asking: Ask) -> Response:
         subscription.close()
         return _json(await _accepted(asking, run_id), headers)
     found = ResponseObject(run_id)
-    end = await whole.gather(subscription, http.receive, found.add)
+    end = await whole.gather(subscription, http, found.add)
     if not isinstance(end, End):
         return failures.response_of(end, headers)
     found.add(end)

@@ -38,9 +38,6 @@ PREFIX: Final = "/v1/stream/"
 RUNS: Final = "runs/"
 STOP: Final = "/stop"
 CONTROL: Final = "/control"
-STATE: Final = "appends"
-"""The `DirectAppends` in the state of the application's lifespan; None where it is not to be used."""
-
 SUBMITTED: Final = "stream_serve.submitted"
 """Where what was `Submitted` already comes with the scope of its request."""
 

@@ -1,0 +1,219 @@
+"""The hot doors: whatever is asked there, the response is that of the application."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import event, given
+from hypothesis import strategies as st
+from starlette.middleware import Middleware
+
+from stream_serve.app import create_app
+from stream_serve.settings import Settings
+from stream_serve.web import hot
+from stream_serve.web.hot import Hot, HotDoor
+from support.properties import steady
+from support.service import Service
+
+if TYPE_CHECKING:
+    from starlette.types import Receive, Scope, Send
+
+    from stream_serve.testing import ScriptedUpstream
+
+KEY: Final = "the-first-key"
+PATIENCE: Final = 20.0
+MOST: Final = 2_000
+NATIVE: Final = "/ai/chat/stream-sse"
+COMPLETIONS: Final = "/v1/chat/completions"
+CHUNKED: Final = b"transfer-encoding: chunked"
+
+# What no two responses have in common: when they were given, and ids.
+ITS_OWN: Final = re.compile(
+    rb'(date: |-id: |chatcmpl-|"(?:runId|requestId|request_id)":"|"created(?:At)?":|"endedAt":)[\w :,-]+'
+)
+
+FIELDS: Final = st.dictionaries(
+    st.sampled_from(
+        [
+            *("message", "messages", "model", "stream", "stream_options", "temperature", "runId"),
+            *("onDisconnect", "conversationId", "maxTokens", "max_tokens", "n", "unknown", "tools"),
+        ]
+    ),
+    st.sampled_from(
+        [
+            *(
+                "hi",
+                "",
+                None,
+                True,
+                0.5,
+                7,
+                [],
+                {},
+                "answer?size=40",
+                "http-500",
+                "http-429",
+                "new",
+            ),
+            *([{"role": "user", "content": "hi"}], {"include_usage": True}, "\ud83d"),
+        ]
+    ),
+    max_size=4,
+)
+ASKED: Final = st.sampled_from(
+    [
+        {"message": "hi"},
+        {"message": "hi", "model": "answer?size=40"},
+        {"message": "hi", "model": "http-401"},
+        {"messages": [{"role": "user", "content": "hi"}], "stream": True},
+        {"messages": [{"role": "user", "content": "hi"}]},
+        {"messages": [{"role": "user", "content": "hi"}], "model": "http-500", "stream": True},
+    ]
+)
+BODIES: Final = (
+    st.tuples(ASKED, FIELDS).map(lambda both: json.dumps({**both[0], **both[1]}).encode())
+    | ASKED.map(lambda asked: json.dumps(asked).encode())
+    | st.sampled_from([b"", b"{", b"[]", b"\xff", b"null", b'{"message": "a"}' + b" " * MOST])
+)
+HEADERS: Final = st.lists(
+    st.sampled_from(
+        [
+            *("Origin: http://evil.example", "Origin: http://localhost:1", "Host: evil.example"),
+            *("Authorization: Bearer wrong", "Content-Encoding: gzip", "Accept: */*"),
+            *("Idempotency-Key: short", "Expect: 100-continue", "X-Long: " + "x" * 100),
+        ]
+    ),
+    max_size=2,
+)
+PATHS: Final = st.sampled_from(
+    [
+        *(NATIVE, NATIVE, COMPLETIONS, COMPLETIONS, "/ai/chat/stream%2Dsse", f"{NATIVE}?key=1"),
+        *(f"{NATIVE}/", f"{COMPLETIONS}?a=b", "/ai/chat", "/v1/chat/completionsx"),
+    ]
+)
+METHODS: Final = st.sampled_from(["POST"] * 8 + ["GET", "PUT", "OPTIONS", "HEAD"])
+TYPES: Final = st.sampled_from(
+    ["application/json"] * 5 + ["text/plain", "application/problem+json"]
+)
+
+
+def written(method: str, path: str, headers: list[str], kind: str, body: bytes, key: str) -> bytes:
+    """Return the bytes of a request, after whose response the connection is closed."""
+    more = [f"Content-Type: {kind}", f"Content-Length: {len(body)}", "Connection: close"]
+    if not any(one.startswith("Host") for one in headers):
+        more.append("Host: localhost")
+    if key and not any(one.startswith("Auth") for one in headers):
+        more.append(f"Authorization: Bearer {key}")
+    lines = [f"{method} {path} HTTP/1.1", *more, *headers]
+    return "".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body
+
+
+def answer(url: str, data: bytes) -> tuple[bytes, bytes]:
+    """Send a request; return the head and the body of its response, without what is its own."""
+    parts = urlsplit(url)
+    said = b""
+    with socket.create_connection((parts.hostname or "", parts.port or 0), PATIENCE) as connection:
+        connection.sendall(data)
+        while more := connection.recv(65_536):
+            said += more
+    if said.startswith(b"HTTP/1.1 100"):
+        said = said.partition(b"\r\n\r\n")[2]
+    head, _, body = said.partition(b"\r\n\r\n")
+    if CHUNKED in head:
+        body = b"".join(pieces(body))
+    return ITS_OWN.sub(rb"\1", head), ITS_OWN.sub(rb"\1", body)
+
+
+def pieces(body: bytes) -> list[bytes]:
+    """Return the chunks of a body, which has its end."""
+    found: list[bytes] = []
+    while True:
+        size, _, body = body.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            assert body == b"\r\n"
+            return found
+        found.append(body[:length])
+        body = body[length + 2 :]
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The paths of the requests that went past the application."""
+    seen: list[str] = []
+    respond = HotDoor.__call__
+
+    async def watched(self: HotDoor, scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(scope["path"])
+        await respond(self, scope, receive, send)
+
+    monkeypatch.setattr(HotDoor, "__call__", watched)
+    return seen
+
+
+SETTINGS: Final = {
+    "open": {},
+    "keys": {"api_keys": KEY},
+    "pages": {"cors_origins": "*", "allow_anonymous": True},
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+async def test_a_request_has_the_same_response_in_both_ways(
+    settings: str, upstream: ScriptedUpstream, taken: list[str]
+) -> None:
+    async with AsyncExitStack() as stack:
+        urls: list[str] = []
+        for direct in (True, False):
+            more = {"max_body_bytes": MOST, "coalesce_interval": 0, **SETTINGS[settings]}
+            service = Service(direct=direct, upstream_url=upstream.url, **more)
+            await stack.enter_async_context(service)
+            urls.append(service.url)
+        await asyncio.to_thread(compare, urls, KEY if settings == "keys" else "")
+    assert {NATIVE, COMPLETIONS} == set(taken)
+
+
+def compare(urls: list[str], key: str) -> None:
+    @steady(1)
+    @given(METHODS, PATHS, HEADERS, TYPES, BODIES)
+    def same(method: str, path: str, headers: list[str], kind: str, body: bytes) -> None:
+        data = written(method, path, headers, kind, body, key)
+        hot_way, usual = (answer(url, data) for url in urls)
+        event(hot_way[0][9:12].decode())
+        assert hot_way == usual
+
+    same()
+
+
+async def test_where_requests_are_seen_by_others_nothing_goes_past_the_application() -> None:
+    app = create_app(Settings.load(port=0))
+    async with app.router.lifespan_context(app) as state:
+        assert isinstance((state or {})[hot.STATE], Hot)
+    app.user_middleware.append(Middleware(SimpleNamespace))  # pyright: ignore[reportArgumentType]
+    async with app.router.lifespan_context(app) as state:
+        assert (state or {})[hot.STATE] is None
+
+
+async def test_a_defect_is_told_in_the_same_way_and_logged(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("stream_serve.web.asking.terms.check", fail)
+    said: list[tuple[bytes, bytes]] = []
+    for direct in (True, False):
+        async with Service(direct=direct, upstream_url=upstream.url) as service:
+            data = written("POST", NATIVE, [], "application/json", b'{"message": "hi"}', "")
+            said.append(await asyncio.to_thread(answer, service.url, data))
+    assert said[0][0].startswith(b"HTTP/1.1 500")
+    assert said[0] == said[1]
+    assert [record.exc_info is not None for record in caplog.records].count(True) == len(said)
