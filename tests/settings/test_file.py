@@ -20,45 +20,7 @@ from stream_serve.settings.catalog import Timeouts
 CANARY = "canary-7f3a"
 ONE = '[[providers]]\nname = "p"\nurl = "http://h/v1"\n'
 
-
-def write(text: str, name: str = "stream-serve.toml") -> None:
-    Path(name).write_text(text, encoding="utf-8")
-
-
-def load(text: str) -> Catalog:
-    write(text)
-    catalog = Settings.load().catalog
-    assert catalog is not None
-    return catalog
-
-
-def refusal(text: str) -> list[str]:
-    """The lines of the refusal of a file; none repeats the canary."""
-    write(text)
-    with pytest.raises(SettingsError) as caught:
-        Settings.load()
-    said = str(caught.value)
-    assert CANARY not in said
-    assert caught.value.__cause__ is None
-    return [line.strip() for line in said.splitlines()]
-
-
-# What it makes
-
-
-def test_without_a_file_the_environment_configures_one_provider() -> None:
-    catalog = Settings.load(upstream_url="http://h/v1", model="m").catalog
-    assert catalog is not None
-    assert catalog.file is None
-    assert [(one.name, one.url) for one in catalog.providers] == [("environment", "http://h/v1")]
-    assert catalog.default == "m"
-
-
-def test_a_whole_file_is_read() -> None:
-    for name in ("ca.pem", "client.pem", "client.key"):
-        write("", name)
-    catalog = load(
-        """
+WHOLE = """
 only_listed = true
 
 [[providers]]
@@ -93,10 +55,54 @@ name = "large"
 targets = [{}]
 sees = true
 tools = false
+temperature = false
 default = true
 """
-    )
-    azure, local = catalog.providers
+
+
+def write(text: str, name: str = "stream-serve.toml") -> None:
+    Path(name).write_text(text, encoding="utf-8")
+
+
+def load(text: str) -> Catalog:
+    write(text)
+    catalog = Settings.load().catalog
+    assert catalog is not None
+    return catalog
+
+
+def refusal(text: str) -> list[str]:
+    """The lines of the refusal of a file; none repeats the canary."""
+    write(text)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    said = str(caught.value)
+    assert CANARY not in said
+    assert caught.value.__cause__ is None
+    return [line.strip() for line in said.splitlines()]
+
+
+# What it makes
+
+
+def test_without_a_file_the_environment_configures_one_provider() -> None:
+    catalog = Settings.load(upstream_url="http://h/v1", model="m").catalog
+    assert catalog is not None
+    assert catalog.file is None
+    assert [(one.name, one.url) for one in catalog.providers] == [("environment", "http://h/v1")]
+    assert catalog.default == "m"
+
+
+@pytest.fixture
+def whole() -> Catalog:
+    """What a file makes that says all that a file may say."""
+    for name in ("ca.pem", "client.pem", "client.key"):
+        write("", name)
+    return load(WHOLE)
+
+
+def test_the_providers_of_a_whole_file_are_read(whole: Catalog) -> None:
+    azure, local = whole.providers
     assert (azure.name, azure.kind, azure.key) == ("azure", "azure", "sk-1")
     assert azure.url == "https://me.openai.azure.com/openai/deployments/d?api-version=2024-10-21"
     assert azure.headers == {"X-Team": "a b"}
@@ -118,13 +124,16 @@ default = true
         "",
         {},
     )
-    small, large = catalog.models
+
+
+def test_the_models_of_a_whole_file_are_read(whole: Catalog) -> None:
+    small, large = whole.models
     assert small.targets == (Target("local", "Qwen/Qwen3-8B"), Target("azure", "small"))
     assert (small.context, small.thinks, small.sees, small.tools) == (32768, True, None, None)
     assert large.targets == (Target("azure", "large"),)
-    assert (large.sees, large.tools) == (True, False)
-    assert (catalog.default, catalog.fallback, catalog.only_listed) == ("large", "azure", True)
-    assert catalog.file == "stream-serve.toml"
+    assert (large.sees, large.tools, large.temperature) == (True, False, False)
+    assert (whole.default, whole.fallback, whole.only_listed) == ("large", "azure", True)
+    assert whole.file == "stream-serve.toml"
 
 
 def test_the_first_model_is_the_default_unless_one_says_so_and_the_environment_wins() -> None:

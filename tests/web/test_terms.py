@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from stream_serve.errors import InvalidFields
 from stream_serve.producers.openai.endpoint import Endpoint, Traits
 from stream_serve.producers.openai.request import build
+from stream_serve.producers.provider import Model
 from stream_serve.settings import Settings
 from stream_serve.web import terms
 from stream_serve.web.body import ValueBudget
@@ -28,6 +29,7 @@ Json = dict[str, Any]
 
 DEFAULT = "default"
 FIXED = "say nothing bad"
+MODELS = [Model(name=DEFAULT, thinks=True), Model(name="plain", thinks=False, temperature=False)]
 
 
 def operator(**settings: Any) -> Settings:
@@ -50,7 +52,7 @@ def sent(fields: Json, settings: Settings, traits: Traits | None = None) -> Json
     prompt = terms.system_prompt(asked, settings)
     whole = asked.request(model=asked.model or DEFAULT, system_prompt=prompt)
     endpoint = Endpoint("http://x", "", DEFAULT, traits=traits or Traits())
-    return build(terms.fill(whole, settings), endpoint)
+    return build(terms.fill(whole, settings, MODELS), endpoint)
 
 
 def refused(fields: Json, settings: Settings) -> tuple[str, str]:
@@ -142,6 +144,54 @@ def test_a_caller_who_goes_beyond_a_cap_is_told_and_who_says_nothing_gets_it() -
 
 def capped(out: Json) -> tuple[int | None, int | None]:
     return out.get("max_tokens"), out.get("thinking_budget")
+
+
+# Defaults
+
+
+def defaults(fields: Json, traits: Traits | None = None, **more: Any) -> tuple[object, object]:
+    """Return the temperature that goes out, and whether to think, where the operator has set both."""
+    out = sent(fields, operator(**{"temperature": 0.7, "thinking": False, **more}), traits)
+    kwargs = out.get("chat_template_kwargs", {})
+    return out.get("temperature"), out.get("enable_thinking", kwargs.get("enable_thinking"))
+
+
+def test_what_a_caller_leaves_open_is_as_the_operator_has_set_it() -> None:
+    assert defaults({}) == (0.7, False)
+    assert defaults({}, thinking=True) == (0.7, True)
+    assert defaults({}, temperature=0) == (0, False)
+    assert defaults({}, temperature=None, thinking=None) == (None, None)
+    assert defaults({"model": "unknown"}) == (0.7, False)
+    assert defaults({"temperature": 0, "enableThinking": True}) == (0, True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"thinkingBudget": 5},
+        {"reasoningEffort": "high"},
+        {"extraBody": {"reasoning": {"effort": "high"}}},
+        {"extraBody": {"chat_template_kwargs": {"thinking": True}}},
+    ],
+)
+def test_who_says_anything_of_thinking_has_said_how(fields: Json) -> None:
+    assert defaults(fields) == (0.7, None)
+
+
+def test_a_model_is_not_told_a_default_that_it_does_not_take() -> None:
+    assert defaults({"model": "plain"}) == (None, None)
+    assert defaults({"model": "plain", "temperature": 1, "enableThinking": True}) == (1, True)
+    assert defaults({}, Traits(thinking=None)) == (0.7, None)
+    assert defaults({}, Traits(thinking="chat_template_kwargs")) == (0.7, False)
+
+
+def test_a_model_that_does_not_think_by_default_has_no_time_to_think_either() -> None:
+    settings = operator(thinking=False, max_thinking_budget=50)
+    assert capped(sent({}, settings)) == (None, None)
+    assert capped(sent({"enableThinking": True}, settings)) == (None, 50)
+    free = operator(thinking=False, max_thinking_budget=50, allowed_extra_body=("*",))
+    said = {"extraBody": {"chat_template_kwargs": {"enable_thinking": True}}}
+    assert capped(sent(said, free)) == (None, 50)
 
 
 # Addresses
@@ -358,6 +408,8 @@ TERMS = st.fixed_dictionaries(
     optional={
         "max_tokens": st.just(100),
         "max_thinking_budget": st.just(50),
+        "thinking": st.booleans(),
+        "temperature": st.just(0.7),
         "allowed_models": st.just(("a",)),
         "fixed_system_prompt": st.just(value=True),
         "allowed_extra_body": st.sampled_from([("*",), ("none",), tuple(HARMLESS)]),

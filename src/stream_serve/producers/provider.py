@@ -24,6 +24,7 @@ class Model(Struct, frozen=True, kw_only=True):
     thinks: bool | None = None
     sees: bool | None = None
     tools: bool | None = None
+    temperature: bool | None = None
 
 
 class ChatRequest(Struct, frozen=True):

@@ -66,6 +66,7 @@ class ModelSettings(Struct, frozen=True, kw_only=True):
     thinks: bool | None = None
     sees: bool | None = None
     tools: bool | None = None
+    temperature: bool | None = None
 
 
 class Catalog(Struct, frozen=True, kw_only=True):

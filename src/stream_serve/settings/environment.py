@@ -197,6 +197,12 @@ class Settings(BaseSettings):
 
     model: str | None = Field(None, description="the model that answers when a request names none")
     system_prompt: str = "你是一个专业的编程助手"
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="sent where a request names none; unset: the model's own"
+    )
+    thinking: bool | None = Field(
+        None, description="whether models think where a request does not say; unset: as they do"
+    )
     fixed_system_prompt: bool = Field(
         default=False, description="every question has this system prompt; callers bring no other"
     )

@@ -294,6 +294,7 @@ def _model(given: tables.Model, first: str) -> ModelSettings:
         thinks=given.thinks,
         sees=given.sees,
         tools=given.tools,
+        temperature=given.temperature,
     )
 
 

@@ -122,6 +122,9 @@ class Model(Table):
     thinks: bool | None = Field(None, description="it can think before it answers")
     sees: bool | None = Field(None, description="it takes images")
     tools: bool | None = Field(None, description="it can call tools")
+    temperature: bool | None = Field(
+        None, description="it can be told a temperature; false: the service's own is not sent"
+    )
     default: bool = Field(default=False, description="it answers when a request names no model")
 
 

@@ -1,8 +1,9 @@
 """The operator's terms: what the settings let callers ask for, and what goes out where they say nothing.
 
 How it works: `check` refuses a question beyond the terms, in words that name the setting. `fill`
-then adds the caps where a caller named no limit. A server may have any field of its own that undoes a
-limit; so as soon as one is set, `extraBody` may only have what the operator lists
+then adds the caps where a caller named no limit, and the operator's defaults where a caller left them
+open, but none that the model cannot be told. A server may have any field of its own that undoes a limit;
+so as soon as one is set, `extraBody` may only have what the operator lists
 (`STREAM_SERVE_ALLOWED_EXTRA_BODY`).
 """
 
@@ -19,13 +20,18 @@ from stream_serve.web.question import LIMITS, ONE_ANSWER, SYSTEM
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from stream_serve.producers.provider import ChatRequest
+    from stream_serve.producers.provider import ChatRequest, Model
     from stream_serve.settings import Settings
     from stream_serve.web.question import Question
 
 _ANY: Final = "*"
 _SHOWN: Final = 10
 _NAMED: Final = 100
+_THINKING: Final = {
+    *("enablethinking", "thinking", "reasoning", "reasoningeffort"),
+    *(name for name, option in LIMITS.items() if option == "thinking_budget"),
+}
+"""What servers call whether, and how long, a model thinks."""
 
 
 def check(asked: Question, settings: Settings, *, defaults: Sequence[str]) -> None:
@@ -63,17 +69,41 @@ def allows_extra(name: str, settings: Settings) -> bool:
     return _ANY in allowed or name in allowed
 
 
-def fill(request: ChatRequest, settings: Settings) -> ChatRequest:
-    """Return the request with the operator's caps where it has no limits of its own."""
+def fill(request: ChatRequest, settings: Settings, models: Sequence[Model]) -> ChatRequest:
+    """Return the request with the operator's defaults and caps where it says nothing of its own.
+
+    `models` are those that are known: one of them is not told what it does not take.
+    """
+    options = {**_defaults(request, settings, models), **request.options}
     caps: dict[str, object] = {}
     if settings.max_tokens is not None:
         caps["max_tokens"] = settings.max_tokens
-    if (
-        settings.max_thinking_budget is not None
-        and request.options.get("enable_thinking") is not False
-    ):
+    if settings.max_thinking_budget is not None and options.get("enable_thinking") is not False:
         caps["thinking_budget"] = settings.max_thinking_budget
-    return structs.replace(request, options={**caps, **request.options}) if caps else request
+    return structs.replace(request, options={**caps, **options})
+
+
+def _defaults(
+    request: ChatRequest, settings: Settings, models: Sequence[Model]
+) -> dict[str, object]:
+    """Return the operator's defaults for what a request leaves open."""
+    known = [one for one in models if one.name == request.model]
+    found: dict[str, object] = {}
+    if settings.temperature is not None and all(one.temperature is not False for one in known):
+        found["temperature"] = settings.temperature
+    if (
+        settings.thinking is not None
+        and all(one.thinks is not False for one in known)
+        and not _says_thinking(request)
+    ):
+        found["enable_thinking"] = settings.thinking
+    return found
+
+
+def _says_thinking(request: ChatRequest) -> bool:
+    """Return whether a request says anything of the model's thinking, in whatever words."""
+    names = [*request.options, *(name for name, _ in addresses.values(request.extra))]
+    return any(plain(name[:_NAMED]) in _THINKING for name in names)
 
 
 def _check_prompts(asked: Question) -> None:

@@ -22,7 +22,8 @@ router = APIRouter(tags=["models"])
 class ModelView(Struct, frozen=True, rename="camel"):
     """A model by the name that a request's `model` takes.
 
-    `context` is in tokens; `thinks`, `sees` (images) and `tools` say what it can do. Null is not known.
+    `context` is in tokens; `thinks`, `sees` (images), `tools` and `temperature` say what it can do, or be
+    told. Null is not known.
     """
 
     name: str
@@ -31,11 +32,12 @@ class ModelView(Struct, frozen=True, rename="camel"):
     thinks: bool | None
     sees: bool | None
     tools: bool | None
+    temperature: bool | None
 
     @classmethod
     def of(cls, model: Model) -> ModelView:
         """Return a model as callers see it."""
-        return cls(model.name, model.default, model.context, model.thinks, model.sees, model.tools)
+        return cls(*(getattr(model, name) for name in cls.__struct_fields__))
 
 
 class ModelList(Struct, frozen=True, rename="camel"):

@@ -137,8 +137,9 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     """The facts that a page needs before its first request, such as whether a key is required.
 
     `model` is null while nobody has said which one answers. `maxTokens` is the most that an answer may
-    have, and has where nobody says less; null is as many as the model allows. Pages of the `embedOrigins`
-    may embed the chat page, and hand it a token.
+    have, and has where nobody says less; null is as many as the model allows. `temperature` and
+    `thinking` hold where nobody says otherwise, for models that can be told; null is as the model does.
+    Pages of the `embedOrigins` may embed the chat page, and hand it a token.
     """
 
     name: str
@@ -147,6 +148,8 @@ class Info(BaseModel, alias_generator=to_camel, populate_by_name=True):
     auth_required: bool
     model: str | None
     max_tokens: int | None
+    temperature: float | None
+    thinking: bool | None
     embed_origins: tuple[str, ...]
 
 
@@ -207,6 +210,8 @@ async def show_info(
         auth_required=bool(settings.api_keys),
         model=next((one.name for one in provider.models if one.default), None),
         max_tokens=settings.max_tokens,
+        temperature=settings.temperature,
+        thinking=settings.thinking,
         embed_origins=settings.embed_origins,
     )
 
