@@ -19,6 +19,7 @@ declare namespace Wire {
     thinks: boolean | null;
     sees: boolean | null;
     tools: boolean | null;
+    temperature: boolean | null;
   }
 
   interface ModelList {

@@ -26,7 +26,9 @@ export class Client {
     const { key, share = true } = options;
     // Tabs share where they ask the same service with the same key; a run that the key does not open falls off the line.
     const name = `stream-serve ${this.#http.base} ${mark(String(key))}`;
-    if (share && globalThis.document && globalThis.BroadcastChannel) this.#line = new Line(this.#http, name);
+    try {
+      if (share && globalThis.document) this.#line = new Line(this.#http, name);
+    } catch {} // no BroadcastChannel, or none for a page that may keep nothing
   }
 
   /** Ask the model. The run begins at once, whether it is iterated or not. */
@@ -55,7 +57,5 @@ export class Client {
 const mark = (key: string): number => [...key].reduce((hash, letter) => (hash * 31 + letter.charCodeAt(0)) | 0, 7);
 
 /** Return a run's id: 127 bits of chance. `crypto.randomUUID` is missing in pages of plain http. */
-function newId(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes)).slice(0, 22).replace(/\W/g, "_");
-}
+const newId = (): string =>
+  btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(16)))).slice(0, 22).replace(/\W/g, "_");

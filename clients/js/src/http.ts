@@ -120,13 +120,7 @@ export class Http {
 
 /** Return what a refused response says: an RFC 9457 problem, or whatever was sent instead. */
 async function refusal(response: Response): Promise<RequestError> {
-  const text = await response.text().catch(() => "");
-  let problem: Record<string, any> = {};
-  try {
-    problem = Object(JSON.parse(text));
-  } catch {
-    // A proxy's page, perhaps.
-  }
+  const problem: Record<string, any> = Object(await response.json().catch(() => 0)); // a proxy's page, perhaps
   const after = response.headers.get("Retry-After");
   const seconds = after ? Number(after) || Math.max(0, (Date.parse(after) - Date.now()) / 1000) || 0 : undefined;
   const words = problem.detail || problem.title || `HTTP ${response.status}`;

@@ -132,9 +132,8 @@ export class Line {
       }
       this.#beat(call);
     } else if (!this.#riding.size) {
-      clearInterval(this.#clock);
-      this.#clock = undefined;
-    } else if (Date.now() - this.#heard > (this.#shown === undefined ? BEAT * 2 : hidden() ? ASLEEP : this.#shown ? DEAD : 0)) {
+      this.#clock = void clearInterval(this.#clock);
+    } else if (Math.abs(Date.now() - this.#heard) > (this.#shown === undefined ? BEAT * 2 : hidden() ? ASLEEP : this.#shown ? DEAD : 0)) {
       this.#leads = true;
       this.#beats = 0;
       this.#tick();

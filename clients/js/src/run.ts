@@ -49,8 +49,6 @@ const BOARDING = 500; // milliseconds that a run keeps its connection while the 
 const UNCARRIED = 5000; // milliseconds after which it has one of its own again
 const AWAY = 60_000; // milliseconds until it looks again: the service stops a run that nobody reads for long
 
-const ends = (event: Event): boolean => event.type === "end" || event.type === "error";
-
 const typed = (error: unknown): StreamServeError =>
   error instanceof StreamServeError ? error : new ConnectionError("the service cannot be reached", error);
 
@@ -94,18 +92,20 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
     tail = false,
   ) {
     this.#tail = tail;
-    this.#path = `/ai/${tail ? "streams" : "runs"}/${encodeURIComponent(id).replace(/%2F/g, "/")}`;
+    // A part of dots alone would lead to another route, also when it is encoded once.
+    const name = encodeURIComponent(id).replace(/%2F/g, "/").replace(/(^|\/)\.+(?![^/])/g, "$1%252E");
+    this.#path = `/ai/${tail ? "streams" : "runs"}/${name}`;
     this.#http = http;
     this.#line = line;
     this.#body = body;
-    this.#own = body !== undefined;
+    this.#own = !!body;
     this.#on = on;
     void this.#live().finally(onAbort(on.signal, () => this.#quit()));
   }
 
   /** Whether the run's end is here, or why there will be none. */
   get over(): boolean {
-    return this.#end !== undefined;
+    return !!this.#end;
   }
 
   /** Return the whole answer when it is there. Throws as the iterator does. */
@@ -179,7 +179,7 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
           this.#body = undefined;
           return receipt;
         } catch (error) {
-          if (error instanceof RequestError && error.status === 404 && this.#body !== undefined) {
+          if (error instanceof RequestError && error.status === 404 && this.#body) {
             this.#finish("stopped");
             return null as R;
           }
@@ -206,12 +206,12 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
       } catch (error) {
         failure = error;
       }
-      if (this.over) return;
+      if (this.#end) return;
       if (this.cursor > before) tries = 0;
       // Patience begins with the break, and not with the last word before a machine slept.
       if (this.#heard !== heard || hidden() || globalThis.navigator?.onLine === false) this.#heard = Date.now();
       if (signal.aborted) continue; // let go on purpose
-      const started = this.#body === undefined;
+      const started = !this.#body;
       this.failure = typed(failure);
       if (started) this.#become("lost");
       try {
@@ -345,16 +345,16 @@ export class Run<E = Event, R = Receipt | null> implements AsyncIterable<E> {
     } catch {
       return this.#miss(`event ${number} is no JSON`);
     }
+    const { type, content, finishReason, usage } = Object(event);
     if (number) {
       if (number <= this.cursor) return;
       // The last event of a run that another process had to end has a number past all others.
-      if (!this.#tail && number > this.cursor + 1 && !ends(event)) {
+      if (!this.#tail && number > this.cursor + 1 && type !== "end" && type !== "error") {
         return this.#miss(`event ${number} came after ${this.cursor}`);
       }
       this.cursor = number;
     }
     // The messages of a stream are anything: the service's own word of a failure has no number.
-    const { type, content, finishReason, usage } = Object(event);
     const failed = type === "error" && !(this.#tail && number);
     if (!this.#tail) {
       if (type === "chunk") this.text += content;

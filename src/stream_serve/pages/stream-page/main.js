@@ -268,6 +268,11 @@ byId("key-form").addEventListener("submit", (event) => {
   }
   open();
 });
+addEventListener("storage", (event) => {
+  if (event.key !== `${KEY_STORED_AS}.forgotten`) return; // on the chat page, for all tabs
+  key.value = "";
+  sessionStorage.removeItem(KEY_STORED_AS);
+});
 for (const event of ["online", "offline"]) addEventListener(event, show);
 try {
   key.value = sessionStorage.getItem(KEY_STORED_AS) ?? "";

@@ -9,6 +9,7 @@ import { number, text } from "./text.js";
  */
 
 const KEY_STORED_AS = "stream-serve.key";
+const KEY_FORGOTTEN = "stream-serve.key.forgotten";
 
 export class Form {
   #form = byId("form");
@@ -38,6 +39,13 @@ export class Form {
     });
     this.#key.addEventListener("input", () => store(this.#key.value));
     this.#key.addEventListener("change", () => on.keyed());
+    // The chat page says so to all tabs: one that was opened from it has a copy of its key.
+    addEventListener("storage", ({ key }) => {
+      if (key !== KEY_FORGOTTEN) return;
+      this.#key.value = "";
+      store("");
+      on.keyed();
+    });
     this.#stop.addEventListener("click", () => on.stop());
     // A key held down on "Start" must not go on to press "Stop", where the focus has moved to.
     this.#stop.addEventListener("keydown", (event) => {
