@@ -5,7 +5,7 @@ import * as probe from "./probe.js";
 const PIECES_A_FRAME = 4;
 
 /** What is finished one by one in each kind of text. */
-const PARTS = { "mixed text": "#into > :not(.part), .part > *", "one list": "#into li", "one table": "#into tbody tr", "one code block": "#into .lines" };
+const PARTS = { "mixed text": "#into > :not(.part, .group), .part > *", "one list": "#into li", "one table": "#into tbody tr", "one code block": "#into .lines" };
 const NAMES = { "one code block": "one fence" };
 
 const ours = (element) => {
@@ -34,16 +34,26 @@ function frame(scroller) {
 
 const text = (kind, pieces) => probe.KINDS[NAMES[kind] ?? kind](pieces);
 
-/** Draw an answer, all of it however long that takes. */
-export async function draw(who, kind, pieces) {
+let shown;
+let all = [];
+let at = 0;
+
+/** Begin an answer; nothing of it is drawn yet. */
+export async function begin(who, kind, pieces) {
   const way = who === "ours" ? ours : (await import("./peers.js"))[who];
+  shown = way(place());
+  all = probe.cut(text(kind, pieces));
+  at = 0;
+}
+
+/** Draw so many more pieces of the answer; with the last of them, its end. */
+export async function go(pieces) {
   const scroller = document.querySelector(".scroller");
-  const shown = way(place());
-  const all = probe.cut(text(kind, pieces));
-  for (let at = 0; at < all.length; at += PIECES_A_FRAME) {
+  for (const until = Math.min(at + pieces, all.length); at < until; at += PIECES_A_FRAME) {
     shown.add(all.slice(at, at + PIECES_A_FRAME).join(""));
     await frame(scroller);
   }
+  if (at < all.length) return;
   shown.end();
   await frame(scroller);
 }

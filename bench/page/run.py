@@ -42,6 +42,7 @@ class Results(Struct):
 
     machine: dict[str, str]
     load: list[float]
+    load_after: list[float] = field(default_factory=list[float])
     missing: dict[str, str] = field(default_factory=dict[str, str])
     drawn: list[Drawn] = field(default_factory=list)
     touched: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
@@ -52,6 +53,7 @@ def main(out: Path, machine: Mapping[str, str]) -> int:
     """Measure all of it and write the report; return 1 if something is not as it must be."""
     results = Results(dict(machine), list(os.getloadavg()))
     asyncio.run(_measure(results))
+    results.load_after = list(os.getloadavg())
     out.mkdir(parents=True, exist_ok=True)
     (out / "page.json").write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     text = report(results)
@@ -92,8 +94,10 @@ def report(results: Results) -> str:
     lines += [f"| {what} | {must} | {got} | {met} |" for what, must, got, met in rows]
     lines += ["", *_work_table(results.drawn), ""]
     lines += [f"Missing: {who}: {why}" for who, why in results.missing.items()]
-    load = ", ".join(f"{one:.1f}" for one in results.load)
-    lines.append(f"Load of the machine at the beginning: {load}.")
+    before, after = (
+        ", ".join(f"{one:.1f}" for one in some) for some in (results.load, results.load_after)
+    )
+    lines.append(f"Load of the machine: {before} at the beginning, {after} at the end.")
     return "\n".join(lines) + "\n"
 
 

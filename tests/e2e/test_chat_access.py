@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pytest
 from playwright.async_api import expect
 
+from stream_serve.testing import ANSWER, pieces
 from support.chat import Chat, visit
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def make(client: aiohttp.ClientSession, service: Service, model: str) -> s
 async def ask(chat: Chat, question: str, state: str) -> None:
     """Ask, and wait until the answer is in a state."""
     await chat.ask(question)
-    await expect(chat.answer).to_have_attribute("data-state", state, timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", state)
 
 
 async def sound(chat: Chat) -> None:
@@ -110,7 +110,7 @@ async def test_axe_finds_no_fault_while_an_answer_comes_is_stopped_or_fails(
     await sound(chat)
     await chat.button("Withdraw the next question").click()
     await chat.button("Stop").click()
-    await expect(chat.answer).to_have_attribute("data-state", "stopped", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "stopped")
     await chat.answer.locator(".mark summary").click()
     await sound(chat)
     await chat.page.goto(service.url + await make(client, service, FAILS))
@@ -127,8 +127,8 @@ async def test_axe_finds_no_fault_in_answers_and_in_what_opens_over_them(
     chat = await visit(page_context, service, viewport=viewport, color_scheme=color_scheme)
     page = chat.page
     await ask(chat, RICH, "complete")
-    await expect(chat.answer.locator(".katex")).to_be_visible(timeout=PATIENCE)
-    await expect(chat.answer.locator(".hljs-string")).to_be_visible(timeout=PATIENCE)
+    await expect(chat.answer.locator(".katex")).to_be_visible()
+    await expect(chat.answer.locator(".hljs-string")).to_be_visible()
     await sound(chat)
     for opener in (
         chat.answer.get_by_role("button", name="More actions"),
@@ -144,7 +144,7 @@ async def test_axe_finds_no_fault_in_answers_and_in_what_opens_over_them(
     await sound(chat)
     await page.keyboard.press("Escape")
     await chat.button("Answer again").click()
-    await expect(chat.answer).to_contain_text("2/2", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("2/2")
     await chat.ends()
     await sound(chat)
     if viewport == PHONE:
@@ -186,7 +186,7 @@ async def test_all_can_be_used_at_twice_the_size_and_in_the_smallest_window(
 ) -> None:
     chat = await visit(page_context, service, viewport=viewport)
     await ask(chat, RICH, "complete")
-    await expect(chat.answer.locator(".katex")).to_be_attached(timeout=PATIENCE)
+    await expect(chat.answer.locator(".katex")).to_be_attached()
     assert await chat.overflow() == 0
     assert await chat.log.evaluate("(log) => log.clientHeight") >= 64
     for control in (chat.box, chat.button("Send"), chat.button("Open the conversations")):
@@ -278,7 +278,7 @@ async def test_with_few_colours_all_that_colour_says_is_said_by_lines(
 
 
 RECORD: Final = """() => {
-    const region = document.querySelector('main [role="status"]');
+    const region = document.querySelector('main .offscreen[role="status"]');
     window.heard = [];
     new MutationObserver(() => {
       if (region.textContent) window.heard.push([Date.now(), region.textContent]);
@@ -299,14 +299,16 @@ async def test_a_screen_reader_hears_sentences_with_time_to_hear_them(
     await expect(chat.log).to_have_attribute("aria-live", "off")
     await chat.page.evaluate(RECORD)
     await ask(chat, "Speak", "complete")
-    region = chat.page.locator("main [role=status]")
-    await expect(region).to_contain_text("Answer complete", timeout=PATIENCE)
+    region = chat.page.locator("main .offscreen[role=status]")
+    await expect(region).to_contain_text("Answer complete")
     said = await heard(chat)
     texts = [text for _, text in said]
     assert 3 <= len(texts) <= 12
     assert texts[0] == "Answering"
     assert "Code, python, 2 lines" in " ".join(texts)
-    assert len(set(texts)) == len(texts)
+    marks = ("流式输出", "🚀", "客户端", "each token", "立即关闭", "python", "Zwölf", "Done.")
+    sent = "".join(pieces(ANSWER, size=4, tokens=200))
+    assert [" ".join(texts).count(mark) for mark in marks] == [sent.count(mark) for mark in marks]
     assert not any("**" in text or "```" in text for text in texts)
     moments = [at for at, _ in said]
     # A moment passes from when the page looks at the clock until it is written down.
@@ -327,7 +329,7 @@ async def test_a_screen_reader_hears_as_much_as_was_chosen(
     await voice.select_option("When the answer begins and ends")
     await chat.page.keyboard.press("Escape")
     await ask(chat, "Nor of this.", "complete")
-    region = chat.page.locator("main [role=status]")
-    await expect(region).to_contain_text("Answer complete", timeout=PATIENCE)
+    region = chat.page.locator("main .offscreen[role=status]")
+    await expect(region).to_contain_text("Answer complete")
     said = " ".join(text for _, text in await heard(chat))
     assert said == "Answering Answer complete, 3 words"

@@ -169,7 +169,7 @@ async def test_what_waits_survives_a_reload_and_is_sent_once(
     await expect(chat.page.locator(".waiting .next")).to_have_count(1)
     await chat.page.reload()
     await expect(chat.page.locator(".waiting .next")).to_contain_text(["second"])
-    await expect(chat.questions).to_have_count(2, timeout=PATIENCE)
+    await expect(chat.questions).to_have_count(2)
     await chat.ends()
     assert [asked(record) for record in upstream.requests] == ["first", "second"]
 

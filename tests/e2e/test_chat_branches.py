@@ -11,7 +11,6 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ async def begin(page_context: PageFactory, service: Service, **options: Any) -> 
     """Open the page, ask, and wait for the answer."""
     chat = await visit(page_context, service, **options)
     await chat.ask("First question")
-    await expect(chat.answer).to_have_attribute("data-state", "complete", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "complete")
     return chat
 
 
@@ -69,7 +68,7 @@ async def test_a_short_version_is_in_view_behind_a_long_one(
 ) -> None:
     chat = await begin(page_context, service)
     await chat.choose(more(chat.answer), again(SHORT))
-    await expect(chat.answer).to_contain_text("Short.", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("Short.")
     await chat.ends()
     await version(chat.answer, "before").click()
     await version(chat.answer, "after").click()
@@ -83,7 +82,7 @@ async def test_versions_of_an_answer_are_switched_in_their_place_and_kept(
 ) -> None:
     chat = await begin(page_context, service, viewport=viewport)
     await chat.choose(more(chat.answer), again(SHORT))
-    await expect(chat.answer).to_contain_text("Short.", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("Short.")
     await chat.ends()
     await expect(chat.answer).to_have_accessible_name(f"{SHORT}, 2/2")
     top = await chat.top(chat.answer)
@@ -95,7 +94,7 @@ async def test_versions_of_an_answer_are_switched_in_their_place_and_kept(
         await expect(version(chat.answer, way)).to_be_focused()
         assert await chat.top(chat.answer) == pytest.approx(top, abs=1)
     await chat.page.reload()
-    await expect(chat.answer).to_have_accessible_name(f"{LONG}, 1/2", timeout=PATIENCE)
+    await expect(chat.answer).to_have_accessible_name(f"{LONG}, 1/2")
     await expect(version(chat.answer, "before")).to_have_attribute("aria-disabled", "true")
 
 
@@ -105,18 +104,18 @@ async def test_an_answer_that_fails_gives_its_place_back_to_the_one_before(
     chat = await begin(page_context, service)
     text = await chat.answer.locator(".answer").inner_text()
     await chat.choose(more(chat.answer), again(FAILS))
-    await expect(chat.answer).to_contain_text("1/2", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("1/2")
     said = "The provider does not answer as it should. Try again."
     await expect(chat.log.get_by_role("alert")).to_have_text(said)
     assert await chat.answer.locator(".answer").inner_text() == text
     await chat.page.reload()
-    await expect(chat.answer).to_contain_text("1/2", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("1/2")
     assert await chat.answer.locator(".answer").inner_text() == text
     await version(chat.answer, "after").click()
     await expect(chat.answer.get_by_role("alert")).to_contain_text("failed")
     await chat.answer.get_by_role("button", name="Try again").click()
-    await expect(chat.answer).to_contain_text("3/3", timeout=PATIENCE)
-    await expect(chat.answer).to_have_attribute("data-state", "complete", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("3/3")
+    await expect(chat.answer).to_have_attribute("data-state", "complete")
 
 
 async def test_a_question_is_edited_in_its_place_and_makes_a_branch(
@@ -141,7 +140,7 @@ async def test_a_question_is_edited_in_its_place_and_makes_a_branch(
     await field.fill("Another question")
     await chat.button("Send as a new branch").click()
     await expect(chat.questions).to_have_text([re.compile("Another question")])
-    await expect(chat.answer).to_have_attribute("data-state", "complete", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "complete")
     await expect(first).to_have_accessible_name("You, 2/2")
     await version(first, "before").click()
     await expect(chat.questions).to_have_text(
@@ -210,7 +209,7 @@ async def test_all_branches_are_in_the_file(
 ) -> None:
     chat = await begin(page_context, service)
     await chat.choose(more(chat.answer), again(SHORT))
-    await expect(chat.answer).to_contain_text("2/2", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("2/2")
     await chat.ends()
     async with chat.page.expect_download() as download:
         await chat.choose(chat.button("Actions for “First question”"), f"Save as {form}")
@@ -254,7 +253,7 @@ async def test_the_model_and_the_settings_belong_to_their_conversation(
     await chat.page.reload()
     await expect(chat.button(f"Model: {SHORT}")).to_be_visible()
     await chat.ask("And now?")
-    await expect(chat.answer).to_contain_text("Short.", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("Short.")
     asked = upstream.requests[-1]
     assert asked.model == SHORT
     body = asked.body

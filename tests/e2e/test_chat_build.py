@@ -15,7 +15,7 @@ import pytest
 from playwright.async_api import expect
 
 from stream_serve.testing import unused_port
-from support.page import PATIENCE, Debugger, visit
+from support.page import Debugger, visit
 from support.process import environment, running
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ async def test_without_a_registry_the_service_starts_and_its_first_page_says_wha
         await expect(page.locator("#unbuilt")).to_contain_text("The chat page was not built")
         debugger = Debugger(page)
         await debugger.send("", "Hello")
-        await expect(debugger.answer).not_to_be_empty(timeout=PATIENCE)
+        await expect(debugger.answer).not_to_be_empty()
         await expect(page.locator("#unrendered")).to_be_visible()
         await debugger.stop.click()
         await debugger.reaches("stopped")

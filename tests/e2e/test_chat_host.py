@@ -103,3 +103,18 @@ async def test_a_token_that_is_not_taken_is_said_and_the_next_one_is_waited_for(
     await page.evaluate("tokens = ['token-3'], hand()")
     await expect(chat.get_by_text("gives no key that the service takes")).to_have_count(0)
     await ask(chat, "first")
+
+
+async def test_with_a_token_that_was_not_asked_for_nothing_of_the_former_user_is_left(
+    page_context: PageFactory, site: Site, app: App
+) -> None:
+    page = await opened(page_context, site, app)
+    await page.evaluate("embed()")
+    chat = page.frame_locator("iframe")
+    await ask(chat, "first")
+    app.valid.update({"token-2", "other-1"})
+    await page.evaluate("tokens = ['token-2', 'other-1'], hand()")
+    await expect(chat.get_by_role("article")).to_have_count(2)
+    await page.evaluate("hand()")
+    await expect(chat.get_by_role("article")).to_have_count(0)
+    await expect(chat.get_by_text("first", exact=True)).to_have_count(0)

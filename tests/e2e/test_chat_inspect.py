@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.page import PATIENCE, Debugger
+from support.page import Debugger
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ async def inspect(chat: Chat) -> Debugger:
     await chat.page.get_by_role("textbox", name="Message", exact=True).fill("Hello")
     await chat.button("Send").click()
     link = chat.link("Inspect this run")
-    await expect(link).to_be_visible(timeout=PATIENCE)
+    await expect(link).to_be_visible()
     async with chat.page.expect_popup() as opened:
         await link.click()
     return Debugger(await opened.value)
@@ -67,6 +67,27 @@ async def test_the_debug_page_has_the_key_of_the_page_that_it_is_opened_from(
     debugger = await inspect(chat)
     await debugger.reaches("finished")
     await expect(debugger.page.locator("#key")).to_have_value(keyed_service.key)
+
+
+async def test_a_key_that_is_forgotten_is_forgotten_in_all_tabs(
+    keyed_service: KeyedService, page_context: PageFactory
+) -> None:
+    chat = await visit(page_context, keyed_service)
+    field = chat.page.get_by_label("API key")
+    await field.fill(keyed_service.key)
+    await field.press("Enter")
+    await expect(field).to_be_hidden()
+    debugger = await inspect(chat)
+    await debugger.reaches("finished")
+    await expect(debugger.page.locator("#key")).to_have_value(keyed_service.key)
+    await chat.page.bring_to_front()
+    await chat.button("Settings").click()
+    await chat.button("Forget the API key").click()
+    await expect(debugger.page.locator("#key")).to_have_value("")
+    kept = "() => [...Object.values(sessionStorage), ...Object.values(localStorage)].join()"
+    for page in (chat.page, debugger.page):
+        assert keyed_service.key not in await page.evaluate(kept)
+    await expect(field).to_be_visible()
 
 
 async def test_no_page_is_a_dead_end(service: Service, page_context: PageFactory) -> None:

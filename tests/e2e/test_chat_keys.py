@@ -8,7 +8,6 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -32,10 +31,10 @@ async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[S
 
 async def stop(chat: Chat) -> None:
     """Stop the answer as soon as it has text."""
-    await expect(chat.answer).to_have_attribute("data-state", "answering", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "answering")
     await focus(chat)
     await chat.page.keyboard.press("Escape")
-    await expect(chat.answer).to_have_attribute("data-state", "stopped", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "stopped")
 
 
 async def focus(chat: Chat) -> str:
@@ -82,7 +81,7 @@ async def test_keys_alone_ask_stop_copy_answer_again_and_edit(
     await expect(chat.page.locator("#said")).to_contain_text("opied")
     await go(chat, "Answer again")
     await keys.press("Enter")
-    await expect(chat.answer).to_contain_text("2/2", timeout=PATIENCE)
+    await expect(chat.answer).to_contain_text("2/2")
     await stop(chat)
     await focus(chat)
     await keys.press("Alt+ArrowUp")

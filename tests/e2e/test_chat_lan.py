@@ -8,7 +8,6 @@ from playwright.async_api import expect
 
 from support.browser import browser
 from support.chat import Chat
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
         await expect(other.page.locator("#said")).to_have_text("Copied.")
         await other.box.focus()
         await other.page.keyboard.press("Control+v")
-        await expect(other.box).to_have_value(await _markdown(chat), timeout=PATIENCE)
+        await expect(other.box).to_have_value(await _markdown(chat))
         await other.page.reload()
         await expect(other.box).to_have_value(await _markdown(chat))
 

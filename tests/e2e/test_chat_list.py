@@ -9,7 +9,6 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat, visit
-from support.page import PATIENCE
 from support.proxy import Proxy
 from support.service import Service
 from support.waiting import until
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
 
 DESK: Final = (1440, 900)
@@ -142,7 +142,7 @@ async def test_the_search_opens_at_the_message_and_gives_the_list_back(
     await field.press("Enter")
     await expect(chat.page).to_have_url(re.compile("/c/.+#"))
     found = chat.page.locator("article:focus")
-    await expect(found).to_contain_text("needle", timeout=PATIENCE)
+    await expect(found).to_contain_text("needle")
     await expect(found).to_be_in_viewport()
     if viewport == PHONE:
         await chat.button("Open the conversations").click()
@@ -210,6 +210,20 @@ async def test_what_was_deleted_stays_deleted_when_the_tab_closes(
     await expect(other.titles).to_have_text(["Stays"])
 
 
+async def test_an_answer_that_is_deleted_is_stopped_also_when_the_tab_closes(
+    upstream: ScriptedUpstream, page_context: PageFactory, serve: Serve
+) -> None:
+    service = await serve("answer?tokens=4000&interval=0.02")
+    chat = await visit(page_context, service)
+    await chat.ask("Away with it")
+    await chat.grows()
+    await chat.choose(chat.button("Actions for “Away with it”"), "Delete")
+    await expect(chat.button("Undo")).to_be_visible()
+    await chat.page.close(run_before_unload=True)
+    record = await upstream.wait_for(lambda record: record.closed_by is not None)
+    assert record.closed_by == "peer"
+
+
 async def _gone(client: aiohttp.ClientSession, service: Service, id_: str) -> bool:
     return not await there(client, service, id_)
 
@@ -228,7 +242,7 @@ async def test_another_tab_sees_what_was_renamed_and_that_what_it_shows_was_dele
     await chat.choose(chat.button("Actions for “Renamed”"), "Delete")
     await expect(chat.titles).to_have_count(0)
     await expect(other.titles).to_have_count(1)
-    await expect(other.titles).to_have_count(0, timeout=PATIENCE)
+    await expect(other.titles).to_have_count(0)
     await expect(other.log.get_by_role("alert")).to_contain_text("This conversation is not there.")
 
 
@@ -264,7 +278,7 @@ async def test_what_fails_in_the_list_says_so_and_is_as_it_was(
         await expect(chat.titles).to_have_text(["First"])
         async with chat.page.expect_event("requestfailed"):
             await chat.choose(chat.button("Actions for “First”"), "Delete")
-        await expect(chat.titles).to_have_text(["First"], timeout=PATIENCE)
+        await expect(chat.titles).to_have_text(["First"])
         network.up()
         await notices.get_by_role("button", name="Try again").first.click()
         await expect(notices).to_have_text("")

@@ -8,7 +8,6 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat, visit
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ async def test_all_turns_are_on_paper_whole_and_without_controls(
     questions = [f"Question {number}" for number in range(20)]
     id_ = await converse(client, service, *questions, CODE)
     chat = await visit(page_context, service, f"/c/{id_}", color_scheme=color_scheme)
-    await expect(chat.answers).to_have_count(len(questions) + 1, timeout=PATIENCE)
+    await expect(chat.answers).to_have_count(len(questions) + 1)
     code = chat.answer.locator("pre")
     assert await code.evaluate("(pre) => pre.scrollWidth > pre.clientWidth")
     await on_paper(chat)
@@ -104,7 +103,7 @@ async def test_a_printer_gets_as_many_pages_as_the_turns_fill(
     lines = "\n\n".join(f"Line {number}" for number in range(120))
     id_ = await converse(client, service, lines)
     chat = await visit(page_context, service, f"/c/{id_}")
-    await expect(chat.answers).to_have_count(1, timeout=PATIENCE)
+    await expect(chat.answers).to_have_count(1)
     pdf = await chat.page.pdf(format="A4")
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") >= 4
 
@@ -123,12 +122,12 @@ async def test_paper_says_what_is_missing_until_it_is_loaded(
     id_ = await converse(client, service, *[f"Question {number}" for number in range(EXCHANGES)])
     chat = await visit(page_context, service, f"/c/{id_}", locale=locale)
     note = chat.page.get_by_text(words)
-    await expect(chat.answers).to_have_count(30, timeout=PATIENCE)
+    await expect(chat.answers).to_have_count(30)
     await expect(note).to_be_hidden()
     await chat.page.emulate_media(media="print")
     await expect(note).to_be_visible()
     await chat.page.emulate_media(media="screen")
     await chat.page.locator(".scroller").evaluate("(log) => log.scrollTo(0, 0)")
-    await expect(chat.answers).to_have_count(EXCHANGES, timeout=PATIENCE)
+    await expect(chat.answers).to_have_count(EXCHANGES)
     await chat.page.emulate_media(media="print")
     await expect(note).to_have_count(0)

@@ -45,10 +45,10 @@ async def test_too_many_requests_are_counted_down_and_tried_again(
         await expect(retry).to_be_disabled()
         await expect(chat.questions).to_contain_text(["Hello"])
         await chat.page.clock.fast_forward(61_000)
-        await expect(retry).to_be_enabled(timeout=PATIENCE)
+        await expect(retry).to_be_enabled()
         await expect(chat.answer).not_to_contain_text("Possible in")
         await retry.click()
-        await expect(chat.answer).to_contain_text("Done.", timeout=PATIENCE)
+        await expect(chat.answer).to_contain_text("Done.")
         await chat.ends()
         await expect(chat.questions).to_have_count(1)
         assert len(upstream.requests) == 2
@@ -88,7 +88,7 @@ async def test_a_question_that_never_reached_the_service_says_so_and_can_be_sent
         await expect(chat.questions).to_contain_text("Not sent", timeout=4 * PATIENCE)
         await chat.page.context.set_offline(offline=False)
         await chat.button("Try again").click()
-        await expect(chat.text).to_have_text("Hello", timeout=PATIENCE)
+        await expect(chat.text).to_have_text("Hello")
         await expect(chat.questions).to_have_count(1)
         assert len(upstream.requests) == 1
 
@@ -113,3 +113,15 @@ async def test_with_the_database_away_one_can_ask_and_is_told(
         await expect(chat.questions).to_contain_text(["first", "second"])
         await chat.page.go_forward()
         await expect(chat.questions).to_have_count(0)
+        await chat.ask("another")
+        await expect(chat.text).to_have_text("another")
+        here = chat.page.get_by_role("list", name="Only in this tab, not kept")
+        await expect(here.get_by_role("link")).to_have_text(["first", "another"])
+        await expect(chat.heading).to_have_text("another")
+        await here.get_by_role("link", name="first").click()
+        await expect(chat.questions).to_contain_text(["first", "second"])
+        await expect(here.get_by_role("link", name="first")).to_have_attribute(
+            "aria-current", "page"
+        )
+        await expect(chat.heading).to_have_text("first")
+        assert await chat.faults() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from playwright.async_api import Locator
+    from playwright.async_api import Locator, Route
 
     from stream_serve.testing import ScriptedUpstream
     from support.page import PageFactory
@@ -23,6 +24,7 @@ DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
 BETWEEN: Final = 32
 CLEAR: Final = "rgba(0, 0, 0, 0)"
+MANY: Final = 200
 
 
 @pytest.fixture
@@ -66,13 +68,13 @@ async def test_a_question_has_its_actions_in_the_room_before_its_answer(
     await edit.scroll_into_view_if_needed()
     before = (await edges(bubble))[1], (await edges(who))[0]
     assert before[1] - before[0] == pytest.approx(BETWEEN, abs=1)
-    above = chat.answers.first.get_by_role("group", name="More actions")
+    above = chat.answers.first.get_by_role("group", name="Actions")
     assert (await edges(bubble))[0] - (await edges(above))[1] == pytest.approx(BETWEEN, abs=1)
     size = await edit.bounding_box()
     assert size is not None
     assert (size["width"], size["height"]) == (target, target)
 
-    bar = question.get_by_role("group")
+    bar = question.get_by_role("group", name="Actions")
     if screen is DESK:
         await chat.box.focus()
         await answer.hover()
@@ -107,3 +109,49 @@ async def test_a_dialog_dims_the_page_and_a_menu_does_not(
         await expect(chat.page.locator(".menu")).to_have_count(0)
     await chat.page.keyboard.press("Control+,")
     assert await shade(chat.page.get_by_role("dialog")) != CLEAR
+
+
+def stream(*events: dict[str, Any]) -> str:
+    """Return what the service would send."""
+    return "".join(
+        f"id: {number}\ndata: {json.dumps(event)}\n\n" for number, event in enumerate(events, 1)
+    )
+
+
+async def test_hundreds_of_sources_and_tools_leave_room_for_the_answer(
+    service: Service, page_context: PageFactory
+) -> None:
+    chat = await visit(page_context, service, **DESK)
+    tools = [
+        {"type": "tool_call", "index": at, "id": f"call-{at}", "name": f"tool {at}"}
+        for at in range(MANY)
+    ]
+    pages = [
+        {"type": "source", "url": f"https://example.com/{at}", "title": f"page {at}"}
+        for at in range(MANY)
+    ]
+    body = stream(
+        {"type": "start", "runId": "many", "model": "m", "createdAt": 0},
+        *tools,
+        *pages,
+        {"type": "chunk", "content": "So it is."},
+        {"type": "end", "finishReason": "stop"},
+    )
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(body=body, content_type="text/event-stream")
+
+    await chat.page.route("**/ai/chat/stream-sse", answer)
+    await chat.ask("Who says so?")
+    await chat.ends()
+    await expect(chat.answer.locator(".sources li")).to_have_count(MANY)
+    for part in (".sources ol", ".tools"):
+        top, bottom = await edges(chat.answer.locator(part))
+        assert bottom - top <= 0.4 * 900 + 1, part
+    last = chat.link(f"page {MANY - 1}")
+    await last.focus()
+    await expect(last).to_be_in_viewport()
+    assert await chat.faults() == []
+    await chat.page.emulate_media(media="print")
+    top, bottom = await edges(chat.answer.locator(".sources ol"))
+    assert bottom - top > 900

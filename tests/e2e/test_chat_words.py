@@ -10,7 +10,6 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.page import PATIENCE
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ ANSWER: Final = """\
 
 # What is the same in both languages: names, formats, and keys.
 NAMES: Final = re.compile(
-    r"\b(API|Markdown|JSON|tokens?|python|Enter|Esc|Ctrl|Alt|Shift|English|example\.org"
+    r"\b(API|Markdown|HTML|JSON|tokens?|python|Enter|Esc|Ctrl|Alt|Shift|English|example\.org"
     r"|stream-serve|txt|thinking|answer|echo|http-500|interval|tokens|size|text|thought|ms)\b"
 )
 SAID: Final = """() => {
@@ -90,7 +89,7 @@ async def use(chat: Chat, model: str) -> None:
 async def ask(chat: Chat, question: str, state: str) -> None:
     await chat.page.locator(".composer textarea").fill(question)
     await chat.page.locator(".send").click()
-    await expect(chat.answer).to_have_attribute("data-state", state, timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", state)
 
 
 async def fill(chat: Chat) -> None:
@@ -105,7 +104,7 @@ async def fill(chat: Chat) -> None:
     await use(chat, SLOW)
     await ask(chat, "9", "answering")
     await page.locator(".send").click()
-    await expect(chat.answer).to_have_attribute("data-state", "stopped", timeout=PATIENCE)
+    await expect(chat.answer).to_have_attribute("data-state", "stopped")
     await chat.answer.locator(".actions button[title]").nth(1).scroll_into_view_if_needed()
     await page.keyboard.press("Alt+ArrowUp")
     await page.keyboard.press("Alt+ArrowUp")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import expect
 
 from stream_serve.testing import ANSWER, pieces
-from support.page import PATIENCE, Debugger
+
+if TYPE_CHECKING:
+    from support.page import Debugger
 
 TOKENS: Final = 150
 SLOW: Final = f"answer?tokens={TOKENS}&interval=0.02"
@@ -18,7 +20,7 @@ TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=TOKENS))
 async def under_way(debugger: Debugger, characters: int = 40) -> None:
     """Wait until a part of the answer is shown."""
     some = re.compile(rf".{{{characters}}}", re.DOTALL)
-    await expect(debugger.answer).to_contain_text(some, timeout=PATIENCE)
+    await expect(debugger.answer).to_contain_text(some)
 
 
 async def is_whole(debugger: Debugger) -> None:

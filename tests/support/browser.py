@@ -8,7 +8,9 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from playwright.async_api import async_playwright
+from playwright.async_api import async_playwright, expect
+
+from support.page import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -34,6 +36,8 @@ _OF_THE_BROWSER: Final = (
     "Failed to load resource",
     "The Cross-Origin-Opener-Policy header has been ignored",
 )
+
+expect.set_options(timeout=PATIENCE)
 
 
 @asynccontextmanager

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from playwright.async_api import expect
 
-from support.page import PATIENCE
-
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -73,11 +71,11 @@ class Chat:
     async def grows(self, characters: int = 40) -> None:
         """Wait until so much of the newest answer is shown."""
         some = re.compile(rf".{{{characters}}}", re.DOTALL)
-        await expect(self.answer).to_contain_text(some, timeout=PATIENCE)
+        await expect(self.answer).to_contain_text(some)
 
     async def ends(self) -> None:
         """Wait until no answer is on its way."""
-        await expect(self.button("Stop")).to_have_count(0, timeout=PATIENCE)
+        await expect(self.button("Stop")).to_have_count(0)
 
     async def command(self, name: str, **values: Any) -> None:
         """Have the browser do what only its own protocol can: a gesture, an input method's keys."""

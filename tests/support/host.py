@@ -49,11 +49,15 @@ class App:
 
 @asynccontextmanager
 async def application(embed_origins: str) -> AsyncGenerator[App]:
-    """Serve an application with a chat page that may be in pages of other origins; "token-1" is valid."""
+    """Serve an application with a chat page that may be in pages of other origins; "token-1" is valid.
+
+    What stands before the hyphen of a token is the user.
+    """
     valid = {"token-1"}
 
     async def who(authorization: Annotated[str, Header()] = "") -> str | None:
-        return "alice" if authorization.removeprefix("Bearer ") in valid else None
+        token = authorization.removeprefix("Bearer ")
+        return token.partition("-")[0] if token in valid else None
 
     streams = Streams.memory(owner=who, embed_origins=embed_origins)
 

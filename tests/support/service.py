@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
-from stream_serve.app import create_app
+from stream_serve.app import Hooks, create_app
 from stream_serve.server.pacing import Coalescer
 from stream_serve.server.protocol import HttpProtocol
 from stream_serve.settings import Settings
+from stream_serve.web.hot import STATE
 from stream_serve.web.stream import Streaming
-from stream_serve.web.streams.appends import STATE
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -27,7 +27,8 @@ class Service:
     """The service with some settings; `url` once it runs.
 
     With `plain` the application runs under uvicorn as it comes, as in somebody else's server;
-    `root_path` is uvicorn's, `coalescer` paces the loop. Without `direct` each append gets a task, too.
+    `root_path` is uvicorn's, `coalescer` paces the loop. Without `direct` nothing goes past the
+    application.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -42,12 +43,12 @@ class Service:
         self.url = ""
         self._parts: list[tuple[Runs, Streams]] = []
         coalescer = coalescer or Coalescer(self.settings.coalesce_interval)
-        app = create_app(
-            self.settings,
+        hooks = Hooks(
             on_start=lambda runs, streams: self._parts.append((runs, streams)),
             on_piece=coalescer.count,
-            on_append=coalescer.hurry,
+            on_direct=coalescer.hurry,
         )
+        app = create_app(self.settings, hooks=hooks)
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app if plain else Streaming(app, on_request=coalescer.hurry),

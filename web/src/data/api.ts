@@ -1,6 +1,6 @@
 /** Requests to the service that are no streams. What goes wrong is a `Trouble`, whose problem says what can be done. */
 
-import { problemOf, type Kind, type Problem } from "../turn/index.js";
+import { problemOf, type Problem } from "../turn/index.js";
 import type { Keys } from "./keys.js";
 
 export class Trouble extends Error {
@@ -22,8 +22,6 @@ export interface ApiOptions {
   base: string;
   keys: Keys;
   fetch?: typeof fetch;
-  /** Called with the kind of each problem, and with undefined when a request went well. */
-  on?: (kind: Kind | undefined) => void;
 }
 
 export interface AskOptions {
@@ -58,7 +56,7 @@ export class Api {
 
   async ask(method: string, path: string, body?: unknown, options: AskOptions = {}): Promise<Response> {
     const { keys, fetch = globalThis.fetch } = this.#options;
-    let owner = keys.owner.peek();
+    let changes = keys.changes;
     let key = options.bare ? "" : await keys.current();
     for (let again = !options.bare; ; again = false) {
       let response: Response;
@@ -69,13 +67,12 @@ export class Api {
         throw this.#trouble({ message: String(error) });
       }
       // What somebody else was answered is not for whoever reads now.
-      if (method === "GET" && !options.bare && owner !== (owner = keys.owner.peek())) {
+      if (method === "GET" && !options.bare && changes !== (changes = keys.changes)) {
         key = await keys.current();
         continue;
       }
       if (response.ok) {
         if (path.startsWith("ai/conversations")) keys.taken();
-        this.#options.on?.(undefined);
         return response;
       }
       // A token of another application may have grown old: it is asked for once more.
@@ -94,7 +91,6 @@ export class Api {
   #trouble(fault: Parameters<typeof problemOf>[0]): Trouble {
     const problem = problemOf(fault, Date.now());
     if (problem.kind === "key") this.#options.keys.refused();
-    this.#options.on?.(problem.kind);
     return new Trouble(problem);
   }
 }

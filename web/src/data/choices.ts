@@ -13,6 +13,8 @@ export interface Choice {
   voice: "sentences" | "end" | "off";
   /** Whether keys without a modifier do something outside of a field. */
   letters: "on" | "off";
+  /** What becomes of HTML in a model's text: "" is shown as it is written. */
+  html: "" | "hide";
 }
 
 const ALLOWED: { readonly [Name in keyof Choice]: readonly Choice[Name][] } = {
@@ -21,6 +23,7 @@ const ALLOWED: { readonly [Name in keyof Choice]: readonly Choice[Name][] } = {
   enter: ["", "sends", "breaks"],
   voice: ["sentences", "end", "off"],
   letters: ["on", "off"],
+  html: ["", "hide"],
 };
 
 /** Each choice is a text of its own; the debug page has the language under the same name. */
@@ -32,6 +35,7 @@ export class Choices {
     enter: signal<Choice["enter"]>(""),
     voice: signal<Choice["voice"]>("sentences"),
     letters: signal<Choice["letters"]>("on"),
+    html: signal<Choice["html"]>(""),
   };
 
   constructor(store: Store) {

@@ -14,6 +14,7 @@ import { titleOf } from "./dates.js";
 import { editOf, joined } from "./drafts.js";
 import { newId } from "./ids.js";
 import { LiveTurn } from "./live.js";
+import { adopt, answerOf, name, update } from "./messages.js";
 import { MessageNode, storedOf, turnOf } from "./node.js";
 import { Pages } from "./pages.js";
 import { Preferences } from "./preferences.js";
@@ -23,7 +24,7 @@ import { recovered } from "./recover.js";
 import type { Shared } from "./shared.js";
 import { endOf, optionsOf, said, stepsOf, type Step } from "./steps.js";
 import { Tree } from "./tree.js";
-import { pictures, plain, type Content, type Feedback, type Message, type Metadata } from "./types.js";
+import { picturesOf, plain, type Content, type Feedback, type Message, type Metadata } from "./types.js";
 
 const PAGES = 10; // that are read to find the chosen leaf
 
@@ -39,9 +40,11 @@ export class Conversation {
   /** The answer that is on its way. */
   readonly live: Signal<MessageNode | undefined> = signal(undefined);
   /** What is to be in the box: a question that came back, or what waited behind a stopped answer. */
-  readonly box: Signal<{ text: string; pictures?: Content } | undefined> = signal(undefined);
+  readonly box: Signal<{ text: string } | undefined> = signal(undefined);
   readonly preferences: Preferences;
   readonly queue: Queue;
+  /** It has answers, and the service keeps nothing of it. */
+  readonly unkept: Signal<boolean> = signal(false);
   #shared: Shared;
   #home = ""; // until it has an id
   #pages: Pages;
@@ -49,6 +52,7 @@ export class Conversation {
   #lives = new Map<MessageNode, LiveTurn>();
   #closed = false;
   #opening = false; // what is asked has to wait: what it follows is not known
+  #unread: boolean; // nothing of what the service has is here
   #stale = false; // something has changed while it was read
   #stopped = new Set<MessageNode>(); // here, by the person
   #now: string | undefined; // what is sent as soon as the stop is through
@@ -59,9 +63,10 @@ export class Conversation {
     this.#pages = new Pages(shared.api, shared.list);
     this.older = this.#pages.more;
     this.id = signal(id);
+    this.#unread = id !== undefined;
     if (id === undefined) this.#home = shared.homes.add();
     const metadata = (id && shared.list.get(id)?.metadata) || {};
-    this.preferences = new Preferences(shared.api, shared.session, id, metadata, (stored) => shared.list.keep(stored));
+    this.preferences = new Preferences(shared.api, shared.session, id, metadata, (stored) => shared.list.keep(stored), this.#home);
     this.queue = new Queue(shared.store, this.place);
   }
 
@@ -81,7 +86,7 @@ export class Conversation {
     await this.#recover();
     // What was asked meanwhile follows what is there now, unless that is not known.
     if (this.problem.peek()) this.queue.held.value = this.queue.entries.peek().length > 0;
-    else if (!this.live.peek() && !this.#closed) this.#sendWaiting(undefined);
+    else this.#sendNext();
   }
 
   /** Read what has changed: another tab or another device may have gone on. */
@@ -90,11 +95,13 @@ export class Conversation {
     if (!id) return;
     this.#stale = this.loading.peek();
     if (this.#stale) return;
+    if (this.#unread) return this.load();
     await this.#loading(async () => {
       const messages = await this.#pages.newest(id);
       this.preferences.read(await this.#pages.metadata(id, { fresh: true }));
       this.#merge(messages);
     });
+    if (!this.problem.peek()) this.#sendNext();
   }
 
   /** Read older messages. */
@@ -105,15 +112,16 @@ export class Conversation {
 
   /** Ask a question at the end of the chosen way. While an answer is on its way the question waits in the queue. */
   ask(content: Content): void {
-    if (this.live.peek() || this.#opening) this.queue.add(content);
+    if (this.live.peek() || this.#opening) this.#wait(content);
     else {
       this.queue.held.value = false;
       this.#ask(content, endOf(this.#tree));
     }
   }
 
-  /** Ask another question in the place of one: a branch beside it. */
+  /** Ask another question in the place of one, unless an answer is on its way: a branch beside it. */
   edit(question: MessageNode, content: Content): void {
+    if (this.live.peek()) return;
     const parent = this.#tree.get(question.parentId);
     const answer = this.#tree.children(question)[0];
     this.#shared.drafts.forget(editOf(question.id));
@@ -148,7 +156,7 @@ export class Conversation {
       if (!this.live.peek()) this.retry(node);
       else if (question && !this.#before.has(node)) {
         this.#withdraw(question, turn);
-        this.queue.add(question.content);
+        this.#wait(question.content);
       }
     }
     this.#draw();
@@ -242,8 +250,7 @@ export class Conversation {
     for (let read = 1; leaf && !this.#tree.get(leaf) && this.older.peek() && read < PAGES; read++) await this.#more(id);
     const chosen = this.#tree.get(leaf) ?? this.#tree.get(messages[0]?.id);
     if (chosen) this.#tree.choose(chosen);
-    // What waits behind an answer that goes on is sent at its end, as if there had been no reload.
-    if (this.#lives.size) this.queue.held.value = false;
+    this.#unread = false;
     this.#draw();
   }
 
@@ -253,10 +260,10 @@ export class Conversation {
 
   /** Take messages, the newest first. */
   #merge(messages: readonly Message[], older = false): void {
-    for (const message of messages) this.#adopt(message);
+    for (const message of messages) adopt(this.#tree, message);
     for (const message of older ? messages : [...messages].reverse()) {
       const node = this.#tree.get(message.id);
-      if (node) this.#update(node, message);
+      if (node) update(node, message, this.#lives.has(node));
       else this.#tree.add(MessageNode.of(message), older);
       if (message.runId && message.status !== "generating") this.#shared.session.set(`run.${message.runId}`, undefined);
     }
@@ -264,31 +271,6 @@ export class Conversation {
     for (const { id, status } of messages) if (status === "generating") this.#follow(this.#tree.get(id)!);
     if (!this.#tree.path().length && messages[0]) this.#tree.choose(this.#tree.get(messages[0].id)!);
     this.#draw();
-  }
-
-  /** A message may be one that was made here and whose start has not been heard of. */
-  #adopt({ id, parentId, runId }: Message): void {
-    if (!runId || this.#tree.get(id)) return;
-    const node = [...this.#tree.all()].find(({ turn }) => turn?.peek().runId === runId);
-    if (node) this.#name(node, parentId ?? undefined, id);
-  }
-
-  #name(answer: MessageNode, questionId: string | undefined, answerId: string | undefined): void {
-    const question = this.#tree.get(answer.parentId);
-    for (const [node, id] of [[question, questionId], [answer, answerId]] as const) {
-      if (!node || !id) continue;
-      this.#tree.rename(node, id);
-      node.stored = true;
-    }
-  }
-
-  #update(node: MessageNode, message: Message): void {
-    node.message = message;
-    node.feedback.value = message.feedback;
-    const turn = node.turn?.peek();
-    if (!turn || this.#lives.has(node) || message.status === "generating") return;
-    // Nothing comes after a stop's mark. Of what was cut the storage may know more.
-    if (turn.state === "cut" || !over(turn.state)) node.turn!.value = turnOf(message);
   }
 
   #follow(node: MessageNode): void {
@@ -302,16 +284,31 @@ export class Conversation {
   }
 
   async #recover(): Promise<void> {
-    const { drafts, api } = this.#shared;
-    const here = (runId: string) => [...this.#tree.all()].some(({ turn }) => turn?.peek().runId === runId);
-    const text = await recovered(drafts, api, this.place, here);
-    if (text !== undefined) this.box.value = { text };
+    const { drafts, homes, api } = this.#shared;
+    const moved = await homes.settled(this.#home);
+    if (moved) for (const one of [this.queue, this.preferences]) one.recall();
+    const text = await recovered(drafts, api, this.place, (runId) => answerOf(this.#tree, runId) !== undefined);
+    if (moved || text !== undefined) this.box.value = { text: drafts.get(this.place) };
   }
 
-  #sendWaiting(id: string | undefined): boolean {
-    const one = id === undefined ? this.queue.next() : this.queue.withdraw(id);
+  #wait(content: Content): void {
+    this.queue.add(content, this.live.peek()?.turn!.peek().runId ?? "");
+  }
+
+  /** Send one that waits, the first unless another one is named; return whether it was still there. */
+  #sendWaiting(id?: string): boolean {
+    const one = this.queue.send(id);
     if (one) this.#ask(one.content, endOf(this.#tree), one.id);
     return one !== undefined;
+  }
+
+  /** Send the first that waits, once the answer before it is complete; where that is not known, another tab knows more. */
+  #sendNext(): void {
+    const { held, entries, behind } = this.queue;
+    if (this.live.peek() || this.#closed || held.peek() || !entries.peek().length) return;
+    const state = answerOf(this.#tree, behind)?.turn!.peek().state;
+    if (!behind || state === "complete") this.#sendWaiting();
+    else if (state) held.value = true;
   }
 
   #ask(content: Content, parent: MessageNode | undefined, runId = newId()): void {
@@ -341,7 +338,7 @@ export class Conversation {
     const before = this.#before.get(answer);
     this.#withdraw(before ? answer : question, answer.turn!.peek());
     if (before) return this.regenerate(before, more);
-    const same = state !== "stopped" && problem?.code !== "run_conflict";
+    const same = state !== "stopped" && problem?.kind !== "gone";
     this.#ask(question.content, this.#tree.get(question.parentId), same ? runId : newId());
   }
 
@@ -383,6 +380,7 @@ export class Conversation {
     });
     this.#lives.set(node, run);
     this.live.value = node;
+    this.queue.answering(node.turn!.peek().runId, asked !== undefined);
   }
 
   #started(node: MessageNode, turn: Turn): void {
@@ -390,8 +388,9 @@ export class Conversation {
     const { conversationId, questionId, answerId, runId } = turn;
     batch(() => {
       drafts.arrived(this.place, runId);
+      this.unkept.value = !conversationId && !this.id.peek();
       if (!conversationId) return;
-      this.#name(node, questionId, answerId);
+      name(this.#tree, node, questionId, answerId);
       if (!this.id.peek()) this.#moved(conversationId);
       list.touch(conversationId, titleOf(this.#tree.path()[0]?.text ?? ""), runId);
       if (!this.#before.has(node)) this.#keepLeaf();
@@ -423,6 +422,7 @@ export class Conversation {
     if (problem.kind !== "storage" || !question) return undefined;
     // The answer can do without the storage.
     const runId = newId();
+    this.queue.answering(runId, true);
     if (!this.#before.has(node)) {
       this.#shared.drafts.arrived(this.place, node.turn!.peek().runId);
       this.#shared.drafts.sent(this.place, question.text, runId);
@@ -461,8 +461,10 @@ export class Conversation {
     const now = this.#now;
     this.#now = undefined;
     if (now && this.#sendWaiting(now)) return;
-    if (turn.state === "complete") this.#sendWaiting(undefined);
-    else if (stopped && turn.state === "stopped") this.#giveBack(node, turn);
+    // Who stops an answer that was complete by then wants no other one.
+    const gives = stopped && !now && (turn.state === "stopped" || turn.state === "complete");
+    if (gives) this.#giveBack(node, turn);
+    else if (now || turn.state === "complete") this.#sendNext();
     else if (this.queue.entries.peek().length) this.queue.held.value = true;
   }
 
@@ -473,8 +475,7 @@ export class Conversation {
     const back = [...(bare ? [question.content] : []), ...this.queue.empty().map(({ content }) => content)];
     drafts.arrived(this.place, turn.runId);
     if (!back.length) return;
-    const seen = pictures(back);
-    this.box.value = { text: drafts.returned(this.place, joined(back.map(plain))), ...(seen.length && { pictures: seen }) };
+    this.box.value = { text: drafts.returned(this.place, joined(back.map(plain)), back.flatMap(picturesOf)) };
   }
 
   /** The leaf is stored where there is more than one way. */

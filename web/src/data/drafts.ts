@@ -4,10 +4,12 @@
  * How it works: a draft is kept 300 ms after the last key, and when the page may be gone. What was sent is kept beside it until
  * the service has it: a reload in between gives it back to the box, and no question is lost. The
  * tab that sent it gets it back at once; another tab only after a minute, since the first one may be at it still.
+ * Pictures are too large for what a browser keeps: they are there until the page is left.
  */
 
 import { debounced, onHide } from "./page.js";
 import type { Store } from "./store.js";
+import type { Picture } from "./types.js";
 
 const PAUSE = 300;
 const LOST = 60_000;
@@ -30,6 +32,7 @@ export class Drafts {
   #store: Store;
   #session: Store;
   #changed = new Map<string, string>();
+  #pictures = new Map<string, readonly Picture[]>();
   #keep = debounced(PAUSE, () => this.#flush());
   #unhide = onHide(() => this.#flush());
 
@@ -43,9 +46,14 @@ export class Drafts {
     return this.#changed.get(place) ?? this.#store.get<string>(`draft.${place}`) ?? "";
   }
 
-  /** The box's text, at each key. */
-  set(place: string, text: string): void {
+  pictures(place: string): readonly Picture[] {
+    return this.#pictures.get(place) ?? [];
+  }
+
+  /** The box's text, at each key, and its pictures. */
+  set(place: string, text: string, pictures: readonly Picture[] = []): void {
     this.#changed.set(place, text);
+    this.#pictures.set(place, pictures);
     this.#keep.later();
   }
 
@@ -61,9 +69,10 @@ export class Drafts {
     this.#session.set(`sent.${runId}`, undefined);
   }
 
-  /** A text is back: before whatever was typed since. Return what is to be in the box. */
-  returned(place: string, text: string): string {
+  /** A text is back, with its pictures: before whatever was typed since. Return what is to be in the box. */
+  returned(place: string, text: string, pictures: readonly Picture[] = []): string {
     const whole = joined([text, this.get(place)]);
+    this.#pictures.set(place, [...pictures, ...this.pictures(place)]);
     this.#changed.set(place, whole);
     this.#flush();
     return whole;
@@ -71,12 +80,13 @@ export class Drafts {
 
   /** Return the questions that were on their way when the page was left. */
   pending(place: string): Sent[] {
-    const lost = ({ runId, at }: Sent) => this.#session.get(`sent.${runId}`) || Date.now() - at > LOST;
+    const lost = ({ runId, at }: Sent) => this.#session.get(`sent.${runId}`) || Math.abs(Date.now() - at) > LOST; // a clock may be set back
     return this.#all(place).filter(lost);
   }
 
   /** The box is empty: its text is on its way, or waits. */
   taken(place: string): void {
+    this.#pictures.delete(place);
     this.#changed.set(place, "");
     this.#flush();
   }
@@ -84,20 +94,33 @@ export class Drafts {
   /** The conversation has got its id. */
   move(from: string, to: string): void {
     this.#flush();
+    this.#pictures.set(to, this.pictures(from));
     this.#store.move(`draft.${from}`, `draft.${to}`);
     this.#store.move(`sent.${from}`, `sent.${to}`);
   }
 
-  /** Give what one place has to another, before what is there. */
-  join(from: string, to: string): void {
+  /** Give what one place has to another, before what is there; return whether a text was typed there. */
+  join(from: string, to: string): boolean {
     const text = this.get(from);
     this.forget(from);
     if (text) this.returned(to, text);
     this.#set(to, [...this.#all(from), ...this.#all(to)]);
     this.#set(from, []);
+    return text !== "";
+  }
+
+  /** Return the ids of the runs that this tab started, or the one that it was made of. */
+  mine(): string[] {
+    return this.#session.names("sent.");
+  }
+
+  /** It was another tab that started them. */
+  disown(runIds: readonly string[]): void {
+    for (const runId of runIds) this.#session.set(`sent.${runId}`, undefined);
   }
 
   forget(place: string): void {
+    this.#pictures.delete(place);
     this.#changed.delete(place);
     this.#store.set(`draft.${place}`, undefined);
   }

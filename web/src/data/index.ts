@@ -19,17 +19,13 @@ import { Store } from "./store.js";
 import { Tabs, type News } from "./tabs.js";
 import type { Info, Models } from "./types.js";
 
-export { Trouble } from "./api.js";
 export { Conversation } from "./conversation.js";
-export { grouped, titleOf, type Group, type GroupName } from "./dates.js";
+export { titleOf } from "./dates.js";
 export { editOf } from "./drafts.js";
-export type { Deleted } from "./list.js";
 export type { MessageNode } from "./node.js";
 export type { Waiting } from "./queue.js";
-export type { Found, Hit } from "./search.js";
 export type { Step } from "./steps.js";
 export type { Place } from "./tree.js";
-export { plain } from "./types.js";
 export type * from "./types.js";
 
 export interface DataOptions {
@@ -64,6 +60,10 @@ export class Data {
   readonly closed: Signal<number> = signal(0);
   /** `away`: conversations live in the page for now. */
   readonly storage: Signal<"unknown" | "there" | "away"> = signal("unknown");
+  /** Conversations that began in this page and have no id yet, by the names that stand for them. */
+  readonly begun: Signal<ReadonlyMap<string, Conversation>> = signal(new Map());
+  /** Whether the browser has no room for a draft, or for a question that waits. */
+  readonly unkept: Signal<boolean> = signal(false);
   #api: Api;
   #host: Host | undefined;
   #shared: Shared;
@@ -98,6 +98,7 @@ export class Data {
       onHide(() => this.#open.forEach((one) => one.keep())),
       onReturn((online) => void this.#return(online)),
       this.#tabs.listen((news) => void this.#hear(news)),
+      effect(() => void (this.unkept.value = store.unkept.value.some((name) => /^(draft|queue)\./.test(name)))),
       this.#onKey(),
       this.#onOwner(),
     ];
@@ -136,6 +137,7 @@ export class Data {
   close(): void {
     this.#host?.close();
     for (const undo of this.#undo) undo();
+    this.keys.close();
     for (const one of this.#open) one.close();
     this.drafts.close();
     this.#shared.homes.close();
@@ -215,7 +217,7 @@ export class Data {
 
   /** Read anew, and what could not be read before; whatever was tried without a network does not count. */
   async #return(online: boolean): Promise<void> {
-    if (!online && (this.#returning || Date.now() - this.#returned < RETURN)) return;
+    if (!online && (this.#returning || Math.abs(Date.now() - this.#returned) < RETURN)) return;
     this.#returning = true;
     const missing = [...(this.info.peek() ? [] : [this.#meet()]), ...(this.models.peek() ? [] : [this.#models()])];
     await Promise.all([this.reload(), ...missing]);

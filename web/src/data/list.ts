@@ -43,24 +43,24 @@ export class List {
     return this.conversations.peek().find((one) => one.id === id);
   }
 
-  /** Read the list from its beginning; what is here of it further back stays. */
+  /** Read the list from its beginning, as far back as it is here unless much is new: what was deleted elsewhere is not in it any more. */
   async load(): Promise<void> {
-    const limit = Math.min(MOST, Math.max(PAGE, this.conversations.peek().length));
-    await this.#read({ limit }, (page) => this.#behind(page));
+    const here = this.conversations.peek().filter(({ id }) => !this.#known.has(id));
+    const end = Math.min(...here.map(({ updatedAt }) => Date.parse(updatedAt)));
+    const limit = Math.min(MOST, Math.max(PAGE, here.length));
+    await this.#read({ limit, cursor: null }, () => [], { end, most: here.length + MOST });
   }
 
   /** Read the next page. */
   async next(): Promise<void> {
     if (!this.#cursor || this.loading.peek()) return;
-    await this.#read({ limit: PAGE, cursor: this.#cursor }, (page) => {
-      this.#cursor = page.nextCursor;
-      return this.conversations.peek();
-    });
+    await this.#read({ limit: PAGE, cursor: this.#cursor }, () => this.conversations.peek());
   }
 
   /** Show a conversation that was read by itself, wherever the list stands. */
   know(conversation: ConversationView): void {
     this.#known.set(conversation.id, conversation);
+    this.#touched.set(conversation.id, this.#asked);
     this.#show([...this.conversations.peek(), conversation]);
   }
 
@@ -145,11 +145,6 @@ export class List {
     }
   }
 
-  /** Return the address of that file, for a service that wants no key. */
-  exportLink(id: string, format: "markdown" | "json"): string {
-    return this.#api.address(`ai/conversations/${id}/export`, { format });
-  }
-
   close(): void {
     this.#leave();
     removeEventListener("pagehide", this.#leave);
@@ -160,6 +155,8 @@ export class List {
   async #remove(id: string): Promise<void> {
     clearTimeout(this.#timers.get(id));
     this.#timers.delete(id);
+    // Both are sent at once: of a page that is left nothing is sent later.
+    this.#stop(this.deleted.peek().find(({ conversation }) => conversation.id === id)?.conversation.liveRunId);
     try {
       await this.#api.json("DELETE", `ai/conversations/${id}`, undefined, { keepalive: true });
     } catch (error) {
@@ -169,7 +166,6 @@ export class List {
         return this.#restore(id);
       }
     }
-    this.#stop(this.deleted.peek().find(({ conversation }) => conversation.id === id)?.conversation.liveRunId);
     this.deleted.value = this.deleted.peek().filter(({ conversation }) => conversation.id !== id);
     this.drop(id);
     this.#tabs.tell("deleted", id);
@@ -186,38 +182,38 @@ export class List {
     if (one && !this.get(id)) this.#show([...this.conversations.peek(), one]);
   }
 
-  /**
-   * Return what is here behind a first page, and let the reading stand behind that. Where the page has nothing unchanged of
-   * what is here, there may be others in between: then the reading begins anew.
-   */
-  #behind({ conversations, nextCursor }: ConversationPage): readonly ConversationView[] {
-    const here = this.conversations.peek().filter(({ id }) => !this.#known.has(id));
-    const times = new Map(here.map(({ id, updatedAt }) => [id, updatedAt]));
-    const joins = nextCursor !== null && conversations.some(({ id, updatedAt }) => times.get(id) === updatedAt);
-    const end = conversations.at(-1)?.updatedAt ?? "";
-    const behind = joins ? here.filter(({ updatedAt }) => Date.parse(updatedAt) < Date.parse(end)) : [];
-    if (!behind.length) this.#cursor = nextCursor;
-    return behind;
-  }
-
-  /** Read a page; `kept` says what is shown besides, and where the reading stands then. */
-  async #read(query: { limit: number; cursor?: string }, kept: (page: ConversationPage) => readonly ConversationView[]): Promise<void> {
+  /** Read pages from `cursor` on, back to the time `end` but not many more than `most`; `kept` says what is shown before them. */
+  async #read(query: { limit: number; cursor: string | null }, kept: () => readonly ConversationView[], { end, most } = { end: Infinity, most: 0 }): Promise<void> {
     const asked = ++this.#asked;
+    const found: ConversationView[] = [];
+    let { cursor } = query;
     this.loading.value = true;
     try {
-      const page = await this.#api.json<ConversationPage>("GET", "ai/conversations", undefined, { query });
-      if (asked !== this.#asked) return;
-      const others = kept(page);
-      this.more.value = this.#cursor !== null;
+      do {
+        const page = await this.#api.json<ConversationPage>("GET", "ai/conversations", undefined, { query: { ...query, cursor } });
+        if (asked !== this.#asked) return;
+        found.push(...page.conversations);
+        cursor = page.nextCursor;
+      } while (cursor !== null && last(found) > end && found.length < most);
+      this.#cursor = cursor;
+      this.more.value = cursor !== null;
       this.problem.value = undefined;
       // What the service said before that is old.
       const mine = this.conversations.peek().filter(({ id }) => (this.#touched.get(id) ?? -1) >= asked);
-      this.#show([...mine, ...others, ...page.conversations, ...this.#known.values()]);
+      if (query.cursor === null) this.#forget(found, cursor === null ? -Infinity : last(found), asked);
+      this.#show([...mine, ...kept(), ...found, ...this.#known.values()]);
     } catch (error) {
       if (asked === this.#asked) this.problem.value = troubleOf(error);
     } finally {
       if (asked === this.#asked) this.loading.value = false;
     }
+  }
+
+  /** Forget what was read by itself and is not in a list that was read back to its time: it was deleted elsewhere. */
+  #forget(found: readonly ConversationView[], end: number, asked: number): void {
+    const listed = new Set(found.map(({ id }) => id));
+    for (const { id, updatedAt } of [...this.#known.values()])
+      if (!listed.has(id) && Date.parse(updatedAt) > end && (this.#touched.get(id) ?? -1) < asked) this.#known.delete(id);
   }
 
   #retitle(id: string, title: string): void {
@@ -237,3 +233,6 @@ export class List {
     this.conversations.value = [...all.values()].sort((one, other) => Date.parse(other.updatedAt) - Date.parse(one.updatedAt));
   }
 }
+
+/** Return when the last one of a page was changed. */
+const last = (page: readonly ConversationView[]): number => Date.parse(page.at(-1)?.updatedAt ?? "");

@@ -169,11 +169,18 @@ export class LiveTurn {
     if (error instanceof RequestError) {
       if (this.#began && problem.kind !== "key") return void this.#reread();
       if (error.code === "stopped_before_start") return this.#take({ type: "stopped-before-start" });
+      if (error.code === "run_conflict" && this.#asked) return this.#join();
       const other = this.#hooks.refused(problem);
       if (other) return this.#again(other.runId, other.asked);
       return this.#take({ type: this.#began ? "gave-up" : "refused", problem });
     }
     this.#take({ type: "gave-up", problem });
+  }
+
+  /** The question is there already, asked otherwise: by another tab, or unheard of. */
+  #join(): void {
+    this.#asked = undefined;
+    this.#read();
   }
 
   #again(runId: string, asked: Question): void {

@@ -1,6 +1,7 @@
 /**
  * What a person has chosen for a conversation. It is stored as the conversation's metadata, a moment after the last change.
- * Until the service has it, the browser has it, too: a page that is loaded anew may read before it is stored.
+ * Until the service has it, the browser has it, too: a page that is loaded anew may read before it is stored, and a
+ * conversation that nothing was asked in is not stored at all.
  */
 
 import { signal, type Signal } from "../signal.js";
@@ -12,26 +13,45 @@ import type { ConversationView, Metadata } from "./types.js";
 
 const PAUSE = 800;
 
+const nameOf = (place: string): string => `chosen.${place}`;
+
+/** Give what was chosen in one place to another, which keeps its own; return whether that is anything. */
+export function moveChosen(session: Store, from: string, to: string): boolean {
+  const chosen = session.get<Metadata>(nameOf(from));
+  if (!chosen) return false;
+  session.set(nameOf(to), { ...chosen, ...session.get<Metadata>(nameOf(to)) });
+  session.set(nameOf(from), undefined);
+  return true;
+}
+
 export class Preferences {
   readonly value: Signal<Metadata>;
   readonly problem: Signal<Problem | undefined> = signal(undefined);
   #api: Api;
   #session: Store;
   #id: string | undefined;
+  #place: string; // where the browser has it
   #stored: (conversation: ConversationView) => void;
   #mine = new Set<string>(); // what changed here and is not stored yet
   #store = debounced(PAUSE, () => void this.#send());
   #unhide = onHide(() => this.#store.now());
 
-  /** Without an `id` they wait until the conversation has one; `stored` is told what the service has then. */
-  constructor(api: Api, session: Store, id: string | undefined, value: Metadata, stored: (conversation: ConversationView) => void = () => {}) {
+  /** Without an `id` they wait in the conversation's `home` until it has one; `stored` is told what the service has then. */
+  constructor(api: Api, session: Store, id: string | undefined, value: Metadata, stored: (conversation: ConversationView) => void = () => {}, home = "") {
     this.#api = api;
     this.#stored = stored;
     this.#session = session;
     this.#id = id;
-    const waiting = (id && session.get<Metadata>(`chosen.${id}`)) || {};
+    this.#place = id ?? home;
+    this.value = signal(value);
+    this.recall();
+  }
+
+  /** Take what the browser has. */
+  recall(): void {
+    const waiting = this.#session.get<Metadata>(nameOf(this.#place)) ?? {};
     for (const name of Object.keys(waiting)) this.#mine.add(name);
-    this.value = signal(clean({ ...value, ...waiting }));
+    this.value.value = clean({ ...this.value.peek(), ...waiting });
   }
 
   /** Change some; undefined removes. */
@@ -40,7 +60,7 @@ export class Preferences {
     if (!names.length) return;
     for (const name of names) this.#mine.add(name);
     this.value.value = clean({ ...this.value.peek(), ...changes });
-    if (this.#id) this.#later();
+    this.#later();
   }
 
   /** Take what is stored; what changed here meanwhile stays. */
@@ -54,7 +74,8 @@ export class Preferences {
 
   /** The conversation has got its id. */
   move(id: string): void {
-    this.#id = id;
+    this.#session.set(nameOf(this.#place), undefined);
+    this.#id = this.#place = id;
     if (this.#mine.size) this.#later();
   }
 
@@ -65,13 +86,13 @@ export class Preferences {
 
   #later(): void {
     this.#keep();
-    this.#store.later();
+    if (this.#id) this.#store.later();
   }
 
   /** Keep what is not stored yet; what was taken back is "" there. */
   #keep(): void {
     const mine = [...this.#mine].map((name) => [name, this.value.peek()[name] ?? ""]);
-    this.#session.set(`chosen.${this.#id}`, mine.length ? Object.fromEntries(mine) : undefined);
+    this.#session.set(nameOf(this.#place), mine.length ? Object.fromEntries(mine) : undefined);
   }
 
   async #send(): Promise<void> {

@@ -1,8 +1,9 @@
 /**
- * Questions that wait for the end of an answer: seen, changed and taken back, sent in their order, and kept over a reload.
+ * Questions that wait for the end of an answer: seen, taken back (into the box, to be changed), sent in their order, and kept over a reload.
  *
- * How it works: tabs share what waits in a conversation. Each question has its run's id from the beginning: if two tabs send
- * it in the same moment, the service starts one run, and both read it.
+ * How it works: tabs share what waits in a conversation, and the id of the run that the first one waits behind: a tab that has
+ * not heard of that run, or of its end, sends nothing. Each question has its run's id from the beginning: if two tabs send
+ * it in the same moment, the service starts one run, and both read it. What is kept is read anew before each change.
  */
 
 import { signal, type Signal } from "../signal.js";
@@ -16,13 +17,25 @@ export interface Waiting {
   readonly content: Content;
 }
 
+interface Kept {
+  /** The run that the first one waits behind; "" is none that is known. */
+  readonly behind: string;
+  readonly entries: readonly Waiting[];
+}
+
 const nameOf = (place: string): string => `queue.${place}`;
 
-/** Give what waits in one place to another, before what waits there. */
-export function joinQueues(store: Store, from: string, to: string): void {
-  const all = [from, to].flatMap((place) => store.get<Waiting[]>(nameOf(place)) ?? []);
+const read = (store: Store, name: string): Kept => ({ behind: "", entries: [], ...store.get<Kept>(name) });
+
+const keep = (store: Store, name: string, kept: Kept): void => store.set(name, kept.entries.length ? kept : undefined);
+
+/** Give what waits in one place to another, before what waits there; return whether anything does. */
+export function joinQueues(store: Store, from: string, to: string): boolean {
+  const [first, second] = [from, to].map((place) => read(store, nameOf(place))) as [Kept, Kept];
+  if (!first.entries.length) return false;
   store.set(nameOf(from), undefined);
-  store.set(nameOf(to), all.length ? all : undefined);
+  keep(store, nameOf(to), { ...first, entries: [...first.entries, ...second.entries] });
+  return true;
 }
 
 export class Queue {
@@ -36,57 +49,82 @@ export class Queue {
   constructor(store: Store, place: string) {
     this.#store = store;
     this.#name = nameOf(place);
-    this.entries = signal(store.get<Waiting[]>(this.#name) ?? []);
-    // Whether the answer before them went well is not known any more.
-    this.held.value = this.entries.peek().length > 0;
-    this.#unwatch = store.watch(() => {
-      const stored = store.get<Waiting[]>(this.#name) ?? [];
-      if (JSON.stringify(stored) !== JSON.stringify(this.entries.peek())) this.entries.value = stored;
-    });
+    this.entries = signal([]);
+    this.recall();
+    this.#unwatch = store.watch(() => this.#show(this.#read().entries));
   }
 
-  add(content: Content): void {
-    this.#set([...this.entries.peek(), { id: newId(), content }]);
+  /** The run that the first one waits behind; "" is none that is known. */
+  get behind(): string {
+    return this.#read().behind;
   }
 
-  edit(id: string, content: Content): void {
-    this.#set(this.entries.peek().map((one) => (one.id === id ? { ...one, content } : one)));
+  /** Let one wait behind a run, or behind those that wait already. */
+  add(content: Content, behind: string): void {
+    const kept = this.#read();
+    this.#set([...kept.entries, { id: newId(), content }], kept.entries.length ? kept.behind : behind);
   }
 
-  /** Take one out, and return it: it goes back to the box, is sent now, or nowhere. */
+  /** Take one out, and return it: it goes back to the box, or nowhere. */
   withdraw(id: string): Waiting | undefined {
-    const one = this.entries.peek().find((entry) => entry.id === id);
-    this.#set(this.entries.peek().filter((entry) => entry !== one));
-    return one;
+    return this.#take(id, this.behind);
   }
 
-  /** Take the first out, unless they are held. */
-  next(): Waiting | undefined {
-    const first = this.entries.peek()[0];
-    return first && !this.held.peek() ? this.withdraw(first.id) : undefined;
+  /** Take one out to send it, the first unless another one is named; the others wait behind it. */
+  send(id: string | undefined = this.#read().entries[0]?.id): Waiting | undefined {
+    return id === undefined ? undefined : this.#take(id, id);
+  }
+
+  /** An answer is on its way. What waits behind it goes on after it, and, if it was asked `here`, all that is not held. */
+  answering(runId: string, here: boolean): void {
+    const { behind, entries } = this.#read();
+    if (behind && behind !== runId && (!here || this.held.peek())) return;
+    this.held.value = false;
+    if (behind !== runId) this.#set(entries, runId);
   }
 
   /** Take all out. */
   empty(): readonly Waiting[] {
-    const all = this.entries.peek();
-    this.#set([]);
+    const all = this.#read().entries;
+    this.#set([], "");
     return all;
   }
 
   /** The conversation has got its id. */
   move(place: string): void {
+    const { behind, entries } = this.#read();
     this.#store.set(this.#name, undefined);
     this.#name = nameOf(place);
-    this.#set(this.entries.peek());
+    this.#set(entries, behind);
+  }
+
+  /** Take what was kept. Whether the answer before them went well is not known any more. */
+  recall(): void {
+    this.#show(this.#read().entries);
+    this.held.value = this.entries.peek().length > 0;
   }
 
   close(): void {
     this.#unwatch();
   }
 
-  #set(entries: readonly Waiting[]): void {
+  #read = (): Kept => read(this.#store, this.#name);
+
+  #take(id: string, behind: string): Waiting | undefined {
+    const { entries } = this.#read();
+    const one = entries.find((entry) => entry.id === id);
+    if (one) this.#set(entries.filter((entry) => entry !== one), behind);
+    else this.#show(entries);
+    return one;
+  }
+
+  #set(entries: readonly Waiting[], behind: string): void {
+    keep(this.#store, this.#name, { behind, entries });
+    this.#show(entries);
+  }
+
+  #show(entries: readonly Waiting[]): void {
     if (!entries.length) this.held.value = false;
-    this.entries.value = entries;
-    this.#store.set(this.#name, entries.length ? entries : undefined);
+    if (JSON.stringify(entries) !== JSON.stringify(this.entries.peek())) this.entries.value = entries;
   }
 }

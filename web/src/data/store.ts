@@ -1,8 +1,12 @@
 /** What the browser keeps for the page. Where it keeps nothing (switched off, full), the page has it until it is left. */
 
+import { signal, type Signal } from "../signal.js";
+
 const PREFIX = "stream-serve.";
 
 export class Store {
+  /** The names of what the browser does not keep. */
+  readonly unkept: Signal<readonly string[]> = signal([]);
   #memory = new Map<string, string>();
   #place: () => Storage;
 
@@ -34,15 +38,17 @@ export class Store {
   }
 
   setText(name: string, text: string | undefined): void {
-    this.#memory.delete(name);
+    const before = this.#memory.delete(name);
     try {
       if (text === undefined) this.#place().removeItem(PREFIX + name);
       else this.#place().setItem(PREFIX + name, text);
     } catch {
-      if (text === undefined) return;
-      this.#memory.set(name, text);
-      this.#forget(name);
+      if (text !== undefined) {
+        this.#memory.set(name, text);
+        this.#forget(name);
+      }
     }
+    if (before !== this.#memory.has(name)) this.unkept.value = [...this.#memory.keys()];
   }
 
   /** Give what is kept under a name another one. */

@@ -82,6 +82,7 @@ export interface Model {
   thinks: boolean | null;
   sees: boolean | null;
   tools: boolean | null;
+  temperature: boolean | null;
 }
 
 export interface Models {
@@ -97,13 +98,29 @@ export interface Info {
   model: string | null;
   /** The most that an answer may have, and has where nobody says less. */
   maxTokens: number | null;
+  /** What holds where nobody says otherwise; null is as the model does. */
+  temperature: number | null;
+  thinking: boolean | null;
   /** Whose pages may be around this one, and hand it a token. */
   embedOrigins: string[];
 }
 
-/** Return the pictures of messages, without their texts. */
-export const pictures = (contents: readonly Content[]): Record<string, unknown>[] =>
-  contents.flatMap((content) => (typeof content === "string" ? [] : content.filter((part) => part["type"] !== "text")));
+/** A picture that goes along with a question. */
+export interface Picture {
+  readonly kind: "picture";
+  readonly name: string;
+  readonly src: string;
+  readonly bytes: number;
+}
+
+/** Return the pictures of a question, to be in the box again. */
+export function picturesOf(content: Content): Picture[] {
+  if (typeof content === "string") return [];
+  return content.flatMap((part) => {
+    const src = part["type"] === "image_url" && (part["image_url"] as { url?: unknown } | undefined)?.url;
+    return typeof src === "string" ? [{ kind: "picture" as const, name: "", src, bytes: Math.round(src.length * 0.75) }] : [];
+  });
+}
 
 /** Return the text of a message, without its pictures. */
 export function plain(content: Content): string {

@@ -158,7 +158,7 @@ export class AnswerView {
 
   #actions(turn: Turn): void {
     const can = actions(turn);
-    this.#bar.setAttribute("aria-label", say("turns.more"));
+    this.#bar.setAttribute("aria-label", say("turns.actions"));
     const done = can.flatMap((action) => this.#button(action, turn));
     const focused = this.#bar.contains(document.activeElement);
     const more = over(turn.state) ? [this.#buttons.round("more", "turns.more", (button) => this.#more(button))] : [];

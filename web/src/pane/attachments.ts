@@ -1,15 +1,15 @@
 /** What goes along with a question: text that was pasted, text files, and pictures, made smaller where they are large. */
 
-import type { Content } from "../data/index.js";
+import type { Content, Picture } from "../data/types.js";
 import { withQuotes } from "./quote.js";
 
 export type Attachment =
   | { readonly kind: "pasted"; readonly text: string }
   | { readonly kind: "file"; readonly name: string; readonly text: string }
-  | { readonly kind: "picture"; readonly name: string; readonly src: string; readonly bytes: number };
+  | Picture;
 
 /** Why something cannot go along. */
-export type Refusal = "large" | "kind" | "picture";
+export type Refusal = "large" | "kind" | "picture" | "pixels";
 
 /** A text that is longer becomes an attachment when it is pasted: the box stays quick, and the question readable. */
 export const LONG = 8000;
@@ -18,6 +18,9 @@ export const LONG = 8000;
 export const MOST_TEXT = 256 * 1024;
 export const MOST_PICTURE = 400 * 1024;
 export const MOST = 1_000_000; // characters of a question with its pictures
+
+/** To be drawn, a picture takes the memory of all its pixels, however few bytes it has. */
+export const MOST_MEGAPIXELS = 50;
 
 const EDGES = [1568, 1024, 768]; // pixels; models see no more than the first of them
 const QUALITIES = [0.85, 0.7];
@@ -35,33 +38,50 @@ export async function read(file: File, left = MOST): Promise<Attachment | Refusa
   }
 }
 
-/** Return a picture that is small enough, drawn anew only where it is not. */
+/** Return a picture drawn anew, and smaller where it is large. What else is in its file, such as where it was taken, stays out. */
 async function shrunk(file: File, most: number): Promise<Attachment | Refusal> {
   try {
+    if ((await pixels(file)) > MOST_MEGAPIXELS * 1e6) return "pixels";
     const bitmap = await createImageBitmap(file);
     const largest = Math.max(bitmap.width, bitmap.height);
-    if (file.size <= most && largest <= EDGES[0]!) return taken(file.name, file);
-    for (const edge of EDGES)
-      for (const quality of QUALITIES) {
-        const blob = await drawn(bitmap, Math.min(1, edge / largest), quality);
-        if (blob && blob.size <= most) return taken(file.name, blob);
-      }
-  } catch {
+    const ways = EDGES.flatMap((edge) => QUALITIES.map((quality): [number, string, number] => [edge, "image/jpeg", quality]));
+    // A kind that the browser does not write becomes a PNG.
+    if (file.size <= most && largest <= EDGES[0]!) ways.unshift([largest, file.type, 0.92]);
+    for (const [edge, kind, quality] of ways) {
+      const blob = await drawn(bitmap, Math.min(1, edge / largest), kind, quality);
+      if (blob && blob.size <= most) return await taken(file.name, blob);
+    }
     return "picture";
+  } catch {
+    return "kind"; // whatever its name says
   }
-  return "picture";
 }
 
-function drawn(bitmap: ImageBitmap, scale: number, quality: number): Promise<Blob | null> {
+/** Return how many pixels a picture has; a browser reads that from its head, before any is drawn. */
+async function pixels(file: File): Promise<number> {
+  const image = new Image();
+  image.src = URL.createObjectURL(file);
+  try {
+    await new Promise((resolve, reject) => {
+      image.onload = resolve;
+      image.onerror = reject;
+    });
+    return image.naturalWidth * image.naturalHeight;
+  } finally {
+    URL.revokeObjectURL(image.src);
+  }
+}
+
+function drawn(bitmap: ImageBitmap, scale: number, kind: string, quality: number): Promise<Blob | null> {
   const canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(bitmap.width * scale));
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   const context = canvas.getContext("2d")!;
   // JPEG knows no transparency, and would show it black.
   context.fillStyle = "#fff";
-  context.fillRect(0, 0, canvas.width, canvas.height);
+  if (kind === "image/jpeg") context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", quality));
+  return new Promise((resolve) => canvas.toBlob(resolve, kind, quality));
 }
 
 function taken(name: string, blob: Blob): Promise<Attachment> {
@@ -76,15 +96,6 @@ function taken(name: string, blob: Blob): Promise<Attachment> {
 /** Return how many characters are left for more of what goes along. */
 export function left(words: string, attachments: readonly Attachment[]): number {
   return attachments.reduce((room, one) => room - (one.kind === "picture" ? one.src : one.text).length, MOST - words.length);
-}
-
-/** Return the pictures of a question, to be in the box again. */
-export function picturesOf(content: Content): Attachment[] {
-  if (typeof content === "string") return [];
-  return content.flatMap((part) => {
-    const src = part["type"] === "image_url" && (part["image_url"] as { url?: unknown } | undefined)?.url;
-    return typeof src === "string" ? [{ kind: "picture" as const, name: "", src, bytes: Math.round(src.length * 0.75) }] : [];
-  });
 }
 
 /** Return a question as it is sent: the words, then what was pasted, then the files; with pictures, as parts. */

@@ -6,15 +6,15 @@
  */
 
 import type { Conversation } from "../data/index.js";
-import { plain, type Content } from "../data/types.js";
+import { picturesOf, plain, type Content, type Picture } from "../data/types.js";
 import { arrange, composing, icon, make, round, worded } from "../shell/dom.js";
 import type { Parts } from "../shell/parts.js";
 import { effect, signal, untracked, type Signal } from "../signal.js";
 import { language, say, type Key, type Values } from "../words/index.js";
-import { contentOf, left, LONG, MOST_TEXT, picturesOf, read, type Attachment } from "./attachments.js";
+import { contentOf, left, LONG, MOST_MEGAPIXELS, MOST_TEXT, read, type Attachment, type Refusal } from "./attachments.js";
 import { Chips } from "./chips.js";
 import { split } from "./quote.js";
-import { blind, pictured } from "./sight.js";
+import { blind, blindBefore, pictured } from "./sight.js";
 import { Waiting } from "./waiting.js";
 import { breaks, Buttons, text } from "./view.js";
 
@@ -41,6 +41,8 @@ export class Composer {
   #file = make("input", { type: "file", multiple: "", hidden: "" });
   #conversation: Conversation | undefined;
   #attachments: Signal<readonly Attachment[]> = signal([]);
+  #reading: Promise<void> | undefined; // files that are to go along
+  #waits = false; // for them, to be sent
   #composes = false;
   #back: string | undefined; // what comes back to the box when the input method is through
 
@@ -55,10 +57,15 @@ export class Composer {
     this.#row.append(attach, this.#wrong, this.#send);
     const frame = make("div", { class: "frame" }, this.#chips.element, this.#box, this.#row);
     const note = worded(make("p", { class: "note" }), "box.wrong");
-    this.element = make("form", { class: "composer" }, this.#waiting.element, frame, note, this.#file);
+    const unseen = make("p", { class: "note", role: "status" });
+    this.element = make("form", { class: "composer" }, this.#waiting.element, unseen, frame, note, this.#file);
     this.#listen();
     effect(() => {
       this.#box.setAttribute("enterkeyhint", breaks(parts) ? "enter" : "send");
+    });
+    effect(() => {
+      const model = blindBefore({ data: parts.data, conversation: parts.conversation.value });
+      text(unseen, model ? say("box.blindBefore", { model: model.name }) : "");
     });
     effect(() => {
       const wrong = this.#complaint.value;
@@ -73,13 +80,15 @@ export class Composer {
   /** Show the draft of a conversation, what waits in it, and what comes back; return what ends that. */
   open(conversation: Conversation): () => void {
     this.#conversation = conversation;
+    this.#reading = undefined;
+    this.#waits = false;
     this.#show(this.#parts.data.drafts.get(conversation.place));
     this.focusWithKeyboard();
     const leave = this.#waiting.open(conversation);
     const before = conversation.box.peek(); // came back while another one was open, and is in the draft
     const unwatch = effect(() => {
       const back = conversation.box.value;
-      if (back && back !== before) untracked(() => this.#restore(back.text, back.pictures));
+      if (back && back !== before) untracked(() => this.#restore(back.text));
     });
     return () => {
       unwatch();
@@ -106,7 +115,7 @@ export class Composer {
     // The end of a word that an input method never tells of is at the latest where the box is left.
     for (const name of ["compositionend", "blur"]) box.addEventListener(name, () => this.#composed());
     this.#file.addEventListener("change", () => {
-      void this.#attach([...(this.#file.files ?? [])]);
+      this.#attach([...(this.#file.files ?? [])]);
       this.#file.value = "";
     });
     this.#drop();
@@ -128,7 +137,7 @@ export class Composer {
       drop.removeAttribute("data-drop");
       if (!files(event)) return;
       event.preventDefault();
-      void this.#attach([...event.dataTransfer!.files]);
+      this.#attach([...event.dataTransfer!.files]);
     });
   }
 
@@ -150,6 +159,7 @@ export class Composer {
 
   #ask(): void {
     const conversation = this.#conversation;
+    if (this.#reading) return void (this.#waits = true);
     const content = contentOf(this.#box.value, this.#attachments.peek());
     if (!conversation || !content.length) return;
     if (pictured(content) && !this.#sees()) return; // another model was chosen since
@@ -167,32 +177,32 @@ export class Composer {
     this.#draw();
   }
 
-  /** Files are kept with the words; what was pasted is in the box again after a reload. Pictures are not kept. */
+  /** Files are kept with the words; what was pasted is in the box again after a reload. Pictures are kept until then. */
   #keep(): void {
-    const content = contentOf(this.#box.value, this.#attachments.peek());
+    const attachments = this.#attachments.peek();
     const conversation = this.#conversation;
-    if (conversation) this.#parts.data.drafts.set(conversation.place, plain(content));
+    const pictures = attachments.filter((one) => one.kind === "picture");
+    if (conversation) this.#parts.data.drafts.set(conversation.place, plain(contentOf(this.#box.value, attachments)), pictures);
   }
 
-  #show(draft: string, pictures: readonly Attachment[] = []): void {
+  #show(draft: string): void {
     const { words, quotes } = split(draft);
     this.#write(words);
-    this.#attachments.value = [...pictures, ...quotes.map((quote) => ({ kind: "file" as const, ...quote }))];
+    this.#attachments.value = [...this.#pictures, ...quotes.map((quote) => ({ kind: "file" as const, ...quote }))];
     this.#complain();
   }
 
-  /** Return the pictures that come back, and those that are there. */
-  #pictures(back: Content = []): Attachment[] {
-    return [...picturesOf(back), ...this.#attachments.peek().filter(({ kind }) => kind === "picture")];
+  /** Those of the draft. */
+  get #pictures(): readonly Picture[] {
+    return this.#conversation ? this.#parts.data.drafts.pictures(this.#conversation.place) : [];
   }
 
-  #restore(words: string, back: Content = []): void {
+  #restore(words: string): void {
     const { value } = this.#box;
-    const pictures = this.#pictures(back);
     // What is typed stands behind it, and goes on while the input method has it.
     if (this.#composes) this.#back = words.endsWith(value) ? words.slice(0, words.length - value.length) : `${words}\n\n`;
-    else return this.#show(words, pictures);
-    this.#attachments.value = [...pictures, ...this.#attachments.peek().filter(({ kind }) => kind !== "picture")];
+    else return this.#show(words);
+    this.#attachments.value = [...this.#pictures, ...this.#attachments.peek().filter(({ kind }) => kind !== "picture")];
   }
 
   #composed(): void {
@@ -200,14 +210,14 @@ export class Composer {
     const back = this.#back;
     this.#back = undefined;
     if (back === undefined) return;
-    this.#show(back + this.#box.value, this.#pictures());
+    this.#show(back + this.#box.value);
     this.#keep();
   }
 
   /** A question that waited is to be changed: it is in the box again, before what was typed since. */
   #takeBack(content: Content): void {
     const { data } = this.#parts;
-    if (this.#conversation) this.#show(data.drafts.returned(this.#conversation.place, plain(content)), this.#pictures(content));
+    if (this.#conversation) this.#show(data.drafts.returned(this.#conversation.place, plain(content), picturesOf(content)));
     this.focus();
   }
 
@@ -232,20 +242,41 @@ export class Composer {
     } else if (!words && event.clipboardData?.files.length) {
       // Office programs put a picture of the text beside it: the text is meant.
       event.preventDefault();
-      void this.#attach([...event.clipboardData.files]);
+      this.#attach([...event.clipboardData.files]);
     }
   }
 
-  async #attach(files: readonly File[]): Promise<void> {
+  /** Read files one after the other: they share what a question may have. What is sent meanwhile waits for them. */
+  #attach(files: readonly File[]): void {
+    const conversation = this.#conversation;
     this.#complain();
-    for (const file of files) {
-      if (file.type.startsWith("image/") && !this.#sees()) continue;
-      const taken = await read(file, left(this.#box.value, this.#attachments.peek()));
-      const name = file.name;
-      if (taken === "large") this.#complain("box.fileLarge", { name, size: `${MOST_TEXT / 1024} KB` });
-      else if (taken === "kind") this.#complain("box.fileKind", { name });
-      else if (taken === "picture") this.#complain("box.pictureLarge");
-      else this.#add(taken);
+    const reading = (this.#reading ?? Promise.resolve()).then(async () => {
+      for (const file of files) {
+        if (file.type.startsWith("image/") && conversation === this.#conversation && !this.#sees()) continue;
+        const taken = await read(file, left(this.#box.value, this.#attachments.peek()));
+        if (conversation === this.#conversation) this.#take(file.name, taken);
+        else if (conversation && typeof taken === "object") this.#addTo(conversation, taken);
+      }
+      if (reading !== this.#reading) return;
+      this.#reading = undefined;
+      if (this.#waits) this.#ask();
+    });
+    this.#reading = reading;
+  }
+
+  /** Put what was read into the box, or say why it cannot go along. */
+  #take(name: string, taken: Attachment | Refusal): void {
+    switch (taken) {
+      case "large":
+        return this.#complain("box.fileLarge", { name, size: `${MOST_TEXT / 1024} KB` });
+      case "kind":
+        return this.#complain("box.fileKind", { name });
+      case "pixels":
+        return this.#complain("box.picturePixels", { name, most: MOST_MEGAPIXELS });
+      case "picture":
+        return this.#complain("box.pictureLarge");
+      default:
+        return this.#add(taken);
     }
   }
 
@@ -262,8 +293,15 @@ export class Composer {
     this.#keep();
   }
 
+  /** Another conversation was opened while the file was read. */
+  #addTo({ place }: Conversation, attachment: Attachment): void {
+    const content = contentOf("", [attachment]);
+    this.#parts.data.drafts.returned(place, plain(content), picturesOf(content));
+  }
+
   /** Say what is wrong, or that nothing is. */
   #complain(key?: Key, values?: Values): void {
+    this.#waits = false;
     this.#complaint.value = key && { key, values };
   }
 

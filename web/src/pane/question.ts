@@ -1,14 +1,15 @@
 /** A question on the page: its words, pictures and files, and editing it in its place. */
 
 import { editOf, type MessageNode, type Place } from "../data/index.js";
-import { arrange, composing, make, plainButton, worded } from "../shell/dom.js";
+import { arrange, make } from "../shell/dom.js";
 import { effect } from "../signal.js";
 import { picture } from "../text/urls.js";
 import { actions, notSent, type Turn } from "../turn/index.js";
 import { language, say } from "../words/index.js";
 import { Branches } from "./branches.js";
-import { linesOf, split, withQuotes } from "./quote.js";
-import { breaks, Buttons, Frames, text, type Context } from "./view.js";
+import { Editor } from "./editor.js";
+import { linesOf, split } from "./quote.js";
+import { Buttons, Frames, text, type Context } from "./view.js";
 
 export class QuestionView {
   readonly element = make("article", { class: "turn of-person", tabindex: "-1" });
@@ -22,7 +23,7 @@ export class QuestionView {
   #buttons = new Buttons();
   #place: Place = { at: 1, of: 1 };
   #answer: MessageNode | undefined;
-  #editor: HTMLFormElement | undefined;
+  #editor: Editor | undefined;
   #spoken = language.peek(); // what the contents speak
   #frames: Frames;
   #stop: () => void;
@@ -69,34 +70,19 @@ export class QuestionView {
   /** Edit it where it stands. What is typed is kept like any draft; Esc gives it up. */
   edit(): void {
     if (this.#editor) return;
-    const { drafts } = this.#context.data;
-    const place = editOf(this.node.id);
-    const { words, quotes } = split(this.node.text);
-    const box = worded(make("textarea", { dir: "auto", autocomplete: "off" }), "turns.editLabel", "aria-label");
-    box.value = drafts.get(place) || words;
-    const cancel = () => (drafts.forget(place), this.#end(), this.element.focus({ preventScroll: true }));
-    const send = () => {
-      if (!box.value.trim()) return;
-      drafts.forget(place);
+    const through = () => {
+      this.#context.data.drafts.forget(editOf(this.node.id));
       this.#end();
       this.element.focus({ preventScroll: true });
-      this.#context.conversation.edit(this.node, this.#edited(withQuotes(box.value, quotes)));
     };
-    const submit = worded(make("button", { type: "submit", class: "primary" }), "turns.editSend");
-    const form = make("form", { class: "editor" }, box, make("div", { class: "ends" }, plainButton("page.cancel", cancel), submit));
-    box.addEventListener("input", () => drafts.set(place, box.value));
-    box.addEventListener("keydown", (event) => {
-      if (composing(event) || event.key !== "Enter" || event.shiftKey) return;
-      if (!event.ctrlKey && !event.metaKey && breaks(this.#context)) return;
-      event.preventDefault();
-      send();
-    });
-    form.addEventListener("submit", (event) => (event.preventDefault(), send()));
-    this.#editor = form;
-    this.#context.editing(cancel);
+    const send = (words: string) => {
+      through();
+      this.#context.conversation.edit(this.node, this.#edited(words));
+    };
+    this.#editor = new Editor(this.node, this.#context, { cancel: through, send });
+    this.#context.editing(through);
     this.#draw();
-    box.focus({ preventScroll: true });
-    box.setSelectionRange(box.value.length, box.value.length);
+    this.#editor.focus();
   }
 
   /** The pictures stay. */
@@ -108,7 +94,7 @@ export class QuestionView {
 
   #end(): void {
     if (!this.#editor) return;
-    this.#editor.remove();
+    this.#editor.close();
     this.#editor = undefined;
     this.#context.editing(undefined);
     this.#frames.now();
@@ -122,6 +108,7 @@ export class QuestionView {
     if (this.#spoken !== language.peek()) this.#bubble.replaceChildren(...contents(this.node));
     this.#spoken = language.peek();
     this.element.setAttribute("aria-label", of > 1 ? `${you}, ${say("turns.branch", { number: at, count: of })}` : you);
+    this.#bar.setAttribute("aria-label", say("turns.actions"));
     this.element.toggleAttribute("data-over", !turn || !this.#live);
     const unsent = turn !== undefined && notSent(turn);
     this.element.toggleAttribute("data-unsent", unsent);
@@ -130,7 +117,7 @@ export class QuestionView {
     arrange(this.#bar, [...this.branches.draw(this.#place), ...edit]);
     // Its room is there from the beginning: when the answer ends, nothing moves.
     this.#bar.hidden = this.node.role !== "user";
-    arrange(this.element, [this.#who, this.#editor ?? this.#bubble, ...(unsent ? [this.#note] : []), ...(this.#editor ? [] : [this.#bar])]);
+    arrange(this.element, [this.#who, this.#editor?.element ?? this.#bubble, ...(unsent ? [this.#note] : []), ...(this.#editor ? [] : [this.#bar])]);
   }
 
   get #live(): boolean {

@@ -1,6 +1,6 @@
 /** Text files in a question: quoted below the words, each in a fence with its name, as models read them best. */
 
-export interface Quote {
+interface Quote {
   readonly name: string;
   readonly text: string;
 }

@@ -53,7 +53,7 @@ export interface Write {
   readonly smooth: boolean;
 }
 
-export interface Stepped {
+interface Stepped {
   readonly scroll: Scroll;
   readonly writes: readonly Write[];
 }

@@ -1,4 +1,4 @@
-/** Whether the model that would answer can see the pictures of a question. */
+/** Whether the model that would answer can see the pictures of a question, and of those before it. */
 
 import type { Content, Model } from "../data/index.js";
 import type { Context } from "./view.js";
@@ -7,7 +7,13 @@ export const pictured = (content: Content): boolean => typeof content !== "strin
 
 /** Return the model that would answer, if it sees no pictures. Where nobody knows, it may try. */
 export function blind({ data, conversation }: Pick<Context, "data" | "conversation">): Model | undefined {
-  const chosen = conversation.preferences.value.peek().model;
-  const model = data.models.peek()?.models.find((one) => (chosen ? one.name === chosen : one.default));
+  const chosen = conversation.preferences.value.value.model;
+  const model = data.models.value?.models.find((one) => (chosen ? one.name === chosen : one.default));
   return model?.sees === false ? model : undefined;
+}
+
+/** Return the same model, if there are pictures in the chosen way, which it will not be sent. */
+export function blindBefore(context: Pick<Context, "data" | "conversation">): Model | undefined {
+  const some = context.conversation.steps.value.some(({ question }) => question && pictured(question.content));
+  return some ? blind(context) : undefined;
 }

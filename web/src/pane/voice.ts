@@ -5,7 +5,7 @@
  * has come waits until the pause is over.
  */
 
-export interface VoiceWords {
+interface VoiceWords {
   code: (language: string, lines: number) => string;
   table: (rows: number) => string;
 }

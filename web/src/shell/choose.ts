@@ -23,6 +23,12 @@ export function defaultModel({ data }: Parts): string | undefined {
   return data.models.value?.models.find((one) => one.default)?.name ?? data.info.value?.model ?? undefined;
 }
 
+/** Return the model that answers, if more is known of it than its name. */
+export function modelOf(parts: Parts): Model | undefined {
+  const name = parts.conversation.value.preferences.value.value.model ?? defaultModel(parts);
+  return parts.data.models.value?.models.find((one) => one.name === name);
+}
+
 /** Let the button in the bar say which model answers, and choose another one; without a list, `settings` takes a name. */
 export function modelButton(parts: Parts, settings: () => void): void {
   const made = byId("open-model", HTMLButtonElement);

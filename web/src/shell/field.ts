@@ -29,8 +29,8 @@ export function choice(options: () => readonly Option[], value: () => string, ta
   return made;
 }
 
-/** Return a line or more of text; what is typed is taken when the reader leaves it. */
-export function text(rows: number, value: () => string, take: (value: string) => void): HTMLInputElement | HTMLTextAreaElement {
+/** Return a line or more of text; what is typed is taken at once, whatever becomes of the page. `left` is told when the reader is through with it. */
+export function text(rows: number, value: () => string, take: (value: string) => void, left: () => void = () => {}): HTMLInputElement | HTMLTextAreaElement {
   const made = rows > 1 ? make("textarea", { rows: `${rows}`, dir: "auto" }) : make("input", { type: "text", autocapitalize: "none" });
   made.autocomplete = "off";
   made.spellcheck = false;
@@ -38,11 +38,12 @@ export function text(rows: number, value: () => string, take: (value: string) =>
     const now = value();
     if (document.activeElement !== made) made.value = now;
   });
-  made.addEventListener("change", () => take(made.value.trim()));
+  made.addEventListener("input", () => take(made.value.trim()));
+  made.addEventListener("change", left);
   return made;
 }
 
-/** Return a number or nothing between bounds; what is neither is said below, and not taken. */
+/** Return a number or nothing between bounds; what is neither is said below, and what was there before holds. */
 export function number(
   id: string, label: Key, hint: Key, wrong: () => string,
   { value, take, fits }: { value: () => number | undefined; take: (value: number | undefined) => void; fits: (value: number) => boolean },
@@ -50,13 +51,28 @@ export function number(
   const said = make("p", { class: "wrong", role: "alert" });
   const refused = signal(false);
   effect(() => void (said.textContent = refused.value ? wrong() : ""));
-  const control = text(1, () => `${value() ?? ""}`, (typed) => {
-    const given = typed === "" ? undefined : Number(typed.replace(",", "."));
-    const good = given === undefined || (Number.isFinite(given) && fits(given));
-    control.setAttribute("aria-invalid", `${!good}`);
-    refused.value = !good;
-    if (good) take(given);
-  });
+  let before = value();
+  const number = (typed: string) => (typed === "" ? undefined : Number(typed.replace(",", ".")));
+  const good = (given: number | undefined) => given === undefined || (Number.isFinite(given) && fits(given));
+  const judge = (bad: boolean) => {
+    refused.value = bad;
+    control.setAttribute("aria-invalid", `${bad}`);
+  };
+  const control = text(
+    1,
+    () => `${value() ?? ""}`,
+    (typed) => {
+      const given = number(typed);
+      if (good(given)) judge(false);
+      take(good(given) ? given : before);
+    },
+    () => {
+      judge(!good(number(control.value.trim())));
+      before = value();
+    },
+  );
+  // Half of a number may be one, too.
+  control.addEventListener("focus", () => (before = value()));
   control.inputMode = "decimal";
   const made = field(control, id, label, hint);
   made.append(said);

@@ -7,11 +7,9 @@ import type { Place, Where } from "./place.js";
 
 export function follow(data: Data, place: Place): Signal<Conversation> {
   // Those that began here. Where nothing is stored they have no id, and would not be found again; of others it is enough.
-  const begun = new Map<string, Conversation | string>();
-  const at = ({ conversation, begun: name = "" }: Where) => {
-    const one = begun.get(name);
-    return typeof one === "object" ? one : data.open(one ?? conversation);
-  };
+  const { begun } = data;
+  const ids = new Map<string, string>();
+  const at = ({ conversation, begun: name = "" }: Where) => begun.peek().get(name) ?? data.open(ids.get(name) ?? conversation);
   const open = signal(at(place.where.peek()));
   effect(() => {
     const where = place.where.value;
@@ -21,16 +19,17 @@ export function follow(data: Data, place: Place): Signal<Conversation> {
   });
   effect(() => {
     if (!data.closed.value) return;
-    begun.clear();
+    begun.value = new Map();
+    ids.clear();
     untracked(() => (open.value = at(place.where.value)));
   });
   effect(() => {
     const one = open.value;
     if (one.id.value || !one.steps.value.length) return;
     untracked(() => {
-      if ([...begun.values()].includes(one)) return;
+      if ([...begun.peek().values()].includes(one)) return;
       const name = newId();
-      begun.set(name, one);
+      begun.value = new Map([...begun.peek(), [name, one]]);
       place.begin(name);
       keepId(name, one);
     });
@@ -39,7 +38,8 @@ export function follow(data: Data, place: Place): Signal<Conversation> {
     const leave = effect(() => {
       const id = one.id.value;
       if (id === undefined) return;
-      begun.set(name, id);
+      ids.set(name, id);
+      begun.value = new Map([...begun.peek()].filter(([other]) => other !== name));
       queueMicrotask(() => leave());
     });
   };

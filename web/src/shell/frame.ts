@@ -11,7 +11,7 @@ import { KeyForm } from "./key.js";
 import { listen } from "./keys.js";
 import { showNotices } from "./notices.js";
 import type { Pane, Parts } from "./parts.js";
-import { titled } from "./row.js";
+import { titled, titledHere } from "./row.js";
 import { Settings } from "./settings.js";
 import { Side } from "./side.js";
 
@@ -91,6 +91,7 @@ function dress({ choices }: Parts): void {
     if (theme) root.dataset["theme"] = theme;
     else delete root.dataset["theme"];
   });
+  effect(() => void (root.dataset["html"] = choices.get("html")));
 }
 
 /** Give what is in the page from the beginning its words. */
@@ -106,9 +107,9 @@ function showTitle(parts: Parts): void {
   let ready = false; // an answer ended while nobody looked
   let before: unknown;
   const show = () => {
-    const { id, live } = parts.conversation.value;
+    const { id, live, unkept } = parts.conversation.value;
     const view = parts.data.list.conversations.value.find((one) => one.id === id.value);
-    const title = view ? titled(view) : say("page.untitled");
+    const title = view ? titled(view) : unkept.value ? titledHere(parts.conversation.value) : say("page.untitled");
     if (before && !live.value && document.hidden) ready = true;
     before = live.value;
     heading.textContent = title;

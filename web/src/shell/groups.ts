@@ -5,7 +5,7 @@ import { effect } from "../signal.js";
 import { language, say, TAGS } from "../words/index.js";
 import { arrange, make, plainButton, worded } from "./dom.js";
 import type { Parts } from "./parts.js";
-import { Row, type RowActs } from "./row.js";
+import { linkTo, Row, titledHere, type RowActs } from "./row.js";
 
 interface Group {
   element: HTMLElement;
@@ -19,7 +19,9 @@ export class Groups {
   #acts: RowActs;
   #rows = new Map<string, Row>();
   #groups = new Map<GroupName, Group>();
+  #links = new Map<string, HTMLElement>();
   #more: HTMLElement;
+  #here: Group;
   #none = worded(make("p", { class: "note" }), "side.none");
   #loading = worded(make("p", { class: "note" }), "side.loading");
   #failed: HTMLElement;
@@ -27,6 +29,8 @@ export class Groups {
   constructor(parts: Parts, acts: RowActs) {
     this.#parts = parts;
     this.#acts = acts;
+    this.#here = section("here");
+    worded(this.#here.heading, "side.unkept");
     this.#more = plainButton("side.more", () => void parts.data.list.next());
     this.#failed = make("div", { class: "note" }, worded(make("p"), "side.failed"), plainButton("page.tryAgain", () => void parts.data.list.load()));
     effect(() => this.#draw());
@@ -62,19 +66,33 @@ export class Groups {
     this.#forget(new Set(all.map(({ id }) => id)), new Set(groups.map(({ name }) => name)));
     const failed = !!list.problem.value && !all.length;
     const state = all.length ? [] : failed ? [this.#failed] : list.loading.value ? [this.#loading] : [this.#none];
-    arrange(this.element, [...shown, ...state, ...(list.more.value ? [this.#more] : [])]);
+    const here = this.#unkept();
+    arrange(this.#here.list, here);
+    arrange(this.element, [...(here.length ? [this.#here.element] : []), ...shown, ...state, ...(list.more.value ? [this.#more] : [])]);
   }
 
   #group(name: GroupName): Group {
-    const id = `group-${name}`;
-    const before = this.#groups.get(name);
-    const heading = before?.heading ?? make("h2", { id });
-    heading.textContent = nameOf(name);
-    if (before) return before;
-    const list = make("ul", { "aria-labelledby": id });
-    const made = { element: make("section", {}, heading, list), heading, list };
-    this.#groups.set(name, made);
-    return made;
+    const group = this.#groups.get(name) ?? section(name);
+    group.heading.textContent = nameOf(name);
+    this.#groups.set(name, group);
+    return group;
+  }
+
+  /** Those that the service does not have: there is nothing to be done with them but to open them. */
+  #unkept(): HTMLElement[] {
+    const { data, place } = this.#parts;
+    const { begun: current } = place.where.value;
+    const here = [...data.begun.value].filter(([, one]) => one.unkept.value);
+    return here.map(([begun, one]) => {
+      const title = titledHere(one);
+      const row = this.#links.get(begun) ?? make("li", { class: "row" }, linkTo({ conversation: undefined, begun }, this.#acts, make("span", { class: "title", dir: "auto" })));
+      this.#links.set(begun, row);
+      const link = row.querySelector("a")!;
+      link.title = link.firstElementChild!.textContent = title;
+      if (begun === current) link.setAttribute("aria-current", "page");
+      else link.removeAttribute("aria-current");
+      return row;
+    });
   }
 
   #row(id: string, create: () => Row): Row {
@@ -87,6 +105,13 @@ export class Groups {
     for (const id of this.#rows.keys()) if (!ids.has(id)) this.#rows.delete(id);
     for (const name of this.#groups.keys()) if (!names.has(name)) this.#groups.delete(name);
   }
+}
+
+function section(name: string): Group {
+  const id = `group-${name}`;
+  const heading = make("h2", { id });
+  const list = make("ul", { "aria-labelledby": id });
+  return { element: make("section", {}, heading, list), heading, list };
 }
 
 /** Return the name of a group: a word of the page, or a month in the reader's language. */

@@ -47,6 +47,7 @@ function present(data: Parts["data"], wantKey: () => void): Notice[] {
   // Such as a title that was not stored; what keeps the whole list away is said once.
   if (listed && listed !== kind && listed !== "key" && !away) notices.push({ key: `problem.${listed}`, warns: true, act: { key: "page.tryAgain", act: () => void data.reload() } });
   if (away) notices.push({ key: "notice.storageAway", warns: true, act: again });
+  if (data.unkept.value) notices.push({ key: "notice.unkept", warns: true, closes: true });
   if (data.info.value?.demo) notices.push({ key: "notice.demo", warns: false, closes: true });
   return notices;
 }

@@ -46,10 +46,12 @@ export class Place {
 
   /** Go there; the way back leads here. Who is there already comes anew, such as to another conversation without an id. */
   go(where: Where = NEW): void {
-    const same = this.address(where) === location.href && !this.where.peek().begun;
+    const { begun } = where;
+    const same = this.address(where) === location.href && begun === this.where.peek().begun;
+    const state = begun ? { begun } : null;
     // What lies over the page has an entry of its own, which becomes that of the new place.
-    if (same || this.#embedded || history.state?.over) history.replaceState(null, "", this.address(where));
-    else history.pushState(null, "", this.address(where));
+    if (same || this.#embedded || history.state?.over) history.replaceState(state, "", this.address(where));
+    else history.pushState(state, "", this.address(where));
     this.#over = undefined;
     this.where.value = { ...where };
   }

@@ -1,5 +1,6 @@
 /** A conversation in the list: its title, whether it answers, what can be done with it, and its title in a field. */
 
+import { titleOf, type Conversation } from "../data/index.js";
 import type { ConversationView } from "../data/types.js";
 import { bare } from "../text/bare.js";
 import { say } from "../words/index.js";
@@ -89,3 +90,6 @@ export class Row {
 
 /** A title is most often the first line of a question: its text is shown, without the marks in it. */
 export const titled = ({ title }: Pick<ConversationView, "title">): string => bare(title) || say("page.untitled");
+
+/** The title of a conversation that the service does not have. */
+export const titledHere = ({ steps }: Conversation): string => titled({ title: titleOf(steps.value[0]?.question?.text ?? "") });

@@ -4,7 +4,7 @@ import type { Choice } from "../data/choices.js";
 import type { Metadata } from "../data/index.js";
 import { effect } from "../signal.js";
 import { LANGUAGES, NAMES, say, type Key } from "../words/index.js";
-import { abilities, defaultModel } from "./choose.js";
+import { abilities, defaultModel, modelOf } from "./choose.js";
 import { Dialog } from "./dialog.js";
 import { arrange, make, plainButton, tell, worded } from "./dom.js";
 import { choice, field, number, text, type Option } from "./field.js";
@@ -35,11 +35,7 @@ export class Settings {
       failed,
       this.#model(),
       field(text(4, () => this.#value("systemPrompt") ?? "", (systemPrompt) => this.#set({ systemPrompt })), "system-prompt", "settings.systemPrompt", "settings.systemPromptHint"),
-      number("temperature", "settings.temperature", "settings.temperatureHint", () => say("settings.temperatureWrong"), {
-        value: () => this.#value("temperature"),
-        take: (temperature) => this.#set({ temperature }),
-        fits: (value) => value >= 0 && value <= HOTTEST,
-      }),
+      this.#temperature(),
       this.#maximum(),
       field(this.#thinking(), "thinking", "settings.thinking"),
     );
@@ -59,11 +55,26 @@ export class Settings {
   #models(): Option[] {
     const models = this.#parts.data.models.value?.models ?? [];
     const name = defaultModel(this.#parts);
-    const usual = { value: "", text: name ? say("settings.modelDefault", { name }) : say("settings.modelUnknown") };
+    const usual = { value: "", text: name ? say("settings.usual", { name }) : say("settings.modelUnknown") };
     const others = models.filter((one) => one.name !== name).map((one) => ({ value: one.name, text: [one.name, abilities(one)].filter(Boolean).join(" · ") }));
     const chosen = this.#value("model");
     const known = !chosen || others.some(({ value }) => value === chosen);
     return [usual, ...others, ...(known ? [] : [{ value: chosen, text: chosen }])];
+  }
+
+  /** The operator may have set what holds where nothing is chosen, for models that take it. */
+  #temperature(): HTMLElement {
+    const made = number("temperature", "settings.temperature", "settings.temperatureHint", () => say("settings.temperatureWrong"), {
+      value: () => this.#value("temperature"),
+      take: (temperature) => this.#set({ temperature }),
+      fits: (value) => value >= 0 && value <= HOTTEST,
+    });
+    const usual = () => (modelOf(this.#parts)?.temperature === false ? undefined : (this.#parts.data.info.value?.temperature ?? undefined));
+    effect(() => {
+      const temperature = usual();
+      hint(made, temperature, temperature === undefined ? say("settings.temperatureHint") : say("settings.temperatureUsual", { temperature }));
+    });
+    return made;
   }
 
   /** The operator may have set the most there can be, which holds where nothing is chosen. */
@@ -77,15 +88,19 @@ export class Settings {
     });
     effect(() => {
       const tokens = most();
-      made.querySelector("input")!.placeholder = `${tokens ?? ""}`;
-      made.querySelector("small")!.textContent = tokens === undefined ? say("settings.maximumHint") : say("settings.maximumMost", { tokens });
+      hint(made, tokens, tokens === undefined ? say("settings.maximumHint") : say("settings.maximumMost", { tokens }));
     });
     return made;
   }
 
   #thinking(): HTMLSelectElement {
+    const usual = () => {
+      const thinking = modelOf(this.#parts)?.thinks === false ? undefined : this.#parts.data.info.value?.thinking;
+      if (typeof thinking !== "boolean") return say("settings.thinkingDefault");
+      return say("settings.usual", { name: say(thinking ? "settings.thinkingOn" : "settings.thinkingOff") });
+    };
     const options = () => [
-      { value: "", text: say("settings.thinkingDefault") },
+      { value: "", text: usual() },
       { value: "true", text: say("settings.thinkingOn") },
       { value: "false", text: say("settings.thinkingOff") },
     ];
@@ -111,6 +126,7 @@ export class Settings {
       field(this.#choice("enter", of({ "": "settings.enterAuto", sends: "settings.enterSends", breaks: "settings.enterBreaks" })), "enter", "settings.enter"),
       field(this.#choice("voice", of({ sentences: "settings.voiceSentences", end: "settings.voiceEnd", off: "settings.voiceOff" })), "voice", "settings.voice"),
       field(this.#choice("letters", of({ on: "settings.lettersOn", off: "settings.lettersOff" })), "letters", "settings.letters", "settings.lettersHint"),
+      field(this.#choice("html", of({ "": "settings.htmlShow", hide: "settings.htmlHide" })), "html", "settings.html", "settings.htmlHint"),
       forget,
     );
   }
@@ -131,5 +147,11 @@ export class Settings {
 }
 
 const of = (words: Readonly<Record<string, Key>>) => (): Option[] => Object.entries(words).map(([value, key]) => ({ value, text: say(key) }));
+
+/** Say what holds where a field is empty. */
+function hint(field: HTMLElement, usual: number | undefined, words: string): void {
+  field.querySelector("input")!.placeholder = `${usual ?? ""}`;
+  field.querySelector("small")!.textContent = words;
+}
 
 const section = (title: Key, ...children: Node[]): HTMLElement => make("section", {}, worded(make("h3"), title), ...children);

@@ -61,9 +61,9 @@ export class Answer {
   }
 
   /** Show a stored answer at once. */
-  set(text: string, { cut = false } = {}): void {
+  set(text: string, options: { cut?: boolean } = {}): void {
     this.append(text);
-    this.end({ cut });
+    this.end(options);
   }
 
   /** Return the text as it was written. */
@@ -84,8 +84,9 @@ export class Answer {
     if (this.#asked || this.#ended) return;
     this.#asked = true;
     const wait = this.#notBefore - performance.now();
-    if (wait > 0) setTimeout(() => this.#frame(() => this.#draw()), wait);
-    else this.#frame(() => this.#draw());
+    const ask = () => this.#frame(() => this.#draw());
+    if (wait > 0) setTimeout(ask, wait);
+    else ask();
   }
 
   #draw(now = false): void {

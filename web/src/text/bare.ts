@@ -1,7 +1,7 @@
 /** One line of Markdown without its marks, for places that show text alone, such as titles. */
 
 const LINK = /!?\[([^\]]*)\]\([^)]*\)/g;
-const BEFORE = /^(?:#{1,6} |> ?|[-*+] (?:\[[ x]\] )?)+/;
+const BEFORE = /^(?:#{1,6} |> ?|[-*+] (?:\[[ x]\] )?|`{3,}(?=[^`]*$)|~{3,}(?=[^~]*$))+/;
 /** A mark, what it marks, and the mark again; where the line was cut, that is missing. Of 2*3*4 the stars are none. */
 const MARKED = /(`+|\*{2,3}|~~|(?<![\p{L}\p{N}*])\*(?!\*))(?=\S)(.+?)(?:(?<=\S)\1|[*~`]?(?=…$))/gu;
 

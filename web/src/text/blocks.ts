@@ -143,7 +143,7 @@ export class Blocks {
     if (fence) {
       const [, indent = "", run = ""] = fence;
       this.display.blocks([{ ...token, text: "" } as Token], 0, NOTHING);
-      this.#close = new RegExp(`^ {0,3}${run[0]}{${run.length},}[ \\t]*$`);
+      this.#close = closing(run);
       this.#indent = run[0] === "`" ? indent.length : 0;
       this.#begun = false;
       this.#drop(this.#tail.indexOf("\n") + 1, "fence");
@@ -233,7 +233,7 @@ export class Blocks {
     this.#plain = false;
     if (this.#mode === "fence") return;
     if (this.#mode === "table") return this.#draftRow();
-    const tokens = this.markdown.open(hold(this.#tail)).filter(({ type }) => type !== "space");
+    const tokens = this.#drafted();
     if (this.#mode === "list") {
       const [list, ...more] = tokens;
       if (list?.type === "list") this.display.items(list as Tokens.List, 0, NOTHING);
@@ -244,8 +244,12 @@ export class Blocks {
     this.#plain = this.#type === "paragraph" && this.markdown.plain && LINE_OF_LETTERS.test(this.#tail) && LETTERS.test(this.#tail.at(-1)!);
   }
 
+  #drafted(head = ""): Token[] {
+    return this.markdown.open(head + hold(this.#tail)).filter(({ type }) => type !== "space");
+  }
+
   #draftRow(): void {
-    const [table, ...more] = this.markdown.open(this.#head + hold(this.#tail)).filter(({ type }) => type !== "space");
+    const [table, ...more] = this.#drafted(this.#head);
     this.display.rows(table as Tokens.Table, 0, NOTHING);
     this.display.after(more);
   }
@@ -258,12 +262,14 @@ function firstOpen(tokens: Token[], last: number): number {
 
 /** Whether nothing that follows can belong to a block; `spaced` says that an empty line does. */
 function isClosed(token: Loose, spaced: boolean): boolean {
-  if (token.type === "heading") return true;
-  if (token.type === "hr" || token.type === "formula") return true;
+  if (["heading", "hr", "formula"].includes(token.type)) return true;
   if (token.type === "paragraph" || token.type === "table") return spaced;
   const fence = token.type === "code" ? FENCE.exec(token.raw) : undefined;
   if (!fence) return false;
   const lines = token.raw.trimEnd().split("\n");
-  const run = fence[2]!;
-  return lines.length > 1 && new RegExp(`^ {0,3}${run[0]}{${run.length},}[ \\t]*$`).test(lines.at(-1)!);
+  return lines.length > 1 && closing(fence[2]!).test(lines.at(-1)!);
+}
+
+function closing(run: string): RegExp {
+  return new RegExp(`^ {0,3}${run[0]}{${run.length},}[ \\t]*$`);
 }

@@ -1,6 +1,6 @@
 /** A block of code: its bar, and its lines in pieces, because one growing text node is laid out as a whole each time. */
 
-import { make } from "./dom.js";
+import { follow, make } from "./dom.js";
 import type { Words } from "./words.js";
 
 const LINES = 32;
@@ -11,7 +11,6 @@ export class CodeBox {
   readonly node: HTMLElement;
   language: string;
   text = "";
-  #name: HTMLElement;
   #code = make("code");
   #piece: Text | undefined;
   #lines = 0;
@@ -19,10 +18,10 @@ export class CodeBox {
 
   constructor(language: string, readonly words: Words) {
     this.language = language;
-    this.#name = make("span", { class: "name" }, language || words.code);
+    const name = make("span", { class: "name" }, language || words.code);
     const wrap = make("button", { type: "button", class: "wrap", "aria-pressed": "false" }, words.wrap);
     const copy = make("button", { type: "button", class: "copy" }, words.copy);
-    const bar = make("div", { class: "bar" }, this.#name, wrap, copy);
+    const bar = make("div", { class: "bar" }, name, wrap, copy);
     const pre = make("pre", { tabindex: "0", role: "group", "aria-label": language || words.code }, this.#code);
     this.node = make("div", { class: "code", dir: "ltr", translate: "no" }, bar, pre);
   }
@@ -56,13 +55,16 @@ export class CodeBox {
   #begin(): void {
     this.#all += this.#lines;
     this.#lines = 0;
+    const full = this.#piece?.parentElement;
     this.#piece = document.createTextNode("");
-    this.#code.append(make("span", { class: "lines" }, this.#piece));
+    const lines = make("span", { class: "lines" }, this.#piece);
+    if (full) follow(full, lines);
+    else this.#code.append(lines);
   }
 
   /** The pieces to colour, unless there are too many. */
   get pieces(): Element[] {
-    return this.#all + this.#lines > COLOURED ? [] : [...this.#code.children];
+    return this.#all + this.#lines > COLOURED ? [] : [...this.#code.querySelectorAll(".lines")];
   }
 }
 

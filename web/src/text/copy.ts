@@ -1,6 +1,8 @@
 /** What is copied: text for any program, and HTML that has no colours, fonts or controls of this page. */
 
 const SKIP = ".bar, .host, .backs, button";
+/** HTML that the reader wants hidden. */
+const hidden = (node: Element): boolean => node.localName === "bdi" && document.documentElement.dataset["html"] === "hide";
 const BLOCK = /^(?:P|H[1-6]|LI|UL|OL|BLOCKQUOTE|PRE|DIV|TABLE|TR|HR|SECTION|THEAD|TBODY|ARTICLE)$/;
 const END = 100; // characters in which an item's mark and the room before it are
 const KEPT = new Set("P H1 H2 H3 H4 H5 H6 LI UL OL BLOCKQUOTE PRE CODE TABLE THEAD TBODY TR TH TD HR BR STRONG EM DEL A SUP".split(" "));
@@ -37,7 +39,7 @@ class Lines {
   add(node: Node, depth: number): void {
     if (node instanceof Text) this.#put(node.data);
     if (!(node instanceof Element)) return node.childNodes.forEach((child) => this.add(child, depth));
-    if (node.matches(SKIP)) return;
+    if (node.matches(SKIP) || hidden(node)) return;
     const source = node.getAttribute("data-source");
     if (source) this.#put(source);
     else if (node.localName === "br") this.#put("\n");
@@ -59,7 +61,7 @@ class Lines {
 
   /** How many line ends stand before a block. */
   #gap(node: Element): number {
-    const tight = node.previousElementSibling?.classList.contains("full") || /^(?:LI|TR|THEAD|TBODY)$/.test(node.tagName) || node.closest("li")?.parentElement?.classList.contains("tight");
+    const tight = node.matches(".group, .group > *") || /^(?:LI|TR|THEAD|TBODY)$/.test(node.tagName) || node.closest("li")?.parentElement?.classList.contains("tight");
     return tight || this.#marked() ? 1 : 2;
   }
 
@@ -91,7 +93,7 @@ function clean(node: Node): HTMLElement {
 
 function cleaned(node: Node): Node[] {
   if (!(node instanceof Element)) return node instanceof Text ? [node.cloneNode()] : [];
-  if (node.matches(SKIP)) return [];
+  if (node.matches(SKIP) || hidden(node)) return [];
   const source = node.getAttribute("data-source");
   if (source) return [document.createTextNode(source)];
   if (node.localName === "input") return [document.createTextNode((node as HTMLInputElement).checked ? "☑ " : "☐ ")];

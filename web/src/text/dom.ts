@@ -12,6 +12,21 @@ export function make<Name extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** So many stand side by side in a group. */
+const GROUP = 16;
+
+/**
+ * Go on behind a part that is full, in another one like it: what is full is skipped by the browser while it is out of sight.
+ * Each change makes it look at all that stand beside each other, so they are in groups.
+ */
+export function follow(full: Element, next: Element): void {
+  full.classList.add("full");
+  const parent = full.parentElement!;
+  const grouped = parent.className === "group";
+  if (grouped && parent.childElementCount < GROUP) full.after(next);
+  else (grouped ? parent : full).after(make(full.matches("tbody") ? "tbody" : "div", { class: "group" }, next));
+}
+
 /** Change a text node in the smallest way, so that a selection in it stays. */
 export function write(node: Text, text: string): void {
   const old = node.data;

@@ -14,7 +14,6 @@ const CHARACTERS = new Map(NAMES.split(" ").map((entry) => {
 
 /** Return a text with its named and numbered characters written out. */
 export function decode(text: string): string {
-  if (!text.includes("&")) return text;
   return text.replace(/&(?:#(\d{1,7})|#[xX]([\da-fA-F]{1,6})|(\w{1,31}));/g, (source, decimal, hexadecimal, name) => {
     if (name) return CHARACTERS.get(name) ?? source;
     const point = decimal ? Number.parseInt(decimal, 10) : Number.parseInt(hexadecimal, 16);

@@ -56,7 +56,6 @@ export class Formulas {
 
   /** Return the text with a place for each formula. */
   hide(text: string): string {
-    if (!/[\\$]/.test(text)) return text;
     return text.replace(this.#find, (source: string, ...rest: unknown[]) => {
       const groups = rest.at(-1) as Record<string, string | undefined>;
       const tex = groups.round ?? groups.square ?? groups.double ?? groups.single;
@@ -67,7 +66,7 @@ export class Formulas {
 
   /** Return a text as it was written. */
   restore(text: string): string {
-    return text.includes(OPEN) ? text.replace(MARK, (_, number) => this.at(Number(number)).source) : text;
+    return text.replace(MARK, (_, number) => this.at(Number(number)).source);
   }
 
   at(number: number): Formula {

@@ -5,7 +5,7 @@ import { IS_CJK } from "./cjk.js";
 /** So many blocks, and so many marks, may stand in each other; what is in the last of them is text. Each takes room on the stack. */
 export const DEEPEST = 16;
 
-export interface Healed {
+interface Healed {
   text: string;
   /** Whether nothing was taken away, so that more letters can simply be added to what is shown. */
   plain: boolean;
@@ -18,13 +18,15 @@ interface Opened {
 }
 
 // What may become a mark with the next character.
-const UNDECIDED = /(?:[*_~]+|`+|\\|!\[?|\[\^?|\[\^[^\]\s]*|<[\w/!?][^\s<>]*|<|&[#\w]{0,12}|\$+)$/;
+const UNDECIDED = /(?:[*_~]+|`+|\\|!\[?|\[(?:\^[^\]\s]*)?|<(?:[\w/!?][^\s<>]*)?|&[#\w]{0,12}|\$+)$/;
 const MARKS = 8;
+/** It is in so many characters at the end; of marks that are open, and of targets, so many are looked at: more are text. */
+const MOST = 500;
 const SPACE = /\s/;
 const SIGN = /[\p{P}\p{S}]/u;
 const WORD = /[\p{L}\p{N}]/u;
 const TAG = /<[^<>\s][^<>]*>/y;
-const TARGET = /\((?:[ \t\n]*)(?:<[^<>\n]*>|(?:\\.|[^\s()\\]|\((?:\\.|[^\s()\\]|\([^\s()]*\))*\))*)(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\)/y;
+const TARGET = /\(\s{0,40}(?:<[^<>\n]*>|(?:\\.|[^\s()\\]|\((?:\\.|[^\s()\\]|\([^\s()]*\))*\))*)(?:\s+(?:"[^"]*"|'[^']*'|\([^()]*\)))?\s*\)/y;
 
 /** Return a block's text in a form that can be shown; `known` says whether there is a target for a label. */
 export function heal(text: string, known: (label: string) => boolean): Healed {
@@ -37,13 +39,20 @@ export function heal(text: string, known: (label: string) => boolean): Healed {
 /** A mark that closes what is open is put back by what closes it. More of them in a row are no marks. */
 function strip(text: string): string {
   let shown = text;
-  for (let marks = 0; marks < MARKS; marks++) shown = shown.replace(UNDECIDED, "");
+  for (let marks = 0; marks < MARKS; marks++) {
+    const end = shown.slice(-MOST);
+    const at = end.search(UNDECIDED);
+    if (at < 0) break;
+    shown = shown.slice(0, at - end.length);
+  }
   return shown;
 }
 
 class Scan {
   readonly #opened: Opened[] = [];
   readonly #brackets: { at: number; image: boolean; depth: number }[] = [];
+  /** How many targets that are not closed have been looked at. */
+  #targets = 0;
   #text: string;
   /** Whether the end is in code. */
   code = false;
@@ -55,16 +64,16 @@ class Scan {
   run(): string {
     for (let at = 0; at < this.#text.length; ) at = this.#step(at);
     // A bracket that has not been closed may be the text of a link.
-    for (const { at, image, depth } of this.#brackets.reverse()) {
-      if (image) return this.#close(this.#text.slice(0, at), depth);
-      if (!WORD.test(this.#text[at - 1] ?? "") || IS_CJK.test(this.#text[at - 1] ?? "")) this.#text = this.#text.slice(0, at) + this.#text.slice(at + 1);
-    }
-    return this.#close(this.#text);
+    const picture = this.#brackets.findLast(({ image }) => image);
+    if (picture) return this.#close(this.#text.slice(0, picture.at), picture.depth);
+    const open = new Set(this.#brackets.map(({ at }) => at));
+    const inWord = (before = "") => WORD.test(before) && !IS_CJK.test(before);
+    return this.#close(this.#text.replace(/\[/g, (sign, at) => (open.has(at) && !inWord(this.#text[at - 1]) ? "" : sign)));
   }
 
   #step(at: number): number {
     const sign = this.#text[at]!;
-    if (sign === "\\" || sign === "$") return this.#formula(at);
+    if ("\\$".includes(sign)) return this.#formula(at);
     if (sign === "`") return this.#ticks(at);
     if (sign === "<") return this.#skip(TAG, at) || at + 1;
     if (sign === "[") {
@@ -72,7 +81,7 @@ class Scan {
       return at + 1;
     }
     if (sign === "]") return this.#bracket(at);
-    return sign === "*" || sign === "_" || sign === "~" ? this.#run(at, sign) : at + 1;
+    return "*_~".includes(sign) ? this.#run(at, sign) : at + 1;
   }
 
   #skip(what: RegExp, at: number): number {
@@ -81,13 +90,12 @@ class Scan {
   }
 
   #ticks(at: number): number {
-    const run = /`+/y;
-    const after = this.#skip(run, at);
+    const after = this.#skip(/`+/y, at);
     const length = after - at;
     const close = new RegExp(`(?<!\`)\`{${length}}(?!\`)`, "g");
     close.lastIndex = after;
     if (close.test(this.#text)) return close.lastIndex;
-    const rest = this.#text.slice(after).replace(/[`\s]+$/, "");
+    const rest = this.#text.slice(after).replace(/(?<![`\s])[`\s]+$/, "");
     this.code = true;
     this.#text = this.#text.slice(0, rest ? after : at) + rest + (rest && "`".repeat(length));
     return this.#text.length;
@@ -113,9 +121,9 @@ class Scan {
       const after = this.#skip(TARGET, at + 1);
       if (after) return this.#leave(open.depth, after);
       // What can no longer become a target is text.
-      if (!/^\((?:\s*<?[^\s<>]*>?(?:\s+(?:["'(][^\n]*)?)?)?$/.test(this.#text.slice(at + 1))) return this.#leave(open.depth, at + 1);
+      if (++this.#targets > MOST || !/^\((?:\s{0,40}<?[^\s<>]*>?(?:\s+(?:["'(][^\n]*)?)?)?$/.test(this.#text.slice(at + 1))) return this.#leave(open.depth, at + 1);
     } else if (next === "[" && !this.#text.includes("]", at + 2)) {
-      if (this.#text.slice(at).includes("\n\n")) return at + 1;
+      if (this.#text.includes("\n\n", at)) return at + 1;
     } else if (next !== undefined || this.known(label) || /^[ xX]?$/.test(label)) {
       return this.#leave(open.depth, at + 1);
     }
@@ -141,7 +149,7 @@ class Scan {
     const word = sign === "_" && WORD.test(before) && WORD.test(after);
     let count = end - at;
     if (right && !word) count = this.#match(sign, count);
-    if (left && !word && count) this.#opened.push({ sign, count, at });
+    if (left && !word && count && this.#opened.length < MOST) this.#opened.push({ sign, count, at });
     return end;
   }
 

@@ -57,7 +57,7 @@ const KNOWN = new Map(LANGUAGES.flatMap(([names, load]) => {
 }));
 
 /** What is coloured: a text in pieces of so many lines. */
-export interface Painted {
+interface Painted {
   readonly text: string;
   readonly language: string;
   readonly pieces: Element[];

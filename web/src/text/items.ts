@@ -16,17 +16,13 @@ export interface Item {
 }
 
 const NONE = () => [];
+const itemOf = (kind: string, token: Loose, text: string, inner: () => Item[] = NONE, raw: string = token.raw): Item => ({ kind, raw, token, text, inner });
 const BLOCKS = new Set(["blockquote", "list", "table", "code", "hr", "footnote", "draft"]);
-const SPANS: Record<string, string> = { strong: "strong", em: "em", del: "del", codespan: "code", br: "br", image: "image", checkbox: "checkbox", reference: "reference" };
+const SPANS = new Set(["strong", "em", "del", "br", "image", "checkbox", "reference"]);
 
 /** Return what is to be shown of blocks. */
 export function blockItems(tokens: Token[], formulas: Formulas): Item[] {
-  const items: Item[] = [];
-  for (const token of joinTask(tokens)) {
-    const item = blockItem(token as Loose, formulas);
-    if (item) items.push(item);
-  }
-  return items;
+  return joinTask(tokens).flatMap((token) => blockItem(token as Loose, formulas) ?? []);
 }
 
 /** The box of a tight list's task stands before its paragraph: put it inside. */
@@ -41,36 +37,40 @@ function joinTask(tokens: Token[]): Token[] {
 function blockItem(token: Loose, formulas: Formulas): Item | undefined {
   const { type, raw } = token;
   const inner = () => inlineItems(token.tokens ?? [], formulas);
-  if (type === "paragraph" || type === "text") return { kind: token.tokens?.[0]?.type === "checkbox" ? "task" : "p", raw, token, text: "", inner };
-  if (type === "heading") return { kind: `h${Math.min(token.depth + 1, 6)}`, raw, token, text: "", inner };
-  if (type === "html") return { kind: "raw", raw, token, text: raw.trimEnd(), inner: () => [textItem(raw.trimEnd(), token)] };
-  if (type === "formula") return { kind: "display", raw, token, text: token.formula.source, inner: NONE };
+  if (type === "paragraph" || type === "text") return itemOf(token.tokens?.[0]?.type === "checkbox" ? "task" : "p", token, "", inner);
+  if (type === "heading") return itemOf(`h${Math.min(token.depth + 1, 6)}`, token, "", inner);
+  if (type === "html" || type === "escape") return itemOf("raw", token, "", () => [(type === "html" ? htmlItem : textItem)(raw.trimEnd(), token)]);
+  if (type === "formula") return itemOf("display", token, token.formula.source);
   if (!BLOCKS.has(type)) return undefined;
-  return { kind: type, raw, token, text: token.text ?? "", inner: () => blockItems(token.tokens ?? [], formulas) };
+  return itemOf(type, token, token.text ?? "", () => blockItems(token.tokens ?? [], formulas));
 }
 
 /** Return a list's items, and a table's row's cells. */
 export function listItems(list: Tokens.List, formulas: Formulas): Item[] {
-  return list.items.map((item) => ({ kind: "li", raw: item.raw, token: item as Loose, text: "", inner: () => blockItems(item.tokens, formulas) }));
+  return list.items.map((item) => itemOf("li", item as Loose, "", () => blockItems(item.tokens, formulas)));
 }
 
 export function rowItem(cells: Tokens.TableCell[], formulas: Formulas): Item {
   const raw = cells.map(({ text }) => text).join(" | ");
-  const inner = () => cells.map((cell) => cellItem(cell, formulas));
-  return { kind: "tr", raw, token: { type: "row", raw }, text: "", inner };
+  return itemOf("tr", { type: "row", raw }, "", () => cells.map((cell) => cellItem(cell, formulas)));
 }
 
 function cellItem(cell: Tokens.TableCell, formulas: Formulas): Item {
-  const token = { ...cell, type: "cell", raw: cell.text } as Loose;
-  return { kind: cell.header ? "th" : "td", raw: cell.text, token, text: "", inner: () => inlineItems(cell.tokens, formulas) };
+  const token = { ...cell, type: "cell", raw: cell.text };
+  return itemOf(cell.header ? "th" : "td", token, "", () => inlineItems(cell.tokens, formulas));
 }
 
-export function textItem(text: string, token: Loose): Item {
-  return { kind: "text", raw: text, token, text, inner: NONE };
+function textItem(text: string, token: Loose): Item {
+  return itemOf("text", token, text, NONE, text);
+}
+
+/** HTML is shown as it is written, in an element of its own: a reader may want it hidden. */
+function htmlItem(text: string, token: Loose): Item {
+  return itemOf("bdi", token, text, () => [textItem(text, token)], text);
 }
 
 /** Return what is to be shown of a text. */
-export function inlineItems(tokens: Token[], formulas: Formulas): Item[] {
+function inlineItems(tokens: Token[], formulas: Formulas): Item[] {
   const items: Item[] = [];
   for (const token of tokens as Loose[]) {
     const text = textOf(token, formulas);
@@ -84,28 +84,28 @@ export function inlineItems(tokens: Token[], formulas: Formulas): Item[] {
 
 function textOf(token: Loose, formulas: Formulas): string | undefined {
   if (token.type === "text" && !token.tokens) return decode(formulas.restore(token.text));
-  if (token.type === "escape") return token.text;
-  if (token.type === "html" && !/^<br\s*\/?>$/i.test(token.text)) return formulas.restore(token.text);
+  if (token.type === "escape") return formulas.restore(token.text);
   return undefined;
 }
 
 function inlineItem(token: Loose, formulas: Formulas): Item {
   const { type, raw } = token;
   const inner = () => inlineItems(token.tokens ?? [], formulas);
-  if (type === "formula") return { kind: "formula", raw: token.formula.source, token, text: token.formula.source, inner: NONE };
+  if (type === "formula") return itemOf("formula", token, token.formula.source, NONE, token.formula.source);
   if (type === "link") {
     const href = formulas.restore(token.autolink ? token.href : decode(token.href));
-    return { kind: linkTarget(href) ? "a" : "span", raw, token, text: href, inner };
+    return itemOf(linkTarget(href) ? "a" : "span", token, href, inner);
   }
-  if (type === "image") return { kind: "image", raw, token, text: formulas.restore(decode(token.href)), inner };
+  if (type === "image") return itemOf("image", token, formulas.restore(decode(token.href)), inner);
   if (type === "codespan") {
     const text = formulas.restore(token.text);
-    return { kind: "code", raw, token, text, inner: () => [textItem(text, token)] };
+    return itemOf("code", token, text, () => [textItem(text, token)]);
   }
-  return { kind: SPANS[type] ?? (type === "html" ? "br" : "span"), raw, token, text: token.text ?? "", inner };
+  if (type === "html") return /^<br\s*\/?>$/i.test(raw) ? itemOf("br", token, "") : htmlItem(formulas.restore(raw), token);
+  return itemOf(SPANS.has(type) ? type : "span", token, token.text ?? "", inner);
 }
 
-/** Return the words of items, as a picture's description has them. */
+/** Return the words of items, as a picture's description has them: those that are seen also where HTML is hidden. */
 export function words(items: Item[]): string {
-  return items.map(({ kind, text, inner }) => (kind === "text" || kind === "code" || kind === "formula" ? text : kind === "br" ? " " : words(inner()))).join("");
+  return items.map(({ kind, text, inner }) => (kind === "text" || kind === "formula" ? text : kind === "br" ? " " : kind === "bdi" ? "" : words(inner()))).join("");
 }

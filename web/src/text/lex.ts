@@ -78,9 +78,9 @@ class Bounded extends Lexer {
     return this.#within(src, tokens, () => super.inlineTokens(src, tokens));
   }
 
-  /** HTML is shown as it is written. */
+  /** What stands too deep is shown as it is written. */
   #within(raw: string, tokens: Token[], read: () => Token[]): Token[] {
-    if (this.#depth++ > DEEPEST) tokens.push({ type: "html", raw, text: raw } as Token);
+    if (this.#depth++ > DEEPEST) tokens.push({ type: "escape", raw, text: raw } as Token);
     else read();
     this.#depth--;
     return tokens;
@@ -118,7 +118,7 @@ function lastLeaf(tokens: Token[]): Token[] | undefined {
 }
 
 /** Visit tokens and all that are in them. */
-export function walk(tokens: Token[], visit: (tokens: Token[]) => void): void {
+function walk(tokens: Token[], visit: (tokens: Token[]) => void): void {
   visit(tokens);
   for (const token of tokens as Loose[]) {
     if (token.type === "list") for (const item of token.items) walk(item.tokens, visit);
@@ -143,7 +143,8 @@ export class Markdown {
       childTokens: {},
       block: [(src: string) => this.#formula(src), this.#footnote()],
       inline: [(src: string) => this.#mark(src)],
-      startBlock: [(src: string) => STARTS.exec(src)?.index],
+      // A paragraph ends at an empty line anyway.
+      startBlock: [(src: string) => this.#lexer.state.top && STARTS.exec(src.split(/\n *\n/, 1)[0]!)?.index],
       startInline: [(src: string) => src.indexOf("\uFDD0")],
     } as unknown as { block: TokenizerExtensionFunction[] };
     const hooks = { emStrongMask: mask } as unknown as Hooks;
@@ -231,7 +232,7 @@ export class Markdown {
     return function (src) {
       const [raw, label, text] = FOOTNOTE.exec(src) ?? [];
       if (!raw) return undefined;
-      if (inside) return { type: "html", raw, text: raw };
+      if (inside) return { type: "escape", raw, text: raw };
       inside = true;
       const tokens = this.lexer.blockTokens(text!.replace(/^(?: {1,4}|\t)/gm, ""), []);
       inside = false;
@@ -242,7 +243,7 @@ export class Markdown {
   #mark(src: string): Tokens.Generic | undefined {
     const formula = PLACE.exec(src);
     if (formula) return { type: "formula", raw: formula[0], formula: this.formulas.at(Number(formula[1])) };
-    const reference = src.startsWith("[^") && REFERENCE.exec(src);
+    const reference = REFERENCE.exec(src);
     return reference ? { type: "reference", raw: reference[0], label: reference[1] } : undefined;
   }
 }

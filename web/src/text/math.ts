@@ -49,7 +49,7 @@ function style(): Promise<void> | undefined {
     link.onload = () => resolve();
     link.onerror = () => {
       link.remove();
-      reject(new Error("the formulas' style sheet was not loaded"));
+      reject(new Error());
     };
   });
 }

@@ -1,6 +1,6 @@
 /** Which addresses a model's text may point to. */
 
-const SCHEMES = new Set(["http:", "https:", "mailto:", "tel:"]);
+const SCHEMES = /^(?:https?|mailto|tel):$/;
 const PICTURE = /^data:image\/(?:png|jpeg|gif|webp|avif);/i;
 // What follows a host in an address, and what is not seen.
 const PATH = /(:\/\/[^\s/?#]+|\.\p{L}{2,}\.?(?::\d+)?)[/?#]\S*/gu;
@@ -20,7 +20,7 @@ function read(address: string, base?: string): URL | undefined {
 /** Return an address that a link may have, or nothing. */
 export function linkTarget(address: string): URL | undefined {
   const url = read(address);
-  return url && SCHEMES.has(url.protocol) ? url : undefined;
+  return url && SCHEMES.test(url.protocol) ? url : undefined;
 }
 
 /** Return the host that a link leads to if its text looks like another one. */

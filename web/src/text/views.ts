@@ -7,7 +7,7 @@
 
 import type { Display, Source } from "./blocks.js";
 import { CodeBox, colour } from "./code.js";
-import { make, write } from "./dom.js";
+import { follow, make, write } from "./dom.js";
 import { decode } from "./entities.js";
 import { blockItems, type Item, listItems, rowItem, words } from "./items.js";
 import { large } from "./large.js";
@@ -26,6 +26,8 @@ interface View {
   into?: Element;
   anchor?: ChildNode | null;
   views: View[];
+  /** What a long list is divided into. */
+  lists?: Element[];
   box?: CodeBox;
   table?: { element: HTMLTableElement; head: View[] };
 }
@@ -66,15 +68,21 @@ export class Views implements Display {
   blocks(tokens: Token[], finished: number, source: Source): void {
     const items = (tokens: Token[]) => blockItems(tokens, this.markdown.formulas);
     const full = this.#part.childElementCount >= PART;
-    if (full && tokens[0] && !this.#views[0]) this.#part = this.root.insertBefore(make("div", { class: "part" }), this.#notes.anchor);
+    if (full && tokens[0] && !this.#views[0]) {
+      const part = make("div", { class: "part" });
+      if (this.#part === this.root) this.root.insertBefore(part, this.#notes.anchor);
+      else follow(this.#part, part);
+      this.#part = part;
+    }
     this.#put(this.#part, this.#views, items(tokens), finished, source, () => items(source.again()));
   }
 
   items(list: Tokens.List, finished: number, source: Source): void {
     const view = this.#views[0]!;
     const items = (list: Tokens.List) => listItems(list, this.markdown.formulas);
-    if (list.loose) this.#loosen(view);
     this.#begin(view);
+    // One loose item makes all of them loose.
+    if (list.loose && view.into!.className !== "loose") for (const one of view.lists ?? [view.into!]) one.classList.replace("tight", "loose");
     this.#put(view.into!, view.views, items(list), finished, source, () => items(source.again()[0] as Tokens.List));
     widen(view.into!);
   }
@@ -87,7 +95,7 @@ export class Views implements Display {
     if (finished) this.#fix(view.table!.element);
   }
 
-  /** Go on beside a list or a table's body that is full, in another one like it, with what may change; the browser skips the full one when it is out of sight. */
+  /** Go on beside a list or a table's body that is full, in another one like it, with what may change. */
   #begin(view: View): void {
     const into = view.into!;
     if (into.childElementCount - view.views.length < PART) return;
@@ -97,15 +105,8 @@ export class Views implements Display {
       next.start = (into as HTMLOListElement).start + into.childElementCount;
       widen(next, PART);
     }
-    into.classList.add("full");
-    into.after((view.into = next));
-  }
-
-  /** One loose item makes all of them loose. */
-  #loosen(view: View): void {
-    for (let list: Element | null = view.into!; list && !list.classList.contains("loose"); list = list === view.node ? null : list.previousElementSibling) {
-      list.classList.replace("tight", "loose");
-    }
+    follow(into, (view.into = next));
+    (view.lists ??= [into]).push(next);
   }
 
   /** Show items: all of them are finished, and what follows them stays for now, or none is. */
@@ -163,7 +164,6 @@ export class Views implements Display {
       waiting.redraw();
     }
     this.#waiting = this.#waiting.filter(({ labels }) => labels.size);
-    this.#stale = true;
   }
 
   /** Colour the code in a block that will not change. */
@@ -212,11 +212,10 @@ export class Views implements Display {
       case "text": return made(document.createTextNode(item.text));
       case "code":
         return token.type === "code" ? this.#box(made, item) : element("code", { dir: "ltr", translate: "no" });
-      case "display": return made(formula(token.formula, true));
-      case "formula": return made(formula(token.formula, false));
+      case "display": case "formula": return made(formula(token.formula, kind === "display"));
       case "draft": return element("pre", { class: "math", dir: "ltr", translate: "no" });
       case "reference": return made(this.#notes.reference(token.label));
-      case "image": return made(this.#large(item) ?? this.#picture(item));
+      case "image": return made(this.#picture(item));
       case "checkbox": {
         const box = make("input", { type: "checkbox", disabled: "" });
         box.checked = token.checked;
@@ -233,11 +232,10 @@ export class Views implements Display {
       }
       case "table": return this.#table(made);
       case "raw": return element("p", { class: "raw", dir: "auto" });
-      case "li": case "blockquote": return element(kind, { dir: "auto" });
       case "a": return element("a", { rel: "noopener noreferrer nofollow", target: "_blank" });
       case "th": case "td": return element(kind, token.align ? { dir: "auto", align: token.align } : { dir: "auto" });
       case "hr": case "br": return made(make(kind));
-      default: return element(kind as "p", /^(?:p|h\d)$/.test(kind) ? { dir: "auto" } : {});
+      default: return element(kind as "p", /^(?:p|h\d|li|blockquote)$/.test(kind) ? { dir: "auto" } : {});
     }
   }
 
@@ -254,12 +252,13 @@ export class Views implements Display {
     if (item.kind === "table") return this.#updateTable(view, item.token as Tokens.Table);
     if (!view.into) return;
     if (item.kind === "a") this.#link(view, item);
-    if (item.kind === "list") view.into.className = item.token.loose ? "loose" : "tight";
+    const list = item.kind === "list";
+    if (list) view.into.className = item.token.loose ? "loose" : "tight";
     // The items of a long list are told one by one.
-    if (item.kind === "list" && !item.token.items) return;
-    const items = item.kind === "list" ? listItems(item.token as Tokens.List, this.markdown.formulas) : item.inner();
+    if (list && !item.token.items) return;
+    const items = list ? listItems(item.token as Tokens.List, this.markdown.formulas) : item.inner();
     this.#sync(view.into, view.views, items, view.anchor ?? null);
-    if (item.kind === "list") widen(view.into);
+    widen(view.into);
   }
 
   /** Point a link to its target, and name the host if the text looks like another one. */
@@ -277,21 +276,17 @@ export class Views implements Display {
     else link.append((view.anchor = make("span", { class: "host" }, ` (${host})`)));
   }
 
-  /** A picture that is not in the text is loaded when the reader asks for it: its address could carry what was said, or do something here. */
+  /**
+   * A picture that is not in the text is loaded when the reader asks for it: its address could carry what was said, or do
+   * something here. One in the text that would take much memory is not shown before, either.
+   */
   #picture(item: Item): HTMLElement {
     const alt = words(item.inner());
     const found = picture(item.text, document.baseURI);
     if (!found) return make("span", { class: "picture" }, alt);
-    if (!found.host) return image(found.src, alt);
-    return make("button", { type: "button", class: "picture", "data-src": found.src, "data-alt": alt }, this.say.picture(found.host, alt));
-  }
-
-  /** A picture in the text itself that would take much memory is shown when the reader asks for it. */
-  #large(item: Item): HTMLElement | undefined {
-    const found = picture(item.text, document.baseURI);
-    if (!found?.src.startsWith("data:") || !large(found.src)) return undefined;
-    const alt = words(item.inner());
-    return make("button", { type: "button", class: "picture", "data-src": found.src, "data-alt": alt }, this.say.picture("", alt));
+    const { src, host } = found;
+    if (!host && !large(src)) return image(src, alt);
+    return make("button", { type: "button", class: "picture", "data-src": src, "data-alt": alt }, this.say.picture(host ?? "", alt));
   }
 
   #box(made: (node: ChildNode) => View, { token }: Item): View {
@@ -317,13 +312,12 @@ export class Views implements Display {
   /** Let the columns of a long table keep their width: each new row would otherwise lay out all others. */
   #fix(table: HTMLTableElement): void {
     if (table.className || table.rows.length < FIXED) return;
-    const widths = [...table.tHead!.rows[0]!.cells].map((cell) => cell.getBoundingClientRect().width);
-    const sum = (all: number[]) => all.reduce((sum, one) => sum + one, 0);
-    const width = sum(widths);
+    const head = table.tHead!.rows[0]!;
+    const { width } = head.getBoundingClientRect();
     // What is not on the screen yet has no width.
     if (!width) return;
-    const columns = widths.map((one) => Math.max(one, COLUMN));
-    table.style.setProperty("--width", `${width > table.parentElement!.clientWidth + 1 ? sum(columns) : width}px`);
+    const columns = [...head.cells].map((cell) => Math.max(cell.getBoundingClientRect().width, COLUMN));
+    table.style.setProperty("--width", `${width > table.parentElement!.clientWidth + 1 ? columns.reduce((sum, one) => sum + one) : width}px`);
     table.style.setProperty("--columns", columns.map((one) => `minmax(0, ${one}fr)`).join(" "));
     table.className = "fixed";
   }

@@ -119,20 +119,20 @@ const REMEDIES: Readonly<Record<Kind, Remedy>> = {
 
 /** Return what an error is to the page. */
 export function problemOf(fault: Fault, now: number): Problem {
-  const { code = "", message = "", status, retryable = false, retryAfter, requestId } = fault;
+  const { code = "", message = "", status, retryable, retryAfter, requestId } = fault;
   return {
     kind: kindOf(code, status, retryable),
     code,
     message,
-    retryable,
+    retryable: retryable ?? false,
     ...(retryAfter !== undefined && { retryAt: now + retryAfter * 1000 }),
     ...(requestId !== undefined && { requestId }),
   };
 }
 
-function kindOf(code: string, status: number | undefined, retryable: boolean): Kind {
-  // The provider names both in the same way; only what passes with time is worth waiting for.
-  if (code === "upstream_rate_limited" && !retryable) return "credit";
+function kindOf(code: string, status: number | undefined, retryable: boolean | undefined): Kind {
+  // The provider names both in the same way; only what passes with time is worth waiting for. The storage knows the name alone.
+  if (code === "upstream_rate_limited" && retryable === false) return "credit";
   const kind = KINDS[code] ?? (status === undefined ? undefined : STATUSES[status]);
   if (kind) return kind;
   if (status === undefined) return code ? "defect" : "offline";

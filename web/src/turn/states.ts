@@ -6,15 +6,15 @@
  * states at the bottom are ends; what comes after an end may add to what is known, but never moves the turn again, and a
  * second attempt is a turn of its own.
  *
- *     draft -> queued -> sending -> starting -> thinking <-> answering -> complete
- *                           |          |            |            |
- *                           +----------+-- stopping, offline ----+-----> stopped, failed, cut
+ *     draft -> sending -> starting -> thinking <-> answering -> complete
+ *                 |          |            |            |
+ *                 +----------+-- stopping, offline ----+-----> stopped, failed, cut
  *
  * Without a connection a turn is `offline`; when there is one again it is `catching-up`, until what was missed is here.
  */
 
 export const STATES = [
-  "draft", "queued", "sending", "starting", "thinking", "answering", "offline", "catching-up",
+  "draft", "sending", "starting", "thinking", "answering", "offline", "catching-up",
   "stopping", "stopping-unconfirmed", "stopped", "complete", "failed", "cut",
 ] as const;
 
@@ -22,7 +22,7 @@ export type State = (typeof STATES)[number];
 
 export const MOVES = [
   // Of the person:
-  "queue", "withdraw", "send", "stop",
+  "send", "stop",
   // Of the run:
   "start", "reasoning", "text", "beside", "complete", "stopped", "failed",
   // Of the connection:
@@ -68,8 +68,7 @@ const UNCONFIRMED: Ways = {
 const CATCHING_UP: Ways = { start: "catching-up", reasoning: "catching-up", text: "catching-up", beside: "catching-up" };
 
 export const TABLE: Readonly<Record<State, Ways>> = {
-  draft: { queue: "queued", send: "sending" },
-  queued: { withdraw: "draft", send: "sending" },
+  draft: { send: "sending" },
   sending: { ...LIVE, start: "starting", "gave-up": "failed", slow: "sending", connected: "sending", refused: "failed" },
   starting: { ...LIVE, beside: "starting", connected: "starting" },
   thinking: { ...LIVE, beside: "thinking", connected: "thinking" },
@@ -96,4 +95,4 @@ const OVER: ReadonlySet<State> = new Set<State>(["stopped", "complete", "failed"
 export const over = (state: State): boolean => OVER.has(state);
 
 /** Whether the answer is on its way: it can be stopped, and the next question has to wait. */
-export const live = (state: State): boolean => !OVER.has(state) && state !== "draft" && state !== "queued";
+export const live = (state: State): boolean => !OVER.has(state) && state !== "draft";

@@ -68,7 +68,7 @@ export interface Stored {
 }
 
 export type TurnEvent =
-  | { type: "queue" | "withdraw" | "stop" | "slow" | "lost" | "connected" | "caught-up" | "gone" | "unconfirmed" }
+  | { type: "stop" | "slow" | "lost" | "connected" | "caught-up" | "gone" | "unconfirmed" }
   | { type: "send"; runId: string }
   | { type: "event"; event: Event; number: number }
   | { type: "stopped-before-start" }

@@ -5,10 +5,10 @@ import { live, over } from "./states.js";
 import { empty, reasoningOf, textOf, type Turn } from "./turn.js";
 
 export type TurnWord =
-  | "turn.draft" | "turn.queued" | "turn.sending" | "turn.sendingSlow" | "turn.starting" | "turn.thinking"
+  | "turn.sending" | "turn.sendingSlow" | "turn.starting" | "turn.thinking"
   | "turn.answering" | "turn.offline" | "turn.catchingUp" | "turn.stopping" | "turn.stoppingUnconfirmed"
   | "turn.stopped" | "turn.stoppedClosed" | "turn.stoppedOpen" | "turn.stoppedBeforeStart"
-  | "turn.complete" | "turn.tooLong" | "turn.filtered" | "turn.failed" | "turn.cut" | "turn.notSent" | "turn.unsaved"
+  | "turn.complete" | "turn.tooLong" | "turn.filtered" | "turn.failed" | "turn.cut" | "turn.notSent"
   | "turn.thought" | "turn.retryIn";
 
 /** What happened, for each kind of problem, and what can be done. */
@@ -22,11 +22,12 @@ export interface Word<K extends string = TurnWord> {
   readonly tokens?: number;
 }
 
-export type Action = "send" | "edit" | "withdraw" | "sendNow" | "stop" | "tryNow" | "retry" | "continue" | "regenerate" | "copy";
+export type Action = "edit" | "stop" | "tryNow" | "retry" | "continue" | "regenerate" | "copy";
 
 /** Return how the turn stands. */
 export function label(turn: Turn, now: number): Word {
   switch (turn.state) {
+    case "draft":
     case "sending":
       return { key: turn.slow ? "turn.sendingSlow" : "turn.sending" };
     case "thinking":
@@ -80,9 +81,6 @@ export function trouble(turn: Turn, now: number): { what: ProblemWord; remedy: P
   };
 }
 
-/** Return what a reader should know of an answer beside how it stands: it is not stored yet, and may never be. */
-export const notice = ({ unsaved }: Turn): Word | undefined => (unsaved ? { key: "turn.unsaved" } : undefined);
-
 /** Whether the service never had the question, as far as is known. */
 export const unsent = (turn: Turn): boolean => over(turn.state) && turn.phase === "sending";
 
@@ -100,9 +98,7 @@ export function actions(turn: Turn): readonly Action[] {
   if (live(turn.state)) return ["stop", ...copy];
   switch (turn.state) {
     case "draft":
-      return ["send"];
-    case "queued":
-      return ["edit", "sendNow", "withdraw"];
+      return [];
     case "complete":
       return [...copy, ...(turn.finishReason === "length" ? (["continue"] as const) : []), "regenerate", "edit"];
     case "stopped":

@@ -2,7 +2,6 @@
 
 import { signal } from "../signal.js";
 import type { Words as TextWords } from "../text/index.js";
-import type { ProblemWord, TurnWord, Word } from "../turn/index.js";
 import { en, type Key, type Words } from "./en.js";
 import { zh } from "./zh.js";
 
@@ -40,9 +39,6 @@ export function say(key: Key, values: Values = {}): string {
     return typeof value === "number" ? format(value, spoken) : value;
   });
 }
-
-/** Return the words for what is said of a turn, with the numbers in it. */
-export const sayWord = ({ key, ...values }: Word<TurnWord | ProblemWord>): string => say(key, values);
 
 const format = (value: number, spoken: Language): string => value.toLocaleString(TAGS[spoken]);
 

@@ -4,7 +4,8 @@ import { expect, it } from "vitest";
 
 import { Drafts } from "../../src/data/drafts.js";
 import { Store } from "../../src/data/store.js";
-import { plain, type Conversation } from "../../src/data/index.js";
+import type { Conversation } from "../../src/data/index.js";
+import { plain } from "../../src/data/types.js";
 import { live, over, textOf } from "../../src/turn/index.js";
 import { chance } from "../support/chance.js";
 import type { FakeRun } from "../support/service.js";

@@ -36,11 +36,12 @@ it("reads what another device has chosen", async () => {
 });
 
 it("gives back the pictures of what waited behind a stopped answer, and of the question", async () => {
-  const one = await talk.open();
+  const data = talk.page();
+  const one = await talk.open(undefined, data);
   one.ask([picture, { type: "text", text: "Hello" }]);
   await settle();
   one.ask([picture]);
   void one.stop();
   await settle();
-  expect(one.box.peek()).toEqual({ text: "Hello", pictures: [picture, picture] });
+  expect([one.box.peek(), data.drafts.pictures(one.place).map(({ src }) => src)]).toEqual([{ text: "Hello" }, [picture.image_url.url, picture.image_url.url]]);
 });

@@ -30,7 +30,7 @@ it("two tabs have a draft and a queue each", async () => {
 it("what was left in a tab that was closed is in the next new conversation, once", async () => {
   const data = tab();
   const one = await talk.open(undefined, data);
-  one.queue.add("waits");
+  one.queue.add("waits", "");
   data.drafts.set(one.place, "half a question");
   data.close();
   const again = tab();
@@ -66,4 +66,75 @@ it("a tab that is there for long keeps what is its own, and nothing is left of o
   data.close();
   const names = Array.from({ length: talk.local.length }, (_, at) => talk.local.key(at)!);
   expect(names.filter((name) => name.includes(one.place))).toEqual([]);
+});
+
+const heard = () => dispatchEvent(new Event("storage"));
+
+/** Return what a tab's storage has, as one that is made of it has it. */
+function copied(from: Storage): Storage {
+  const copy = storage();
+  for (let at = 0; at < from.length; at++) copy.setItem(from.key(at)!, from.getItem(from.key(at)!)!);
+  return copy;
+}
+
+it("a tab that is duplicated keeps its draft, its queue and what it has sent, and the other one has its own", async () => {
+  const session = storage();
+  const data = talk.page({ session: () => session });
+  const one = await talk.open(undefined, data);
+  silent();
+  one.ask("Hello");
+  one.ask("waits");
+  data.drafts.set(one.place, "half a question");
+  await settle(1000);
+  const copy = copied(session);
+  const other = talk.page({ session: () => copy });
+  const opened = await talk.open(undefined, other);
+  heard();
+  await settle(1000);
+  expect([other.drafts.get(opened.place), opened.queue.entries.peek(), opened.box.peek()]).toEqual(["", [], undefined]);
+  other.drafts.set(opened.place, "mine");
+  await settle(1000);
+  expect([data.drafts.get(one.place), one.queue.entries.peek().length, data.drafts.pending(one.place).length]).toEqual(["half a question", 1, 1]);
+  other.close();
+  const again = talk.page({ session: () => copy });
+  expect(again.drafts.get((await talk.open(undefined, again)).place)).toBe("mine");
+});
+
+it("a tab that is duplicated beside a question on its way does not take it for its own", async () => {
+  const session = storage();
+  const data = talk.page({ session: () => session });
+  const one = await talk.open(undefined, data);
+  await talk.exchange(one, "Hello", "Hi");
+  silent();
+  one.ask("more");
+  await settle(1000);
+  const copy = copied(session);
+  const other = talk.page({ session: () => copy });
+  const opened = other.open(one.id.peek());
+  await settle();
+  heard();
+  await settle(1000);
+  expect([other.drafts.get(opened.place), opened.box.peek(), data.drafts.pending(one.place).length]).toEqual(["", undefined, 1]);
+});
+
+it("a tab that was killed and is restored has its draft and its queue again", async () => {
+  const session = storage();
+  const data = talk.page({ session: () => session });
+  const one = await talk.open(undefined, data);
+  one.queue.add("waits", "");
+  data.drafts.set(one.place, "half a question");
+  await settle(1000);
+  const again = talk.page({ session: () => session });
+  const next = await talk.open(undefined, again);
+  await settle(500);
+  expect([again.drafts.get(next.place), next.box.peek(), next.queue.entries.peek()[0]?.content, next.queue.held.peek()]).toEqual([
+    "half a question", { text: "half a question" }, "waits", true,
+  ]);
+});
+
+it("a clock that is set back hides nothing that was left", async () => {
+  talk.local.setItem("stream-serve.home.new.x", String(Date.now() + 3_600_000));
+  talk.local.setItem("stream-serve.draft.new.x", '"half a question"');
+  const data = tab();
+  expect(data.drafts.get((await talk.open(undefined, data)).place)).toBe("half a question");
 });

@@ -92,44 +92,88 @@ it("an older value does not come back where the newer one finds no room", () => 
   expect([full.get("draft.new"), store(place).get("draft.new")]).toEqual(["Hello there", undefined]);
 });
 
+it("says what finds no room, until it does", () => {
+  const place = storage();
+  const full = store(place);
+  const { setItem } = place;
+  place.setItem = () => { throw new DOMException("", "QuotaExceededError"); };
+  full.set("draft.c", "Hello");
+  full.set("queue.c", ["Hello"]);
+  full.set("draft.c", undefined);
+  expect(full.unkept.peek()).toEqual(["queue.c"]);
+  place.setItem = setItem;
+  full.set("queue.c", ["Hello"]);
+  expect([full.unkept.peek(), place.getItem("stream-serve.queue.c")]).toEqual([[], '["Hello"]']);
+});
+
 describe("the queue", () => {
-  it("keeps its order, is changed, and is taken back", () => {
+  it("keeps its order, is sent, and is taken back", () => {
     const queue = new Queue(store(), "c1");
-    for (const text of ["one", "two", "three"]) queue.add(text);
-    const [one, two] = queue.entries.peek();
-    queue.edit(two!.id, "2");
-    expect(queue.withdraw(one!.id)?.content).toBe("one");
-    expect([queue.next()?.content, queue.next()?.content, queue.next()]).toEqual(["2", "three", undefined]);
+    for (const text of ["one", "two", "three"]) queue.add(text, "r");
+    expect(queue.withdraw(queue.entries.peek()[0]!.id)?.content).toBe("one");
+    expect([queue.send()?.content, queue.send()?.content, queue.send()]).toEqual(["two", "three", undefined]);
   });
 
-  it("survives a reload, and then waits for the person", () => {
+  it("lets the first wait behind a run, and each one behind the one before it", () => {
+    const queue = new Queue(store(), "c1");
+    for (const text of ["one", "two", "three"]) queue.add(text, "r");
+    queue.withdraw(queue.entries.peek()[0]!.id);
+    expect(queue.behind).toBe("r");
+    const two = queue.send()!;
+    expect(queue.behind).toBe(two.id);
+    const last = queue.send(queue.entries.peek()[0]!.id)!;
+    expect([last.content, queue.behind]).toEqual(["three", ""]);
+  });
+
+  it("survives a reload, and then waits for the answer before it, or for the person", () => {
     const place = storage();
-    new Queue(store(place), "c1").add("one");
+    new Queue(store(place), "c1").add("one", "r");
     const queue = new Queue(store(place), "c1");
-    expect([queue.next(), queue.entries.peek()[0]?.content]).toEqual([undefined, "one"]);
-    const [one] = queue.entries.peek();
-    queue.edit(one!.id, "1");
-    expect([queue.held.peek(), queue.next()]).toEqual([true, undefined]);
-    queue.held.value = false;
-    expect(queue.next()?.content).toBe("1");
+    expect([queue.held.peek(), queue.behind, queue.entries.peek()[0]?.content]).toEqual([true, "r", "one"]);
+    queue.answering("another", true);
+    expect([queue.held.peek(), queue.behind]).toEqual([true, "r"]);
+    queue.answering("r", false);
+    expect(queue.held.peek()).toBe(false);
+    expect(queue.send()?.content).toBe("one");
     expect(new Queue(store(place), "c1").entries.peek()).toEqual([]);
+  });
+
+  it("goes on behind what is asked here, and not behind what another tab asks", () => {
+    const queue = new Queue(store(), "c1");
+    queue.add("one", "r");
+    queue.answering("elsewhere", false);
+    expect(queue.behind).toBe("r");
+    queue.answering("here", true);
+    expect(queue.behind).toBe("here");
+  });
+
+  it("loses nothing of what another tab has just put there", () => {
+    const place = storage();
+    const [here, elsewhere] = [new Queue(store(place), "c1"), new Queue(store(place), "c1")];
+    here.add("one", "r");
+    elsewhere.add("two", "r");
+    here.add("three", "r");
+    expect(here.entries.peek().map(({ content }) => content)).toEqual(["one", "two", "three"]);
+    elsewhere.send();
+    expect(here.send(here.entries.peek()[0]!.id)).toBeUndefined();
+    expect(here.entries.peek().map(({ content }) => content)).toEqual(["two", "three"]);
   });
 
   it("holds nothing any more when it is empty", () => {
     const queue = new Queue(store(), "c1");
-    queue.add("one");
+    queue.add("one", "r");
     queue.held.value = true;
     queue.empty();
-    queue.add("two");
-    expect(queue.next()?.content).toBe("two");
+    expect(queue.held.peek()).toBe(false);
   });
 
   it("moves with the id", () => {
     const place = storage();
     const queue = new Queue(store(place), "new");
-    queue.add("one");
+    queue.add("one", "r");
     queue.move("c1");
-    expect([new Queue(store(place), "new").entries.peek().length, new Queue(store(place), "c1").entries.peek().length]).toEqual([0, 1]);
+    const moved = new Queue(store(place), "c1");
+    expect([new Queue(store(place), "new").entries.peek().length, moved.entries.peek().length, moved.behind]).toEqual([0, 1, "r"]);
   });
 });
 
@@ -149,6 +193,18 @@ describe("the key", () => {
     expect(device.length).toBe(0);
     new Keys(store(), store(device)).give("two", true);
     expect(await new Keys(store(), store(device)).current()).toBe("two");
+  });
+
+  it("is forgotten in all tabs, also in one that has a copy of it", async () => {
+    const device = storage();
+    const [one, copy] = [new Keys(store(), store(device)), new Keys(store(), store(device))];
+    for (const keys of [one, copy]) keys.give("secret");
+    one.forget();
+    dispatchEvent(new Event("storage"));
+    expect([await one.current(), await copy.current()]).toEqual(["", ""]);
+    copy.give("another");
+    dispatchEvent(new Event("storage"));
+    expect([await one.current(), await copy.current()]).toEqual(["", "another"]);
   });
 
   it("is the application's token where there is one, and no person is asked", async () => {

@@ -3,6 +3,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { Api, Trouble } from "../../src/data/api.js";
+import { Drafts } from "../../src/data/drafts.js";
+import { Homes } from "../../src/data/homes.js";
 import { Keys } from "../../src/data/keys.js";
 import { List } from "../../src/data/list.js";
 import { Preferences } from "../../src/data/preferences.js";
@@ -136,20 +138,31 @@ describe("the list", () => {
     expect(list.get("c1")).toBeTruthy();
   });
 
-  it("keeps what is further back when its head is read anew, unless there may be others in between", async () => {
+  it("keeps what is further back when its head is read anew, unless much is new", async () => {
     for (let number = 0; number < 130; number++) service.conversation(`c${number}`);
     await list.load();
     for (let page = 0; page < 2; page++) await list.next();
     service.conversation("new");
     await list.load();
-    expect([titles().length, titles()[0], titles().at(-1)]).toEqual([121, "new", "c10"]);
-    await list.next();
-    expect([titles().length, list.more.peek()]).toEqual([131, false]);
+    expect([titles().length, titles()[0], titles().at(-1)]).toEqual([131, "new", "c0"]);
     await list.load();
     expect([titles().length, list.more.peek()]).toEqual([131, false]);
-    for (let number = 0; number < 101; number++) service.conversation(`n${number}`);
+    for (let number = 0; number < 400; number++) service.conversation(`n${number}`);
     await list.load();
-    expect([titles().length, titles().at(-1), list.more.peek()]).toEqual([100, "n1", true]);
+    expect([titles().length, titles()[0], titles().at(-1), list.more.peek()]).toEqual([300, "n399", "n100", true]);
+  });
+
+  it("has nothing any more of what was deleted elsewhere, however far back it is", async () => {
+    for (let number = 0; number < 250; number++) service.conversation(`c${number}`);
+    await list.load();
+    for (let page = 0; page < 4; page++) await list.next();
+    list.know(service.conversations.get("c5")!);
+    list.know(service.conversations.get("c100")!);
+    await list.load();
+    expect(titles().length).toBe(201);
+    for (const id of ["c240", "c100", "c60", "c50"]) service.conversations.delete(id);
+    await list.load();
+    expect(titles()).toEqual([...[...service.conversations.keys()].reverse().slice(0, 200), "c5"]);
   });
 
   it("drops a reply that is older than one that is here", async () => {
@@ -218,6 +231,16 @@ describe("the list", () => {
     expect(service.of("POST", "ai/runs/r1/stop")).toMatchObject([{ keepalive: true }]);
   });
 
+  it("stops it also when the page is left, which hears no answer to the deletion", async () => {
+    service.conversation("c1", "c1", { liveRunId: "r1" });
+    await list.load();
+    service.before = ({ method }) => (method === "DELETE" ? new Promise(() => {}) : undefined);
+    list.remove("c1");
+    dispatchEvent(new Event("pagehide"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect(service.of("POST", "ai/runs/r1/stop")).toMatchObject([{ keepalive: true }]);
+  });
+
   it("shows again what could not be deleted", async () => {
     service.conversation("c1");
     await list.load();
@@ -230,7 +253,6 @@ describe("the list", () => {
   it("exports", async () => {
     service.conversation("c1");
     expect(await (await list.exported("c1", "markdown")).text()).toBe("exported");
-    expect(list.exportLink("c1", "json")).toBe("http://test/ai/conversations/c1/export?format=json");
   });
 });
 
@@ -303,6 +325,20 @@ describe("preferences", () => {
     await vi.advanceTimersByTimeAsync(800);
     expect(service.of("PATCH", "ai/conversations/c1").at(-1)!.body).toEqual({ metadata: { model: "small", theirs: 1, leaf: "m2" } });
     expect(new Preferences(api, session, "c1", { model: "small" }).value.peek()).toEqual({ model: "small" });
+  });
+
+  it("are there again in the next new conversation of the tab, where nothing was asked", () => {
+    const [session, kept] = [store(), store()];
+    const homes = () => new Homes(kept, session, new Drafts(kept, session));
+    const chosen = (home: string) => new Preferences(api, session, undefined, {}, undefined, home);
+    const before = homes();
+    chosen(before.add()).set({ model: "small", temperature: 0 });
+    before.close();
+    const again = chosen(homes().add());
+    expect(again.value.peek()).toEqual({ model: "small", temperature: 0 });
+    service.conversation("c1");
+    again.move("c1");
+    expect(chosen(homes().add()).value.peek()).toEqual({});
   });
 
   it("hold in the page what could not be stored, and read what another tab has stored", async () => {

@@ -71,6 +71,20 @@ it("an answer to the former one's request that comes late is not shown", async (
   expect([data.list.conversations.peek(), open.peek().steps.peek()]).toEqual([[], []]);
 });
 
+it("what one asked who came and went before the answer is not shown", async () => {
+  const { data, open } = await mine();
+  const { before } = talk.service;
+  let answer!: () => void;
+  const held = new Promise<undefined>((resolve) => (answer = () => resolve(undefined)));
+  talk.service.before = (asked) => (asked.key?.endsWith("mine too") ? held : before!(asked));
+  data.keys.give("mine too");
+  await settle();
+  data.keys.give("theirs");
+  answer();
+  await settle();
+  expect([data.list.conversations.peek(), open.peek().steps.peek()]).toEqual([[], []]);
+});
+
 it("what is asked when the key is wrong from the start goes on with the right one", async () => {
   talk.service.before = ({ key }) => (key?.endsWith("right") ? undefined : refuse(401, "unauthorized"));
   const data = talk.page();

@@ -130,6 +130,63 @@ test("a question with a picture is not answered again by a model that sees none,
   expect([buttons(said).length, buttons("Answer again").length]).toEqual([0, 2]);
 });
 
+const PICTURED = [{ type: "image_url", image_url: { url: "data:image/png;base64,eA==" } }, { type: "text", text: "What is this?" }];
+
+test("a question with a picture is edited for a model that sees, and until one is chosen the editor says so", async () => {
+  models();
+  talk.service.conversation("c");
+  talk.service.message("c", "user", PICTURED);
+  talk.service.message("c", "assistant", "A cat", { model: "eye" });
+  const { parts } = await room(talk, "/c/c");
+  buttons("Edit")[0]!.click();
+  const editor = document.querySelector<HTMLTextAreaElement>(".editor textarea")!;
+  const send = buttons("Send as a new branch")[0]!;
+  const said = () => document.querySelector(".editor .wrong")!.textContent;
+  expect([said(), send.disabled]).toEqual(["blind cannot see pictures. Choose a model that can.", true]);
+  type("And this?", editor);
+  press("Enter");
+  await settle();
+  expect([editor.isConnected, talk.service.runs.length]).toEqual([true, 0]);
+  parts.conversation.peek().preferences.set({ model: "eye" });
+  expect([said(), send.disabled]).toEqual(["", false]);
+  press("Enter");
+  await settle();
+  expect([editor.isConnected, talk.service.runs.map(({ body }) => body.message)]).toEqual([false, [[PICTURED[0], { type: "text", text: "And this?" }]]]);
+});
+
+test("an edited question is one branch, however often it is sent, and waits for an answer that is on its way", async () => {
+  const { parts } = await room(talk);
+  await ask("First");
+  await cut("One");
+  buttons("Edit")[0]!.click();
+  const editor = document.querySelector<HTMLTextAreaElement>(".editor textarea")!;
+  const conversation = parts.conversation.peek();
+  conversation.ask("meanwhile");
+  await settle();
+  expect([document.querySelector(".editor .wrong")!.textContent, buttons("Send as a new branch")[0]!.disabled]).toEqual(["Wait for the answer, or stop it; then this can be sent.", true]);
+  await cut("Two");
+  type("Other", editor);
+  const enter = () => editor.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+  enter();
+  enter();
+  await settle();
+  expect(talk.service.runs.map(({ body }) => body.message)).toEqual(["First", "meanwhile", "Other"]);
+  expect(turns()[0]).toBe("You, 2/2: Other");
+  expect([...document.querySelectorAll(".actions")].map((bar) => bar.getAttribute("aria-label"))).toEqual(["Actions", "Actions"]);
+});
+
+test("a model that does not see the pictures before is said to be told of them only", async () => {
+  models();
+  talk.service.conversation("c");
+  talk.service.message("c", "user", PICTURED);
+  talk.service.message("c", "assistant", "A cat", { model: "eye" });
+  const { parts } = await room(talk, "/c/c");
+  const said = () => document.querySelector('.composer [role="status"]')!.textContent;
+  expect(said()).toBe("blind does not see the pictures above; it is told that there were some.");
+  parts.conversation.peek().preferences.set({ model: "unknown" });
+  expect(said()).toBe("");
+});
+
 test("what the box complains of follows the language", async () => {
   models();
   await room(talk);

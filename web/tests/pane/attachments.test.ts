@@ -2,7 +2,8 @@
 
 import { afterEach, expect, test, vi } from "vitest";
 
-import { left, MOST, MOST_PICTURE, MOST_TEXT, read, type Attachment } from "../../src/pane/attachments.js";
+import { left, MOST, MOST_MEGAPIXELS, MOST_PICTURE, MOST_TEXT, read, type Attachment } from "../../src/pane/attachments.js";
+import { pictures } from "../support/pictures.js";
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -22,47 +23,49 @@ test("what is no text, or too much of it, is refused", async () => {
   expect(await read(file("a.txt", "x".repeat(MOST_TEXT + 1)))).toBe("large");
 });
 
-/** A picture of so many pixels; drawn at a quality, it has so many bytes. */
-function picture(width: number, height: number, bytes: (pixels: number, quality: number) => number) {
-  const drawn: [number, number, number][] = [];
-  vi.stubGlobal("createImageBitmap", async () => ({ width, height }));
-  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({ fillRect: () => {}, drawImage: () => {} } as never);
-  vi.spyOn(HTMLCanvasElement.prototype, "toBlob").mockImplementation(function (this: HTMLCanvasElement, call, _, quality) {
-    drawn.push([this.width, this.height, quality!]);
-    call(new Blob(["x".repeat(bytes(this.width * this.height, quality!))], { type: "image/jpeg" }));
-  });
-  return drawn;
-}
-
 const png = (bytes: number) => new File(["x".repeat(bytes)], "p.png", { type: "image/png" });
 
-test("a small picture goes as it is", async () => {
-  const drawn = picture(800, 600, () => 1);
-  expect(await read(png(100))).toMatchObject({ kind: "picture", name: "p.png", bytes: 100, src: expect.stringMatching(/^data:image\/png;base64,/) });
-  expect(drawn).toEqual([]);
+test("a small picture is drawn anew in its kind: nothing of its file goes along", async () => {
+  const drawn = pictures(800, 600, () => 90);
+  expect(await read(png(100))).toMatchObject({ kind: "picture", name: "p.png", bytes: 90, src: expect.stringMatching(/^data:image\/png;base64,/) });
+  expect(drawn).toEqual([[800, 600, 0.92]]);
+});
+
+test("one that has more bytes when it is drawn anew is a JPEG", async () => {
+  const drawn = pictures(800, 600, (_, quality) => (quality === 0.92 ? MOST_PICTURE + 1 : 500));
+  expect(await read(png(100))).toMatchObject({ bytes: 500, src: expect.stringMatching(/^data:image\/jpeg/) });
+  expect(drawn).toEqual([[800, 600, 0.92], [800, 600, 0.85]]);
+});
+
+test("one with more pixels than the memory is for is refused before it is decoded", async () => {
+  pictures(MOST_MEGAPIXELS * 1000, 1001, () => 1);
+  const decode = vi.fn();
+  vi.stubGlobal("createImageBitmap", decode);
+  expect(await read(png(100))).toBe("pixels");
+  expect(decode).not.toHaveBeenCalled();
 });
 
 test("one with more pixels than a model sees is drawn smaller", async () => {
-  const drawn = picture(3136, 1568, () => 500);
+  const drawn = pictures(3136, 1568, () => 500);
   expect(await read(png(100))).toMatchObject({ bytes: 500, src: expect.stringMatching(/^data:image\/jpeg/) });
   expect(drawn).toEqual([[1568, 784, 0.85]]);
 });
 
 test("one with many bytes is drawn with fewer, until they are few enough", async () => {
-  const drawn = picture(1000, 1000, (pixels, quality) => Math.round(pixels * quality * 0.6));
+  const drawn = pictures(1000, 1000, (pixels, quality) => Math.round(pixels * quality * 0.6));
   expect(await read(png(MOST_PICTURE + 1))).toMatchObject({ kind: "picture", bytes: expect.any(Number) });
   expect(drawn.map(([width]) => width)).toEqual([1000, 1000, 1000, 1000, 768]);
 });
 
-test("one that stays too large, or that the browser cannot read, is refused", async () => {
-  picture(9000, 9000, () => MOST_PICTURE + 1);
+test("one that stays too large is refused, and what the browser cannot read is no picture", async () => {
+  pictures(7000, 7000, () => MOST_PICTURE + 1);
   expect(await read(png(MOST_PICTURE + 1))).toBe("picture");
   vi.stubGlobal("createImageBitmap", async () => Promise.reject(new Error("no picture")));
-  expect(await read(png(1))).toBe("picture");
+  expect(await read(png(1))).toBe("kind");
 });
 
 test("several pictures share what one question may have", async () => {
-  picture(1000, 1000, (pixels, quality) => Math.round(pixels * quality * 0.4));
+  pictures(1000, 1000, (pixels, quality) => Math.round(pixels * quality * 0.4));
   const taken: Attachment[] = [];
   for (;;) {
     const one = await read(png(MOST_PICTURE), left("words", taken));

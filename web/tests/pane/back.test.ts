@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { room, turns } from "../support/room.js";
+import { box, room, turns } from "../support/room.js";
 import { settle, Talk } from "../support/talk.js";
 
 let talk: Talk;
@@ -24,6 +24,33 @@ test("a picture that waited behind a stopped answer is at the box again, and can
   document.querySelector<HTMLFormElement>("form.composer")!.requestSubmit();
   await settle();
   expect(talk.service.run.body.message).toEqual([picture, { type: "text", text: "What is this?" }]);
+});
+
+test("pictures that come back while another conversation is open are at their own box, as are those that were not sent", async () => {
+  const { parts } = await room(talk);
+  const one = parts.conversation.peek();
+  await talk.exchange(one, "Hello", "Hi");
+  one.ask("Go on");
+  await settle();
+  talk.service.run.say("And so on");
+  one.ask([picture, { type: "text", text: "What is this?" }]);
+  const id = one.id.peek()!;
+  parts.place.go();
+  await settle();
+  void one.stop();
+  await settle();
+  expect(document.querySelectorAll(".chip").length).toBe(0);
+  parts.place.go({ conversation: id });
+  await settle();
+  expect([document.querySelectorAll(".chip img").length, box().value]).toEqual([1, "What is this?"]);
+  parts.place.go();
+  await settle();
+  parts.place.go({ conversation: id });
+  await settle();
+  document.querySelector<HTMLFormElement>("form.composer")!.requestSubmit();
+  await settle();
+  expect(talk.service.run.body.message).toEqual([picture, { type: "text", text: "What is this?" }]);
+  expect(document.querySelectorAll(".chip").length).toBe(0);
 });
 
 test("the same message is shown each time that the reader goes to it", async () => {

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { language } from "../../src/words/index.js";
 import { named, press } from "../support/frame.js";
+import { pictures } from "../support/pictures.js";
 import { box, room, turns, type } from "../support/room.js";
 import { json, refuse } from "../support/service.js";
 import { settle, Talk } from "../support/talk.js";
@@ -373,11 +374,56 @@ test("all of it speaks the language that is chosen, and nothing is made anew for
   language.value = "en";
 });
 
+/** Drop a picture whose decoding takes until what is returned is called. */
+function slowly(name = "cat"): () => void {
+  let decoded = () => {};
+  pictures(10, 10, () => 1);
+  vi.stubGlobal("createImageBitmap", () => new Promise((resolve) => (decoded = () => resolve({ width: 10, height: 10 }))));
+  const event = new Event("drop", { bubbles: true, cancelable: true });
+  Object.assign(event, { dataTransfer: { types: ["Files"], files: [new File(["x"], `${name}.png`, { type: "image/png" })] } });
+  document.body.dispatchEvent(event);
+  return () => decoded();
+}
+
+test("what is sent while a picture is read takes it along; what is typed after that takes the sending back", async () => {
+  await room(talk);
+  for (const more of ["", " And this?"]) {
+    const decoded = slowly();
+    type("What is this?");
+    press("Enter");
+    if (more) type(`What is this?${more}`);
+    await settle();
+    expect(talk.service.of("POST", "ai/chat/stream-sse").length).toBe(more ? 1 : 0);
+    decoded();
+    await vi.waitFor(() => expect([box().value, document.querySelectorAll(".chip").length]).toEqual(more ? ["What is this? And this?", 1] : ["", 0]));
+    if (!more) await answer("A cat");
+  }
+  expect(talk.service.of("POST", "ai/chat/stream-sse")).toMatchObject([{ body: { message: [{ type: "image_url" }, { type: "text", text: "What is this?" }] } }]);
+});
+
+test("a picture that is read while another conversation is opened does not come into its box", async () => {
+  const { parts } = await room(talk);
+  await ask("Hi");
+  await answer("Hello");
+  const decoded = slowly();
+  await settle();
+  parts.place.go();
+  await settle();
+  decoded();
+  await settle();
+  const other = slowly("dog");
+  await settle();
+  other();
+  const names = () => [...document.querySelectorAll(".chip span")].map((one) => one.textContent);
+  await vi.waitFor(() => expect(names()).toContain("Picture dog.png, 1 KB"));
+  expect(names()).toEqual(["Picture dog.png, 1 KB"]);
+});
+
 test("files are dropped anywhere; a picture only where the model sees, and it is in the box again when it is taken back", async () => {
   let sees = false;
   talk.service.before = ({ path }) => (path === "ai/models" ? json({ models: [{ name: "eye", default: true, context: null, thinks: null, sees, tools: null }], onlyListed: false }) : undefined);
   const { parts } = await room(talk);
-  vi.stubGlobal("createImageBitmap", async () => ({ width: 10, height: 10 }));
+  pictures(10, 10, () => 1);
   const drop = async (...files: File[]) => {
     const event = new Event("drop", { bubbles: true, cancelable: true });
     Object.assign(event, { dataTransfer: { types: ["Files"], files } });

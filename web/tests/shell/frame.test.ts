@@ -178,6 +178,43 @@ test("the most tokens that the operator allows are the default, and no more are 
   expect(talk.service.conversations.get("one")!.metadata).toEqual({ maxTokens: 1000 });
 });
 
+test("what the operator has set for where nothing is chosen is said, for models that take it", async () => {
+  const info = { name: "stream-serve", version: "1", demo: false, authRequired: false, model: null, maxTokens: null, temperature: 0.7, thinking: false, embedOrigins: [] };
+  const model = { context: null, thinks: null, sees: null, tools: null, temperature: null };
+  const models = [{ ...model, name: "small", default: true }, { ...model, name: "plain", default: false, thinks: false, temperature: false }];
+  talk.service.before = ({ path }) => (path === "ai/info" ? json(info) : path === "ai/models" ? json({ models, onlyListed: true }) : undefined);
+  await open();
+  click("button", "Settings");
+  const temperature = document.querySelector<HTMLInputElement>("#temperature")!;
+  const usual = () => [temperature.placeholder, temperature.parentElement!.textContent, document.querySelector("#thinking option")!.textContent];
+  expect(usual()).toEqual(["0.7", expect.stringContaining("Empty: 0.7, the service's default."), "Answer at once (the service's default)"]);
+  write(document.querySelector<HTMLSelectElement>("#model")!, "plain");
+  expect(usual()).toEqual(["", expect.stringContaining("Empty: the provider's own."), "As the model does by itself"]);
+});
+
+test("what is typed into a setting is taken at once, and of what is no setting nothing", async () => {
+  await open();
+  click("button", "Settings");
+  const type = (id: string, ...values: string[]) => {
+    const field = document.querySelector<HTMLInputElement>(id)!;
+    field.focus();
+    for (const value of values) {
+      field.value = value;
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+    return field;
+  };
+  type("#system-prompt", "Be", "Be brief");
+  const field = type("#temperature", "1", "1.5");
+  const chosen = () => parts.conversation.value.preferences.value.value;
+  expect(chosen()).toEqual({ systemPrompt: "Be brief", temperature: 1.5 });
+  field.dispatchEvent(new Event("change"));
+  type("#temperature", "", "1", "15");
+  expect([chosen().temperature, field.getAttribute("aria-invalid")]).toEqual([1.5, "false"]);
+  field.dispatchEvent(new Event("change"));
+  expect([chosen().temperature, field.getAttribute("aria-invalid")]).toEqual([1.5, "true"]);
+});
+
 test("the model is chosen in a menu that says what each can do", async () => {
   talk.service.before = ({ path }) =>
     path === "ai/models" ? json({ models: [{ name: "small", default: true, context: 128000, thinks: true, sees: null, tools: false }, { name: "large", default: false, context: null, thinks: null, sees: true, tools: true }], onlyListed: true }) : undefined;

@@ -38,7 +38,7 @@ export const ATTACKS = [
 
 const ELEMENTS = new Set(
   ("a p h2 h3 h4 h5 h6 ul ol li blockquote table thead tbody tr th td colgroup col hr br strong em del code pre div span " +
-    "button input label sup section img").split(" "),
+    "button input label sup section img bdi").split(" "),
 );
 const ATTRIBUTES = new Set(
   ("class dir translate rel target href title start align type disabled tabindex role aria-label aria-pressed id value alt " +

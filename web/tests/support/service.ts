@@ -201,7 +201,7 @@ export class FakeService {
 
   #chat(body: any, runId: string, signal: AbortSignal | null | undefined): Response {
     const joined = this.runs.find(({ id }) => id === runId);
-    if (joined) return joined.read(0, signal);
+    if (joined) return JSON.stringify(joined.body) === JSON.stringify(body) ? joined.read(0, signal) : refuse(409, "run_conflict");
     let ids: object = {};
     let answer: Message | undefined;
     if (body.conversationId) {

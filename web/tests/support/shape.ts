@@ -7,12 +7,12 @@ import { linkTarget, picture } from "../../src/text/urls.js";
 
 const escaped = (text: string) => text.replace(/[&<>]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign]!);
 
-// Raw HTML is text to us, and a line break is the only tag that we know.
+// Raw HTML is text to us, in an element of its own, and a line break is the only tag that we know.
 const marked = new Marked({
   renderer: {
     html(token) {
-      if (token.block) return `<p data-raw>${escaped(token.raw.trimEnd())}</p>`;
-      return /^<br\s*\/?>$/i.test(token.text) ? "<br>" : escaped(token.text);
+      if (token.block) return `<p data-raw><bdi>${escaped(token.raw.trimEnd())}</bdi></p>`;
+      return /^<br\s*\/?>$/i.test(token.text) ? "<br>" : `<bdi>${escaped(token.text)}</bdi>`;
     },
   },
 });
@@ -43,7 +43,7 @@ function shapeOf(node: Node): string {
   if (name === "a") return link(node, inner);
   if (/^(?:div|span|label|colgroup)$/.test(name)) return [...node.childNodes].map(shapeOf).join("");
   if (name === "p" && node.parentElement?.localName === "li") return `${inner}\n`;
-  if (/^(?:strong|em|del|sup)$/.test(name)) return `<${name}>${[...node.childNodes].map(shapeOf).join("")}</${name}>`;
+  if (/^(?:strong|em|del|sup|bdi)$/.test(name)) return `<${name}>${[...node.childNodes].map(shapeOf).join("")}</${name}>`;
   return `\n<${heading(node)}${attributes(node)}>${inner.replace(/\n+/g, "\n")}</>\n`;
 }
 

@@ -121,7 +121,7 @@ describe("what a text means", () => {
     const { piece, element, answer } = begin();
     for (const text of ["| a |\n", "|---|\n", ...Array.from({ length: 150 }, (_, n) => `| ${n} |\n`), "\nThe end."]) piece(text);
     answer.end();
-    expect([...element.querySelectorAll("tbody")].map(({ rows }) => rows.length)).toEqual([64, 64, 22]);
+    expect([...element.querySelectorAll<HTMLTableSectionElement>("tbody:not(.group)")].map(({ rows }) => rows.length)).toEqual([64, 64, 22]);
     expect([...element.querySelectorAll("td")].map(({ textContent }) => textContent)).toEqual(Array.from({ length: 150 }, (_, n) => `${n}`));
   });
 
@@ -241,4 +241,23 @@ it("a long answer stands in parts, with its notes behind them", () => {
   expect(element.querySelectorAll(".part").length).toBeGreaterThan(1);
   expect(element.lastElementChild!.className).toBe("notes");
   expect(element.textContent).toBe(whole(text).textContent);
+});
+
+const LONG: [string, string, (n: number) => string, string][] = [
+  ["a long answer", "", (n) => `Paragraph ${n}.\n\n`, "p"],
+  ["a long list", "", (n) => `- item ${n}\n`, "li"],
+  ["a long table", "| a |\n|---|\n", (n) => `| cell ${n} |\n`, "td"],
+  ["long code", "```\n", (n) => `line ${n}\n`, ".lines"],
+];
+
+it.each(LONG)("few parts of %s stand side by side, in their order", (_, head, make, each) => {
+  const all = Array.from({ length: 2_300 }, (_, n) => make(n));
+  const { piece, answer, element } = begin();
+  for (const text of [head, ...all]) piece(text);
+  answer.end();
+  const parts = [element, ...element.querySelectorAll("*")].map(({ children }) => [...children].filter((one) => one.matches(".full, .group")).length);
+  expect(Math.max(...parts)).toBeLessThanOrEqual(16);
+  expect(element.querySelectorAll(".full").length).toBeGreaterThan(30);
+  const words = [...element.querySelectorAll(each)].map(({ textContent }) => textContent!.trim()).join("\n");
+  expect(words).toBe(all.map((text) => text.replace(/^- |\|/g, "").trim()).join("\n"));
 });

@@ -137,13 +137,13 @@ it("holds in any order of anything", () => {
     let turn = pick([draft(), restored({ status: "generating", text: TEXT.slice(0, seed % 10), reasoning: "" }, { runId: "r" }, 0)]);
     for (let round = 0; round < 60; round++) {
       // No run is read before it is asked for.
-      const what = !live(turn.state) && !over(turn.state) ? pick([send, { type: "queue" }, { type: "withdraw" }] as const) : pick<() => TurnEvent>([
+      const what = !live(turn.state) && !over(turn.state) ? send : pick<() => TurnEvent>([
         () => log[Math.min(sent++, log.length - 1)]!,
         () => log[Math.min(sent++, log.length - 1)]!,
         () => log[Math.min(sent++, log.length - 1)]!,
         () => ((sent = Math.min(sent, turn.cursor, log.length - 1)), log[Math.max(0, sent - pick([0, 1, 3]))]!),
         () => send,
-        () => ({ type: pick(["queue", "withdraw", "stop", "slow", "lost", "connected", "caught-up", "gone", "unconfirmed"] as const) }),
+        () => ({ type: pick(["stop", "slow", "lost", "connected", "caught-up", "gone", "unconfirmed"] as const) }),
         () => ({ type: pick(["refused", "gave-up"] as const), problem }),
         () => ({ type: "receipt", receipt }),
         () => ({ type: "stopped-before-start" }),

@@ -6,7 +6,7 @@ import { beforeEach, expect, test } from "vitest";
 import source from "../../src/page.html?raw";
 import { effect } from "../../src/signal.js";
 import { en, widget as enWidget } from "../../src/words/en.js";
-import { language, preferred, say, sayWord, textWords, type Key } from "../../src/words/index.js";
+import { language, preferred, say, textWords, type Key } from "../../src/words/index.js";
 import { widget as zhWidget, zh } from "../../src/words/zh.js";
 
 const KEYS = Object.keys(en) as Key[];
@@ -88,7 +88,7 @@ test("the first language of the browser that there are words for is spoken, else
 });
 
 test("what a turn says has its numbers, and the controls of a text have their names", () => {
-  expect(sayWord({ key: "turn.stoppedClosed", ms: 12 })).toBe("Stopped, the provider's connection closed after 12 ms");
+  expect(say("turn.stoppedClosed", { ms: 12 })).toBe("Stopped, the provider's connection closed after 12 ms");
   const { picture } = textWords();
   expect(picture("example.org", "")).toBe("Load a picture from example.org");
   expect(picture("example.org", "A cat")).toBe("Load the picture “A cat” from example.org");
