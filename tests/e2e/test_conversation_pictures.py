@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from support.client import Json, ask
+from support.pictures import seeing
 from support.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     import aiohttp
 
@@ -21,31 +22,11 @@ if TYPE_CHECKING:
 URL: Final = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUg=="
 PICTURE: Final[dict[str, Any]] = {"type": "image_url", "image_url": {"url": URL}}
 PARTS: Final = [PICTURE, {"type": "text", "text": "what is this?"}]
-MODELS: Final = """
-[[providers]]
-name = "scripted"
-url = "{url}"
-key = "sk-scripted"
-
-[[models]]
-name = "seeing"
-targets = [{{ model = "answer" }}]
-sees = true
-default = true
-
-[[models]]
-name = "blind"
-targets = [{{ model = "answer" }}]
-sees = false
-"""
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
-    """Return a service with a model that takes pictures, and one that does not."""
-    Path("stream-serve.toml").write_text(MODELS.format(url=upstream.url), encoding="utf-8")
-    database = f"sqlite:///{tmp_path / 'kept.db'}"
-    async with Service(database_url=database) as running:
+async def service(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
+    async with seeing(upstream.url, "answer") as running:
         yield running
 
 

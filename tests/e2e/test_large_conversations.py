@@ -6,9 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
 from stream_serve.conversations.sql.history import SQLHistory
+from stream_serve.conversations.sql.schema import messages
+from stream_serve.conversations.sql.urls import database_url
 from support.client import ask
 from support.service import Service
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from stream_serve.conversations.base import Turn
     from stream_serve.testing import ScriptedUpstream
 
 
@@ -49,13 +54,41 @@ async def grown(database: str, size: int, answers: int) -> str:
     await history.open()
     answer = NewAnswer(run_id="r", model="m")
     turn = await history.ask("", None, [NewMessage(role="user", content="why?")], answer)
-    ids = (turn.conversation_id, turn.user_message_id)
-    for number in range(answers):
-        await history.finish(turn, Answer(status=Status.COMPLETE, content=f"{number} " * size))
-        if number < answers - 1:
-            turn = await history.ask_again("", *ids, answer)
+    await history.finish(turn, Answer(status=Status.COMPLETE, content=said(size, 0)))
+    if answers > 1:
+        await repeat(database, turn, [said(size, number) for number in range(1, answers - 1)])
+        ids = (turn.conversation_id, turn.user_message_id)
+        last = await history.ask_again("", *ids, answer)
+        await history.finish(last, Answer(status=Status.COMPLETE, content=said(size, answers - 1)))
     await history.close()
     return turn.conversation_id
+
+
+def said(size: int, number: int) -> str:
+    return f"{number} " * size
+
+
+async def repeat(database: str, turn: Turn, texts: list[str]) -> None:
+    """Store more answers as the first one was, with other texts; the end of another one counts them."""
+    engine = create_async_engine(database_url(database))
+    async with engine.begin() as connection:
+        wanted = select(messages).where(messages.c.id == turn.answer_id)
+        first = dict((await connection.execute(wanted)).mappings().one())
+        del first["seq"]
+        rows = [
+            {
+                **first,
+                "id": f"answer-{number}",
+                "content": text,
+                "search": text,
+                "size": len(text),
+                "indexed": False,
+            }
+            for number, text in enumerate(texts)
+        ]
+        if rows:
+            await connection.execute(insert(messages), rows)
+    await engine.dispose()
 
 
 async def pages(client: aiohttp.ClientSession, url: str, after: str | None) -> list[Any]:

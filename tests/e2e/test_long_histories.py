@@ -63,6 +63,28 @@ async def test_a_history_that_is_too_long_is_sent_once_more_by_half(
     assert first.closed_by is not None
 
 
+@pytest.mark.parametrize(("size", "kept"), [(2_000, True), (400_000, False)])
+async def test_a_document_counts_in_the_history_that_is_sent(
+    client: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    tmp_path: Path,
+    *,
+    size: int,
+    kept: bool,
+) -> None:
+    document = {"type": "file", "file": {"filename": "a.pdf", "file_data": "A" * size}}
+    async with Service(
+        upstream_url=upstream.url, database_url=str(tmp_path / "chat.db"), history_tokens=1_500
+    ) as service:
+        body: Json = {"message": [document], "conversationId": "new", "model": "answer"}
+        async with ask(client, service.url, **body) as stream:
+            conversation = (await stream.rest())[0]["conversationId"]
+        await say(client, service, conversation, "answer")
+    first, second = asked(upstream)
+    assert first.body["messages"][-1]["content"] == [document], "what is asked now is sent whole"
+    assert ([document] in [one["content"] for one in second.body["messages"]]) is kept
+
+
 @pytest.mark.parametrize("by_file", [False, True])
 async def test_the_servers_own_figure_is_the_budget_from_the_first_refusal_on(
     client: aiohttp.ClientSession, upstream: ScriptedUpstream, tmp_path: Path, by_file: bool

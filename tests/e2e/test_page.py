@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from playwright.async_api import expect
 
-from support.page import PATIENCE, visit
+from support.page import visit
 
 if TYPE_CHECKING:
     from playwright.async_api import Route
@@ -134,16 +134,14 @@ async def test_the_view_follows_the_end_only_while_the_reader_is_there(
     box = debugger.page.locator("#answer")
     distance = "box => box.scrollHeight - box.scrollTop - box.clientHeight"
     await debugger.send("answer?tokens=5000&interval=0.005")
-    await expect(debugger.answer).to_contain_text(
-        re.compile(r".{1500}", re.DOTALL), timeout=PATIENCE
-    )
+    await expect(debugger.answer).to_contain_text(re.compile(r".{1500}", re.DOTALL))
     assert await box.evaluate("box => box.scrollTop") > 0
     assert await box.evaluate(distance) < 24
 
     await box.evaluate("box => { box.scrollTop = 0; }")
     seen = len(await debugger.answer.text_content() or "")
     longer = re.compile(rf".{{{seen + 300}}}", re.DOTALL)
-    await expect(debugger.answer).to_contain_text(longer, timeout=PATIENCE)
+    await expect(debugger.answer).to_contain_text(longer)
     assert await box.evaluate("box => box.scrollTop") == 0
     await debugger.stop.click()
     await debugger.reaches("stopped")
@@ -457,7 +455,7 @@ async def test_the_demo_model_is_announced(
     await expect(banner).to_contain_text("DASHSCOPE_API_KEY")
     await debugger.page.locator("#message").fill("你好")
     await debugger.start.click()
-    await expect(debugger.answer).not_to_be_empty(timeout=PATIENCE)
+    await expect(debugger.answer).not_to_be_empty()
     await debugger.stop.click()
     await debugger.reaches("stopped")
     await expect(debugger.receipt).to_contain_text("没有建立过，或未知")
@@ -489,7 +487,7 @@ async def test_a_service_with_keys_asks_for_one_and_the_key_stays_in_the_tab(
     request = await coming.value
     assert (await request.all_headers())["authorization"] == f"Bearer {keyed_service.key}"
     assert keyed_service.key not in request.url
-    await expect(debugger.answer).not_to_be_empty(timeout=PATIENCE)
+    await expect(debugger.answer).not_to_be_empty()
     await expect(debugger.failure).to_be_hidden()
 
     command = await page.locator("#curl").text_content() or ""

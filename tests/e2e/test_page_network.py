@@ -11,7 +11,7 @@ from playwright.async_api import expect
 
 from support.answering import SLOW, has_every_number, is_whole, under_way
 from support.client import ask
-from support.page import PATIENCE, visit
+from support.page import visit
 from support.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ async def test_a_stop_without_a_network_is_called_unconfirmed_until_it_is_delive
     await debugger.reaches("stopped")
     await expect(debugger.status).to_have_text("已停止")
     await expect(debugger.mark).to_have_text("[用户停止生成]")
-    await expect(debugger.receipt).to_contain_text("已关闭", timeout=PATIENCE)
+    await expect(debugger.receipt).to_contain_text("已关闭")
     assert upstream.requests[0].closed_by == "peer"
 
 

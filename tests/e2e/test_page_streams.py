@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from playwright.async_api import expect
 
-from support.page import PATIENCE
 from support.proxy import Proxy
 from support.service import Service
 from support.stream_events import CLOSED, JSON
@@ -69,7 +68,7 @@ async def visit(page_context: PageFactory, job: Job, state: str = "live", **opti
 async def reaches(page: Page, state: str) -> None:
     """Wait for a state of the page."""
     line = page.locator("#status-line")
-    await expect(line).to_have_attribute("data-state", state, timeout=PATIENCE)
+    await expect(line).to_have_attribute("data-state", state)
 
 
 async def test_messages_come_live_each_in_its_own_form(job: Job, page_context: PageFactory) -> None:
@@ -155,7 +154,7 @@ async def test_a_stop_asks_the_producer_and_shows_its_receipt(
     await expect(page.locator("#log")).to_contain_text("I tidy up")
     await job.write(**{"Stream-Stop-Acknowledged": "true"})
     receipt = page.locator("#receipt")
-    await expect(receipt).to_contain_text("Written by then", timeout=PATIENCE)
+    await expect(receipt).to_contain_text("Written by then")
     await expect(receipt.locator("dd")).to_have_count(3)
     await job.write({"type": "end", "finishReason": "stopped"}, **CLOSED)
     await reaches(page, "over")
@@ -178,7 +177,7 @@ async def test_the_last_connection_of_a_browser_is_enough_to_read_and_to_stop(
     await sixth.locator("#stop").click()
     await expect(sixth.locator("#status")).to_have_text("Asking the producer to stop…")
     await job.write(**{"Stream-Stop-Acknowledged": "true"})
-    await expect(sixth.locator("#receipt")).to_contain_text("Written by then", timeout=PATIENCE)
+    await expect(sixth.locator("#receipt")).to_contain_text("Written by then")
     await reaches(sixth, "live")
 
 
@@ -205,7 +204,7 @@ async def test_of_a_huge_log_the_page_keeps_the_last_lines_and_says_so(
     for start in range(0, 12_000, 4_000):
         await job.write(*({"type": "log", "content": f"n{start + n}"} for n in range(4_000)))
     page = await visit(page_context, job)
-    await expect(page.locator("#log .line .words").last).to_have_text("n11999", timeout=PATIENCE)
+    await expect(page.locator("#log .line .words").last).to_have_text("n11999")
     await expect(page.locator("#log .line")).to_have_count(5_000)
     await expect(page.locator("#hidden")).to_have_text(
         "7,012 earlier messages are no longer shown: the page keeps the last ones."

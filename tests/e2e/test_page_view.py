@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import AXE, Chat
-from support.page import PATIENCE, visit
+from support.page import visit
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
@@ -85,9 +85,7 @@ async def test_the_newest_text_is_in_view_in_every_frame_and_so_is_the_receipt(
     assert not await covered(debugger.page.locator("#outcome"))
 
     await debugger.send("answer?tokens=9000&interval=0.004")
-    await expect(debugger.answer).to_contain_text(
-        re.compile(r".{900}", re.DOTALL), timeout=PATIENCE
-    )
+    await expect(debugger.answer).to_contain_text(re.compile(r".{900}", re.DOTALL))
     assert not await covered(debugger.stop)
     await debugger.stop.click()
     await debugger.reaches("stopped")
@@ -156,7 +154,7 @@ async def test_axe_finds_no_fault_in_any_state(
     assert await chat.faults() == []
     await page.context.set_offline(offline=False)
     await debugger.reaches("stopped")
-    await expect(debugger.receipt.locator("dl")).to_be_visible(timeout=PATIENCE)
+    await expect(debugger.receipt.locator("dl")).to_be_visible()
     assert await chat.faults() == []
     await debugger.send("unauthorized")
     await debugger.reaches("failed")

@@ -66,7 +66,7 @@ async def listed(client: aiohttp.ClientSession, url: str) -> Any:
 
 
 def view(name: str, **known: Any) -> dict[str, Any]:
-    unknown = dict.fromkeys(("context", "thinks", "sees", "tools"))
+    unknown = dict.fromkeys(("context", "thinks", "sees", "tools", "temperature"))
     return {"name": name, "default": False, **unknown, **known}
 
 

@@ -160,8 +160,8 @@ async def test_killed_itself_its_stream_is_lost(
     client: aiohttp.ClientSession, service: Service
 ) -> None:
     options = ("--stream", "lost", "--url", service.url, "--lease", "1")
-    program = "import time; print('begun'); time.sleep(3)"
-    async with running(*options, "--", *PYTHON, program) as process:
+    program = "import sys; print('begun'); sys.stdin.read()"
+    async with running(*options, "--", *PYTHON, program, stdin=asyncio.subprocess.PIPE) as process:
         assert await line_of(process) == b"begun\n"
         process.kill()
         said = await ended(client, f"{service.url}/v1/stream/lost")

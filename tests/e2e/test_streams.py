@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from stream_serve.streams.entry import Follower
 from stream_serve.testing import ANSWER
 from support.service import Service
 from support.waiting import until
@@ -283,8 +284,15 @@ async def test_readers_of_a_stream_get_each_append_at_once_and_the_end(
 
 
 async def test_a_long_poll_ends_with_the_stream_or_its_client(
-    client: aiohttp.ClientSession, upstream: ScriptedUpstream
+    client: aiohttp.ClientSession, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    wait, waits = Follower.wait, asyncio.Event()
+
+    async def told(follower: Follower, *arguments: Any) -> None:
+        waits.set()
+        await wait(follower, *arguments)
+
+    monkeypatch.setattr(Follower, "wait", told)
     async with Service(upstream_url=upstream.url, long_poll_timeout=0.1) as service:
         url = f"{service.url}/v1/stream/a"
         await client.put(url, headers=TEXT)
@@ -293,10 +301,11 @@ async def test_a_long_poll_ends_with_the_stream_or_its_client(
             assert response.headers["Stream-Up-To-Date"] == "true"
     async with Service(upstream_url=upstream.url) as service:
         url = f"{service.url}/v1/stream/a"
+        waits.clear()
         waiting = asyncio.create_task(
             client.get(url, params={"offset": "now", "live": "long-poll"})
         )
-        await asyncio.sleep(0.05)
+        await waits.wait()
         await client.delete(url)
         response = await waiting
         assert response.status in {204, 404}

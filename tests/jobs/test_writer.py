@@ -10,16 +10,16 @@ import pytest
 
 from stream_serve.errors import BodyTooLarge, ServiceUnreachable, Unauthorized
 from stream_serve.jobs import messages
+from stream_serve.jobs.base import Found
 from stream_serve.jobs.errors import JobError, JobTaken
 from stream_serve.jobs.patience import Patience
 from stream_serve.jobs.writer import Writer
-from stream_serve.streams.errors import ProducerGap, StaleProducer
+from stream_serve.streams.errors import ProducerGap, StaleProducer, StreamNotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from stream_serve.errors import StreamServeError
-    from stream_serve.jobs.base import Found
     from stream_serve.jobs.outbox import Batch
 
 HASTE = Patience(attempts=20, first=0.001, longest=0.002)
@@ -102,6 +102,32 @@ async def test_a_defect_of_a_place_is_told_too() -> None:
     with pytest.raises(JobError, match="RuntimeError: closed"):
         await writer.finish(b"end")
     await writer.close()
+
+
+async def test_a_stream_that_is_removed_without_an_answer_is_begun_anew() -> None:
+    class Ended(Stream):
+        """A place with a stream that has ended; the answer to its removal is lost."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.removals = self.made = 0
+
+        async def find(self) -> Found | None:
+            return Found(json=True, closed=True, lost=False) if not self.removals else None
+
+        async def remove(self) -> None:
+            self.removals += 1
+            raise ServiceUnreachable("no answer") if self.removals == 1 else StreamNotFound("gone")
+
+        async def create(self) -> None:
+            self.made += 1
+
+    stream = Ended()
+    writer = Writer(stream, patience=HASTE)
+    await writer.open(again=True)
+    await writer.finish(b"end")
+    await writer.close()
+    assert (stream.removals, stream.made, stream.kept) == (2, 1, [b"end"])
 
 
 async def test_what_is_offered_after_the_end_is_not_missing() -> None:

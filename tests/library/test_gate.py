@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Request
+from starlette.responses import PlainTextResponse, Response
 
 from stream_serve import ChatRequest, Streams
 from support.host import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
+
+    from starlette.middleware.base import RequestResponseEndpoint
 
 ASK = {"message": "hi"}
 
@@ -126,3 +129,37 @@ async def test_the_applications_overrides_of_dependencies_count() -> None:
         assert '"content":"alice says hi"' in await response.text()
         refused = await client.post(f"{strict}/ai/chat/stream-sse", json=ASK)
         assert refused.status == 401
+
+
+class NotLoggedIn(Exception):
+    """An error of the surrounding application."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "status"), [(NotLoggedIn("who?"), 500), (HTTPException(401, "who?"), 401)]
+)
+async def test_the_applications_exception_handlers_are_for_its_own_routes_and_its_middleware_for_all(
+    raised: Exception, status: int
+) -> None:
+    async def owner() -> str:
+        raise raised
+
+    def handle(_: Request, error: Exception) -> Response:
+        return PlainTextResponse(f"handled: {type(error).__name__}", 418)
+
+    async def watch(request: Request, go_on: RequestResponseEndpoint) -> Response:
+        response = await go_on(request)
+        response.headers["X-Ours"] = "yes"
+        return response
+
+    app = hosted(owner)
+    app.get("/own")(owner)
+    app.add_exception_handler(NotLoggedIn, handle)
+    app.add_exception_handler(HTTPException, handle)
+    app.middleware("http")(watch)
+    async with serving(app) as url, aiohttp.ClientSession() as session:
+        own = await session.get(f"{url}/own")
+        assert (own.status, own.headers["X-Ours"]) == (418, "yes")
+        response = await session.post(f"{url}/ai/chat/stream-sse", json=ASK)
+        assert (response.status, response.headers["X-Ours"]) == (status, "yes")
+        assert "handled" not in await response.text()
