@@ -268,8 +268,9 @@ class SQLiteStore:
                     for job in jobs:
                         job.result = failure
                     self._close()
-                self._tell(jobs)
-                self._checkpoint()
+            # Not before the lock is free: what they write next is for the loop again.
+            self._tell(jobs)
+            self._checkpoint()
         with self._using:
             self._close()
 
@@ -305,9 +306,11 @@ class SQLiteStore:
 
     def _checkpoint(self) -> None:
         """Bring what was written to its place, when it is much; if it fails, later."""
-        if self._pages >= tables.CHECKPOINT and self._db is not None:
+        if self._pages < tables.CHECKPOINT:
+            return
+        with self._using, suppress(sqlite3.Error):
             self._pages = 0
-            with suppress(sqlite3.Error):
+            if self._db is not None:
                 tables.checkpoint(self._db)
 
     def _take(self) -> tuple[list[_Job], bool]:

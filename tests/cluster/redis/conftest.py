@@ -28,3 +28,11 @@ async def fragile_client(fragile: Redis) -> AsyncIterator[RedisClient]:
     made = RedisClient(fragile.url, 0.3)
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def patient_client(fragile: Redis) -> AsyncIterator[RedisClient]:
+    """Connections to the Redis that is harmed, with patience as long as it is not."""
+    made = RedisClient(fragile.url, 20)
+    yield made
+    await made.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,8 @@ class Clock:
 class Process:
     """A process's lease, and what was heard of it."""
 
-    def __init__(self, server: Redis, *, seconds: float = SHORT) -> None:
-        self.client = RedisClient(server.url, 0.5)
+    def __init__(self, server: Redis, *, seconds: float = SHORT, timeout: float = 0.5) -> None:
+        self.client = RedisClient(server.url, timeout)
         self.clock = Clock()
         self.lease = Lease(self.client, seconds, clock=self.clock)
         self.heard: list[str] = []
@@ -98,6 +99,19 @@ async def test_the_lease_is_renewed_and_nobody_is_judged(start: Start, server: R
     assert one.lease.valid
     assert two.lease.valid
     assert one.dead == two.dead == one.heard == []
+
+
+async def test_a_crowd_of_calls_does_not_keep_the_lease_from_being_renewed(
+    start: Start, server: Redis
+) -> None:
+    one = await start(server, timeout=10 * PATIENCE)
+    calls = [asyncio.create_task(one.client.run("BLPOP", "nothing", 0)) for _ in range(200)]
+    await until(lambda: "blocked_clients:64" in server.cli("INFO", "clients").split())
+    await one.beat(2)
+    assert one.lease.valid
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
 
 
 async def test_a_process_that_ends_is_gone_at_once(start: Start, server: Redis) -> None:

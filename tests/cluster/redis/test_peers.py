@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
@@ -23,10 +23,16 @@ if TYPE_CHECKING:
     Start: TypeAlias = "Callable[..., Awaitable[Process]]"
 
 
+SHORT: Final = 1.0
+"""Seconds of a lease that ends, or is renewed, in the course of a test."""
+LONG: Final = 60.0
+"""Seconds in which a machine that is busy does what is asked."""
+
+
 class Process:
     """One process of a service, as far as the others see it."""
 
-    def __init__(self, server: Redis, *, seconds: float = 1, timeout: float = 0.5) -> None:
+    def __init__(self, server: Redis, *, seconds: float = LONG, timeout: float = LONG) -> None:
         self.client = RedisClient(server.url, timeout)
         self.listener = Listener(self.client)
         self.lease = Lease(self.client, seconds)
@@ -85,16 +91,16 @@ async def test_the_other_process_replies_to_a_question(start: Start, server: Red
     one, two = await start(server), await start(server)
     for number in range(100):
         data = b"\x00\r\n%d" % number
-        assert await one.peers.ask(two.me, "state", data, timeout=5) == b"state:" + data
+        assert await one.peers.ask(two.me, "state", data, timeout=LONG) == b"state:" + data
     assert two.heard[0] == (one.me, "state", b"\x00\r\n0")
 
 
 async def test_both_ask_each_other_at_once_and_each_gets_its_own_replies(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server, timeout=10), await start(server, timeout=10)
+    one, two = await start(server), await start(server)
     questions = [
-        asker.peers.ask(asked.me, "state", b"%d" % number, timeout=10)
+        asker.peers.ask(asked.me, "state", b"%d" % number, timeout=LONG)
         for number in range(200)
         for asker, asked in ((one, two), (two, one))
     ]
@@ -117,11 +123,11 @@ async def test_what_is_told_arrives_once_and_in_order_and_nothing_comes_back(
 
 async def test_a_process_may_ask_and_tell_itself(start: Start, server: Redis) -> None:
     one = await start(server)
-    assert await one.peers.ask(one.me, "state", b"x", timeout=5) == b"state:x"
+    assert await one.peers.ask(one.me, "state", b"x", timeout=LONG) == b"state:x"
     await one.peers.tell(one.me, "readers", b"y")
     await until(lambda: (one.me, "readers", b"y") in one.heard)
     with pytest.raises(PeerUnreachable, match="failed"):
-        await one.peers.ask(one.me, "defect", timeout=5)
+        await one.peers.ask(one.me, "defect", timeout=LONG)
     with pytest.raises(PeerUnreachable, match="did not reply"):
         await one.peers.ask(one.me, "slow", timeout=0.05)
 
@@ -133,8 +139,8 @@ async def test_a_reply_that_cannot_be_made_is_an_error_at_once(
     one, two = await start(server), await start(server)
     async with asyncio.timeout(10):
         with pytest.raises(PeerUnreachable, match="failed"):
-            await one.peers.ask(two.me, question, timeout=60)
-    assert await one.peers.ask(two.me, "state", timeout=5) == b"state:"
+            await one.peers.ask(two.me, question, timeout=LONG)
+    assert await one.peers.ask(two.me, "state", timeout=LONG) == b"state:"
 
 
 async def test_no_reply_in_time_is_an_error_and_a_late_reply_is_dropped(
@@ -144,13 +150,13 @@ async def test_no_reply_in_time_is_an_error_and_a_late_reply_is_dropped(
     with pytest.raises(PeerUnreachable, match="did not reply"):
         await one.peers.ask(two.me, "slow", timeout=0.1)
     two.let_go.set()
-    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+    assert await one.peers.ask(two.me, "state", b"1", timeout=LONG) == b"state:1"
 
 
 async def test_a_cancelled_question_leaves_the_others_alone(start: Start, server: Redis) -> None:
     one, two = await start(server), await start(server)
     for steps in range(60):
-        asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=60))
+        asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=LONG))
         for _ in range(steps % 20):
             await asyncio.sleep(0)
         asking.cancel()
@@ -158,42 +164,45 @@ async def test_a_cancelled_question_leaves_the_others_alone(start: Start, server
         await asyncio.wait({asking})
         assert asking.cancelled()
     two.let_go.set()
-    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+    assert await one.peers.ask(two.me, "state", b"1", timeout=LONG) == b"state:1"
 
 
 async def test_who_waits_for_a_killed_process_is_told_that_it_is_gone(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server), await start(server)
+    one, two = await start(server, seconds=SHORT), await start(server)
     await until(lambda: one.lease.steady and two.me in one.lease.alive)
-    asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=60))
+    asking = asyncio.create_task(one.peers.ask(two.me, "slow", timeout=LONG))
     await until(lambda: bool(two.heard))
     await two.vanish()
+    # As if its lease had run out, and its inbox with it.
+    server.cli("ZADD", keys.PROCESSES, "XX", "1", two.me)
+    server.cli("DEL", keys.inbox(two.me))
     with pytest.raises(PeerUnreachable, match="gone"):
         await asking
     assert one.gone == [two.me]
     with pytest.raises(PeerUnreachable, match="gone"):
-        await one.peers.ask(two.me, "state", timeout=60)
+        await one.peers.ask(two.me, "state", timeout=LONG)
 
 
 async def test_a_process_that_ends_is_gone_at_once_and_its_own_questions_end(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server, seconds=5), await start(server)
-    asking = asyncio.create_task(two.peers.ask(one.me, "slow", timeout=60))
+    one, two = await start(server), await start(server)
+    asking = asyncio.create_task(two.peers.ask(one.me, "slow", timeout=LONG))
     await until(lambda: bool(one.heard))
     await two.close()
     with pytest.raises(PeerUnreachable, match="ends"):
         await asking
     # The inbox is gone with it: nobody has to wait for the lease.
     with pytest.raises(PeerUnreachable, match="gone"):
-        await one.peers.ask(two.me, "state", timeout=60)
+        await one.peers.ask(two.me, "state", timeout=LONG)
 
 
 async def test_after_redis_forgot_everything_the_processes_find_each_other_again(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server), await start(server)
+    one, two = await start(server, seconds=SHORT), await start(server, seconds=SHORT)
     await until(lambda: one.lease.steady)
     server.flush()
 
@@ -213,7 +222,7 @@ async def test_after_redis_forgot_everything_the_processes_find_each_other_again
 async def test_an_inbox_that_is_lost_is_made_again_and_nothing_is_heard_twice(
     start: Start, server: Redis
 ) -> None:
-    one, two = await start(server), await start(server)
+    one, two = await start(server), await start(server, seconds=5 * SHORT)
     await one.peers.tell(two.me, "readers", b"1")
     await until(lambda: len(two.heard) == 1)
     server.cli("DEL", keys.inbox(two.me))
@@ -229,12 +238,12 @@ async def test_an_inbox_that_is_lost_is_made_again_and_nothing_is_heard_twice(
 async def test_through_a_restart_of_redis_they_find_each_other_again(
     start: Start, fragile: Redis
 ) -> None:
-    one, two = await start(fragile), await start(fragile)
-    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+    one, two = await start(fragile, seconds=5 * SHORT), await start(fragile, seconds=5 * SHORT)
+    assert await one.peers.ask(two.me, "state", b"1", timeout=LONG) == b"state:1"
     fragile.stop()
     await until(lambda: not one.client.up)
     with pytest.raises(LogUnavailable):
-        await one.peers.ask(two.me, "state", timeout=5)
+        await one.peers.ask(two.me, "state", timeout=LONG)
     with pytest.raises(LogUnavailable):
         await one.peers.tell(two.me, "readers")
     fragile.start()
@@ -252,11 +261,11 @@ async def test_through_a_restart_of_redis_they_find_each_other_again(
 async def test_while_redis_is_frozen_nothing_waits_longer_than_a_call_may_take(
     start: Start, fragile: Redis
 ) -> None:
-    one, two = await start(fragile), await start(fragile)
+    one, two = await start(fragile, timeout=SHORT), await start(fragile, timeout=SHORT)
     fragile.freeze()
     began = time.monotonic()
     with pytest.raises(LogUnavailable):
-        await one.peers.ask(two.me, "state", timeout=60)
+        await one.peers.ask(two.me, "state", timeout=LONG)
     with pytest.raises(LogUnavailable):
         await one.peers.tell(two.me, "readers")
     assert time.monotonic() - began < 20
@@ -269,14 +278,14 @@ async def test_what_nobody_understands_in_an_inbox_does_no_harm(
     one, two = await start(server), await start(server)
     for words in (("what", "ever"), ("k", "answer", "i", "99"), ("k", "shout"), ("k", "ask")):
         server.cli("XADD", keys.inbox(two.me), "*", *words)
-    assert await one.peers.ask(two.me, "state", b"1", timeout=5) == b"state:1"
+    assert await one.peers.ask(two.me, "state", b"1", timeout=LONG) == b"state:1"
 
 
 async def test_a_process_started_while_redis_is_away_can_be_asked_when_it_is_there(
     start: Start, fragile: Redis
 ) -> None:
     fragile.stop()
-    one, two = await start(fragile), await start(fragile)
+    one, two = await start(fragile, seconds=SHORT), await start(fragile, seconds=SHORT)
     fragile.start()
     replies: list[bytes] = []
     async with asyncio.timeout(20):
@@ -289,7 +298,7 @@ async def test_a_process_started_while_redis_is_away_can_be_asked_when_it_is_the
 
 
 async def test_closing_is_bounded_while_redis_is_frozen(start: Start, fragile: Redis) -> None:
-    one = await start(fragile)
+    one = await start(fragile, timeout=SHORT)
     fragile.freeze()
     began = time.monotonic()
     await one.close()

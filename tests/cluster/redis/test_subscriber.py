@@ -89,7 +89,7 @@ async def test_a_redis_that_hangs_is_noticed_and_one_that_is_away_is_tried_again
     heard = Heard(fragile_client)
     await heard.subscriber.open()
     heard.subscriber.subscribe("a")
-    await until(lambda: heard.told == [None, ("a", b"")])
+    await until(lambda: heard.told[-2:] == [None, ("a", b"")])
     heard.told.clear()
     with capture_logs() as logs:
         fragile.freeze()
@@ -101,5 +101,5 @@ async def test_a_redis_that_hangs_is_noticed_and_one_that_is_away_is_tried_again
     await asyncio.to_thread(fragile.stop)
     heard.told.clear()
     await asyncio.to_thread(fragile.start)
-    await until(lambda: heard.told == [None, ("a", b"")])
+    await until(lambda: heard.told[-2:] == [None, ("a", b"")])
     await heard.subscriber.close()

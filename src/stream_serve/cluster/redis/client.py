@@ -12,6 +12,7 @@ from redis.asyncio import Connection, ConnectionPool, Redis
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.driver_info import DriverInfo
 from redis.exceptions import (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 Reply = TypeVar("Reply")
 
 _AT_ONCE: Final = 64
+"""Calls at once. Others wait in line."""
 _REFUSED: Final = (
     AuthenticationError,
     AuthenticationWrongNumberOfArgsError,
@@ -118,10 +120,11 @@ class RedisClient:
         self._kind, self._options = _options(url, self._url_parameters)
         self.where = _where(self._kind, self._options)
         """Where Redis is: for logs, never for callers."""
-        self._pool = ConnectionPool(self._kind, max_connections=_AT_ONCE, **self._options)
+        self._pool = ConnectionPool(self._kind, max_connections=_AT_ONCE + 1, **self._options)
         # The pool raises when all its connections are in use. Its own waiting line may lose a
         # connection to a cancellation; this one does not.
         self._line = asyncio.Semaphore(_AT_ONCE)
+        self._always = asyncio.Semaphore(1)
         self._scripts: dict[str, Script] = {}
         self.redis: Final = Redis(connection_pool=self._pool)
         """The library's client, for use inside `call`: it has no time limit of its own. It returns
@@ -143,8 +146,9 @@ class RedisClient:
     async def call(self, awaitable: Awaitable[Reply], *, always: bool = False) -> Reply:
         """Return the reply to a command, a pipeline or a script, which may take `timeout` seconds in all.
 
-        With `always` it is also sent while Redis is known to be away. Raises `LogUnavailable`. After
-        that, and after a cancellation, Redis may have run the command, or may still run it.
+        With `always` it is also sent while Redis is known to be away, and one such call at a time waits
+        for no other: a lease must not run out behind a crowd. Raises `LogUnavailable`. After that, and
+        after a cancellation, Redis may have run the command, or may still run it.
         """
         try:
             if self._closed:
@@ -153,7 +157,8 @@ class RedisClient:
                 raise LogUnavailable(
                     "Redis does not reply: is it running?", for_operator=self.where
                 )
-            async with asyncio.timeout(self.timeout), self._line:
+            line = self._always if always else self._line
+            async with asyncio.timeout(self.timeout), line:
                 return await awaitable
         except (RedisError, OSError) as error:
             # Not chained: the text of a pipeline's error contains what was sent, users' messages too.
@@ -238,6 +243,8 @@ def _options(
         "protocol": 2,
         # A repeated command may run twice, and only its caller knows whether that is harmless.
         "retry": Retry(NoBackoff(), 0),
+        # Without it each connection reads the version of the library from its files anew.
+        "driver_info": DriverInfo(),
     }
     try:
         kind(**options)
