@@ -77,7 +77,7 @@ class TestChoice:
         assert [one["name"] for one in listed] == list(SCENARIOS)
         assert all(one["description"] for one in listed)
         hang = next(one for one in listed if one["name"] == "hang-mid")
-        assert hang["params"] == {"tokens": 3, "interval": 0.0, "size": 4, "text": ""}
+        assert hang["params"] == {"tokens": 3, "interval": 0.0, "hold": 0, "size": 4, "text": ""}
 
     @pytest.mark.parametrize(
         ("body", "param"),
@@ -109,6 +109,8 @@ class TestChoice:
         for path in ("/scenarios", "/health"):
             async with client.session.post(f"{client.upstream.origin}{path}") as response:
                 assert response.status == 405
+        async with client.session.get(f"{client.upstream.origin}/release") as response:
+            assert response.status == 405
 
 
 class TestLife:

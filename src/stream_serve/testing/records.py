@@ -56,7 +56,7 @@ class Record(msgspec.Struct, rename="camel", kw_only=True, eq=False):
     `closed_by` is `None` while the request is open, `"peer"` if the caller closed before the script was
     over, and `"script"` if the script ended or cut off the response. `connection_closed_at` is when the
     connection was closed, which may be long after `closed_at`. `body` is the decoded JSON; `raw_body` is
-    set only for a body that is not JSON.
+    set only for a body that is not JSON. An answer with `hold` ends only when it is `released`.
     """
 
     id: int
@@ -74,6 +74,7 @@ class Record(msgspec.Struct, rename="camel", kw_only=True, eq=False):
     body: Any = None
     raw_body: str | None = None
     phase: Phase = Phase.RECEIVED
+    released: bool = False
     events_sent: int = 0
     bytes_sent: int = 0
     closed_by: Side | None = None
@@ -95,6 +96,7 @@ class Ledger:
         self.requests: list[Record] = []
         self.connections: list[ConnectionRecord] = []
         self.attempts: Counter[str] = Counter()
+        self._released = False
         self._last_request = 0
         self._last_connection = 0
         self._open: dict[int, ConnectionRecord] = {}
@@ -153,12 +155,21 @@ class Ledger:
             remote_port=connection.remote_port,
             connection_reused=connection.requests > 1,
             received_at=time.time(),
+            released=self._released,
         )
         self._records.setdefault(connection.id, []).append(record)
         self.requests.append(record)
         del self.requests[:-_KEPT]
         self.touch()
         return record
+
+    def release(self, record: Record | None) -> None:
+        """Hold this answer no more; None: none of all, nor of those to come."""
+        if record is None:
+            self._released = True
+        for one in self.requests if record is None else [record]:
+            one.released = True
+        self.touch()
 
     def clear(self) -> int:
         """Delete finished requests, closed connections and attempt counts; return how many requests."""
@@ -181,11 +192,11 @@ class Ledger:
             except Exception as error:  # noqa: BLE001 - raised by `until`
                 future.set_exception(error)
 
-    async def until(self, condition: Callable[[], bool], timeout: float) -> None:
+    async def until(self, condition: Callable[[], bool], timeout: float | None) -> None:
         """Wait until a condition on the records is true.
 
-        Raises `TimeoutError` after `timeout` seconds, and any exception of the condition. Cancelled, it
-        stops waiting and changes nothing.
+        Raises `TimeoutError` after `timeout` seconds (None: never), and any exception of the condition.
+        Cancelled, it stops waiting and changes nothing.
         """
         if condition():
             return

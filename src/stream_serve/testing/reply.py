@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 import time
@@ -172,6 +173,11 @@ class Reply:
     async def pause(self, seconds: float) -> None:
         """Sleep; 0 s still runs other tasks once, so that a fast script notices a disconnect."""
         await asyncio.sleep(seconds)
+
+    async def held(self, seconds: float | None = None) -> None:
+        """Wait until a test releases the answer, or for so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            await self._ledger.until(lambda: self.record.released, seconds)
 
     async def forever(self) -> NoReturn:
         """Wait until the peer disconnects, which cancels the script."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MAX_BODY: Final = 64 * 1024 * 1024
 _BACKLOG: Final = 4096
 _CHAT: Final = re.compile(r"/v1(/[^/]+)*/chat/completions")
-_CONTROL: Final = ("/health", "/requests", "/scenarios")
+_CONTROL: Final = ("/health", "/release", "/requests", "/scenarios")
 
 
 class ScriptedUpstream:
@@ -137,6 +137,13 @@ class ScriptedUpstream:
         """
         await self._ledger.until(condition, timeout)
 
+    def release(self, record: Record | None = None) -> None:
+        """Let the answer of a record end: what `hold` holds of it comes at once.
+
+        Without a record all answers end, and those to come are not held.
+        """
+        self._ledger.release(record)
+
     def clear(self) -> int:
         """Delete finished requests, closed connections and attempt counts; return how many requests."""
         return self._ledger.clear()
@@ -215,10 +222,14 @@ class ScriptedUpstream:
     def _control(self, request: web.BaseRequest) -> web.Response:
         if request.method == "DELETE" and request.path == "/requests":
             return web.json_response({"cleared": self.clear()})
-        if request.method != "GET":
-            return web.json_response(failure("Use GET.", code="method_not_allowed"), status=405)
+        method = "POST" if request.path == "/release" else "GET"
+        if request.method != method:
+            refused = failure(f"Use {method}.", code="method_not_allowed")
+            return web.json_response(refused, status=405)
+        if request.path == "/release":
+            self.release()
         answers = {"/health": _health, "/requests": self._report, "/scenarios": _scenarios}
-        return web.json_response(answers[request.path]())
+        return web.json_response(answers.get(request.path, _health)())
 
     def _report(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 # Parameters of every scenario with a text. `interval` is seconds between pieces, `size` is
 # characters a piece, `tokens` the number of pieces (0: the text once), an empty text the default.
-TEXT: Final[dict[str, Value]] = {"tokens": 0, "interval": 0.0, "size": 4, "text": ""}
+# After `hold` pieces (0: never) nothing more comes until a test releases the answer.
+TEXT: Final[dict[str, Value]] = {"tokens": 0, "interval": 0.0, "hold": 0, "size": 4, "text": ""}
 FEW: Final[dict[str, Value]] = {**TEXT, "tokens": 3}
 
 
@@ -63,12 +64,19 @@ class Speech:
         yield DONE
 
     async def say(self, texts: Iterable[str] | None = None) -> None:
-        """Send the pieces, each as a chunk with text, `interval` seconds apart."""
-        interval = self.ask.number("interval")
+        """Send the pieces, each as a chunk with text, at the pace that was asked for."""
         for piece in self.pieces() if texts is None else texts:
             await self.reply.send(self.chunks.text(piece))
             self.said += 1
-            await self.reply.pause(interval)
+            await self.pace()
+
+    async def pace(self) -> None:
+        """Wait `interval` seconds, after `hold` pieces for the release; what is released never waits."""
+        interval, hold = self.ask.number("interval"), self.ask.integer("hold")
+        if hold and not self.reply.record.released:
+            await self.reply.held(None if self.said >= hold else interval)
+        else:
+            await self.reply.pause(0 if hold else interval)
 
     def totals(self, **details: int) -> dict[str, Any]:
         """Return the usage of the text sent so far."""

@@ -61,6 +61,52 @@ async def test_an_answer_that_was_not_to_be_streamed_is_one_object(client: Clien
     assert answer.json["choices"][0]["message"]["content"] == ANSWER
 
 
+@pytest.mark.parametrize(
+    ("model", "sent"),
+    [
+        ("answer?hold=2&size=1&text=abcd", 3),
+        ("answer?hold=4&size=1&text=abcd", 5),
+        ("answer?hold=2&size=1&text=abcd&interval=60", 2),
+        ("thinking?hold=2&size=1&text=abcd&thought=T", 4),
+        ("only-thinks?hold=2", 2),
+        ("error-mid?hold=2", 3),
+    ],
+)
+async def test_an_answer_is_held_after_some_pieces_until_it_is_released(
+    client: Client, model: str, sent: int
+) -> None:
+    upstream = client.upstream
+    async with client.post(model) as response:
+        record = await upstream.wait_for(lambda record: record.events_sent == sent)
+        assert (await client.ask("answer?tokens=100")).status == 200  # what is not held comes
+        assert (record.events_sent, record.closed_by) == (sent, None)
+        upstream.release()
+        await response.read()
+    assert (record.phase, record.closed_by) == ("done", "script")
+    assert record.events_sent > sent + 1
+
+
+async def test_one_answer_is_released_and_the_others_are_held(client: Client) -> None:
+    upstream = client.upstream
+    async with client.post("answer?hold=1") as first, client.post("answer?hold=1") as second:
+        await upstream.until(lambda: [one.events_sent for one in upstream.requests] == [2, 2])
+        upstream.release(upstream.requests[1])
+        await second.read()
+        assert [one.closed_by for one in upstream.requests] == [None, "script"]
+        async with client.post("answer?hold=1"):
+            await upstream.wait_for(lambda record: record.id == 3 and record.events_sent == 2)
+            upstream.release()
+            await first.read()
+            await upstream.until(lambda: all(one.closed_by for one in upstream.requests))
+
+
+async def test_what_is_asked_after_a_release_is_not_held(client: Client) -> None:
+    async with client.session.post(f"{client.upstream.origin}/release") as response:
+        assert await response.json() == {"status": "ok"}
+    assert (await client.ask("answer?hold=1&interval=60&text=abcd&size=1")).text == "abcd"
+    assert len(client.upstream.requests) == 1
+
+
 @pytest.mark.parametrize("content", ["你好 👋", "lone \ud83d", "", "\0\r\n"])
 async def test_echo_says_what_the_user_said_last(client: Client, content: str) -> None:
     parts = [{"type": "text", "text": content}]

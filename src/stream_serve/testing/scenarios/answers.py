@@ -87,14 +87,16 @@ async def thinking(reply: Reply, ask: Ask) -> None:
     await speech.close(totals=totals)
 
 
-@scenario("only-thinks", "thinks in reasoning_content until its tokens are used up", interval=0.0)
+@scenario(
+    "only-thinks", "thinks in reasoning_content until its tokens are used up", interval=0.0, hold=0
+)
 async def only_thinks(reply: Reply, ask: Ask) -> None:
     """A thinking model that does not come to its answer."""
     speech = Speech(reply, ask, text="")
     for piece in pieces(THOUGHT, size=4, tokens=0):
         await reply.send(speech.chunks.thought(piece))
         speech.said += 1
-        await reply.pause(ask.number("interval"))
+        await speech.pace()
     await speech.close("length")
 
 
