@@ -30,7 +30,7 @@ _BUSY: Final = 0.9
 class Size:
     """How much is done: `--quick` does less."""
 
-    tokens: int = 500
+    tokens: int = 800
     runs: int = 4_000
     victims: int = 200
     soak_minutes: float = 30

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from bench.targets import Target
 
 QUICK_LIMIT: Final = 2.5
+QUICK_RUN_LIMIT: Final = 14.0
 QUICK_MARGIN: Final = 1.2
+_NEW: Final = "cpu_us_a_run_new"
 _FLAT: Final = 1.05
 _FLAT_MB: Final = 3.0
 
@@ -83,22 +85,31 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+_SHORT: Final = (
+    ("cpu_us_a_run_new", "CPU a run, new connections, µs"),
+    ("cpu_us_a_run_kept", "CPU a run, kept connections, µs"),
+    ("runs_a_second_new", "runs a second, new connections"),
+    ("runs_a_second_kept", "runs a second, kept connections"),
+    ("failed_new", "failed, new"),
+    ("failed_kept", "failed, kept"),
+)
 _COLUMNS: Final = {
     "cpu": (
         ("cpu_us_a_token", "CPU a token, µs"),
+        ("cpu_us_a_token_of_100", "of 100, µs"),
         ("added_p50_ms", "added p50, ms"),
         ("added_p99_ms", "added p99, ms"),
         ("added_max_ms", "added most, ms"),
         ("first_p99_ms", "first token p99, ms"),
         ("server_cpu_share", "server's CPU share"),
     ),
-    "runs": (
-        ("cpu_us_a_run_new", "CPU a run, new connections, µs"),
-        ("cpu_us_a_run_kept", "CPU a run, kept connections, µs"),
-        ("runs_a_second_new", "runs a second, new connections"),
-        ("runs_a_second_kept", "runs a second, kept connections"),
-        ("failed_new", "failed, new"),
-        ("failed_kept", "failed, kept"),
+    "runs": _SHORT,
+    "starts": _SHORT,
+    "burst": (
+        ("first_p50_ms", "first token, added p50, ms"),
+        ("first_p99_ms", "first token, added p99, ms"),
+        ("first_max_ms", "first token, added most, ms"),
+        ("cpu_us_a_token", "CPU a token, µs"),
     ),
     "arrivals": (
         ("first_p50_ms", "first token, added p50, ms"),
@@ -211,11 +222,21 @@ def verdicts(results: Results) -> list[Verdict]:
     def median(scenario: str, name: str, target: str = "ours") -> float | None:
         return _median(results.values(scenario, target, name))
 
-    def ratio(peer: str) -> float | None:
-        return _median(_ratios(results, peer))
+    def ratio(peer: str, **what: str) -> float | None:
+        return _median(_ratios(results, peer, **what))
 
     rows = [
-        ("cpu", Verdict("CPU a token beside nginx", 2.5, 1.6, ratio("nginx"), "×")),
+        ("cpu", Verdict("CPU a token beside nginx", 2.1, 1.6, ratio("nginx"), "×")),
+        (
+            "cpu",
+            Verdict(
+                "CPU a token beside nginx, streams of 100",
+                2.4,
+                1.6,
+                ratio("nginx", name="cpu_us_a_token_of_100"),
+                "×",
+            ),
+        ),
         ("cpu", Verdict("CPU a token beside the Node pattern", 0.40, None, ratio("node"), "×")),
         ("cpu", Verdict("CPU a token beside FastAPI + SDK", 0.25, None, ratio("fastapi"), "×")),
         ("cpu", Verdict("added latency a token, p50", 1, 0.3, median("cpu", "added_p50_ms"), "ms")),
@@ -227,7 +248,24 @@ def verdicts(results: Results) -> list[Verdict]:
         ),
         (
             "arrivals",
-            Verdict("memory a stream above idle", 40, 20, median("arrivals", "kb_a_stream"), "KB"),
+            Verdict("memory a stream above idle", 30, 20, median("arrivals", "kb_a_stream"), "KB"),
+        ),
+        (
+            "arrivals",
+            Verdict(
+                "CPU a token beside nginx, 1,500 streams",
+                2.6,
+                2,
+                ratio("nginx", scenario="arrivals"),
+                "×",
+            ),
+        ),
+        *(
+            ("burst", Verdict(f"first token of 100 at once, added, {name}", must, aim, late, "ms"))
+            for name, must, aim, late in (
+                ("p50", 3, 1, median("burst", "first_p50_ms")),
+                ("p99", 12, 5, median("burst", "first_p99_ms")),
+            )
         ),
         (
             "saturation",
@@ -278,14 +316,20 @@ def quick_problem(results: Results) -> str:
     """Say what cannot be noise in a quick run; empty when nothing is wrong."""
     if results.missing or results.errors:
         return "; ".join([*results.missing.values(), *results.errors])
-    if failed := sum(results.values("cpu", "ours", "failed_streams")):
+    streams = results.values("cpu", "ours", "failed_streams")
+    runs = [results.values("runs", "ours", f"failed_{name}") for name in ("new", "kept")]
+    if failed := sum(streams) + sum(map(sum, runs)):
         return f"{failed:.0f} streams did not bring all their tokens"
-    measured = _median(_ratios(results, "nginx"))
-    limit = QUICK_LIMIT * QUICK_MARGIN
-    if measured is None:
-        return "nothing was measured"
-    if measured > limit:
-        return f"a token costs {measured:.2f} times what it costs nginx; {limit:.2f} is the most"
+    costs = (
+        ("a token", QUICK_LIMIT, _ratios(results, "nginx")),
+        ("a run", QUICK_RUN_LIMIT, _ratios(results, "nginx", scenario="runs", name=_NEW)),
+    )
+    for what, bound, ratios in costs:
+        measured, limit = _median(ratios), bound * QUICK_MARGIN
+        if measured is None:
+            return f"what {what} costs was not measured"
+        if measured > limit:
+            return f"{what} costs {measured:.2f} times what it costs nginx; {limit:.2f} is the most"
     return ""
 
 

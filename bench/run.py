@@ -1,7 +1,7 @@
 """Run the benchmark: `scripts/bench`, which sets up what this needs.
 
 It measures every target in turn, several rounds, and writes a report. It ends with 1 when this service
-failed in a scenario, and with `--quick` when a token costs clearly too much beside nginx.
+failed in a scenario, and with `--quick` when a token or a run costs clearly too much beside nginx.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _FAILURES: Final = (
     subprocess.SubprocessError,
     ValueError,
 )
-_QUICK: Final = ("cpu",)
+_QUICK: Final = ("cpu", "runs")
 _QUICK_TARGETS: Final = (OURS.name, NGINX.name)
 _QUICK_TOKENS: Final = 150
+_QUICK_RUNS: Final = 2_000
 _SAME_RUN: Final = {"latency": "cpu", "memory": "arrivals"}
 
 
@@ -60,7 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     chosen: Sequence[str] = _QUICK_TARGETS if options.quick else options.targets
     missing = _prepare(wanted, results, chosen)
-    size = Size(tokens=_QUICK_TOKENS) if options.quick else Size(soak_minutes=options.soak_minutes)
+    size = (
+        Size(tokens=_QUICK_TOKENS, runs=_QUICK_RUNS)
+        if options.quick
+        else Size(soak_minutes=options.soak_minutes)
+    )
     with tempfile.TemporaryDirectory(prefix="stream-serve-bench-") as folder:
         bench = Bench(Path(folder), size=size, pinned=not options.no_pin)
         results.pinned = bench.cpus != bench.tool_cpus
@@ -186,7 +191,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="under a minute: the CPU a token beside nginx; ends with 1 when it is clearly too much",
+        help="two minutes: the CPU of a token and a run beside nginx; ends with 1 when it is too much",
     )
     parser.add_argument(
         "--page", action="store_true", help="the chat page in Chromium instead, about 10 minutes"

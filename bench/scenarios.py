@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
+import statistics
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bench import dialects, soak, stop, streams
+from bench.databases import POSTGRES, SQLITE
+from bench.gateways import GATEWAYS
 from bench.http_client import Caller, Request
 from bench.measure import MICRO, Cost, Sample, Stage
 from bench.targets import (
@@ -36,13 +39,18 @@ from bench.tools import Load, ask, read_load
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from bench.tools import LoadReport
+
 _STREAMS: Final = 100
 _RATE: Final = 50.0
+_FEW: Final = 100
+_BURST: Final = 1_000.0
+_BURSTS: Final = 5
 _TOGETHER: Final = 4
 _SHORT: Final = 2
 _AT_ONCE: Final = 100_000.0
 _ARRIVING: Final = 1500
-_ARRIVING_TOKENS: Final = 60
+_ARRIVING_TOKENS: Final = 50
 _LIMIT_MS: Final = 100.0
 _STEPS: Final = 12
 _OFFER_ARRIVAL: Final = 200.0
@@ -79,6 +87,35 @@ def steady(stage: Stage) -> Sample:
     return stage.run(load)[1]
 
 
+def lengths(stage: Stage) -> Sample:
+    """The same, and what a token costs in streams of 100, where the start and the end count more."""
+    load = stage.load(streams=_STREAMS, tokens=_FEW, rate=_RATE, arrival=100)
+    report, few = stage.run(load)
+    sample = steady(stage)
+    sample["failed_streams"] += report.failed
+    if "cpu_us_a_token" in few:
+        sample["cpu_us_a_token_of_100"] = few["cpu_us_a_token"]
+    return sample
+
+
+def burst(stage: Stage) -> Sample:
+    """100 streams that start within 100 ms, several times: how late is the first token?"""
+    found: list[LoadReport] = []
+    cost = Cost(stage.server)
+    for _ in range(_BURSTS):
+        load = stage.load(streams=_STREAMS, tokens=_FEW, rate=_RATE, arrival=_BURST)
+        found.append(read_load(stage.start(load)))
+        time.sleep(_REST)
+    tokens = sum(one.tokens for one in found)
+    return {
+        "first_p50_ms": statistics.median(one.first_added.p50 for one in found),
+        "first_p99_ms": statistics.median(one.first_added.p99 for one in found),
+        "first_max_ms": max(one.first_added.max for one in found),
+        "cpu_us_a_token": cost.seconds / max(tokens, 1) * MICRO,
+        "failed_streams": sum(one.failed for one in found),
+    }
+
+
 def runs(stage: Stage) -> Sample:
     """Runs of two tokens, four at a time: CPU a run, on a new connection each and on kept ones."""
     sample: Sample = {}
@@ -103,8 +140,8 @@ def arrivals(stage: Stage) -> Sample:
     load = stage.load(streams=_ARRIVING, tokens=_ARRIVING_TOKENS, rate=5, arrival=300, seconds=60)
     costs = Cost(stage.server), Cost(stage.upstream)
     running = stage.start(load)
-    # All have arrived after 5 s, and the first one ends after 12 s.
-    time.sleep(10)
+    # All have arrived after 5 s, and the first one ends after 10 s.
+    time.sleep(8)
     memory = stage.server.memory()
     report = read_load(running)
     server, upstream = (cost.seconds for cost in costs)
@@ -271,24 +308,39 @@ def _wait_for_end(caller: Caller, run_id: str, run: Request) -> int:
     raise RuntimeError("the run does not end")
 
 
-_PEERS: Final = (NGINX, NODE, FASTAPI, LITELLM)
+_PEERS: Final = (NGINX, *GATEWAYS, NODE, FASTAPI, LITELLM)
 
 SCENARIOS: Final = (
     Scenario(
         "cpu",
-        "100 streams at 50 tokens a second",
-        steady,
-        (DIRECT, OURS, *_PEERS),
+        "100 streams at 50 tokens a second, 100 arriving a second, start and end included: of 800 tokens "
+        "(150 in a quick run), and of 100",
+        lengths,
+        (DIRECT, OURS, COMPLETIONS, *_PEERS),
     ),
     Scenario(
         "runs",
-        "runs of 2 tokens, 4 at a time, on a new connection each and on kept ones",
+        "runs of 2 tokens, 4 at a time, one after the other: on a new connection each and on kept ones",
         runs,
-        (OURS, COMPLETIONS, NGINX, NODE, FASTAPI),
+        (OURS, COMPLETIONS, *_PEERS),
+    ),
+    Scenario(
+        "starts",
+        "runs of 2 tokens, 4 at a time: alone, in a new conversation each, with Redis",
+        runs,
+        (OURS, SQLITE, POSTGRES, REDIS),
+        rounds=2,
+    ),
+    Scenario(
+        "burst",
+        "100 streams of 100 tokens at 50 tokens a second that start within 100 ms, 5 times",
+        burst,
+        (OURS, COMPLETIONS, *_PEERS),
+        rounds=2,
     ),
     Scenario(
         "arrivals",
-        "1,500 streams at 5 tokens a second, 300 arriving a second",
+        "1,500 streams of 50 tokens at 5 tokens a second, 300 arriving a second; memory when all run",
         arrivals,
         (OURS, *_PEERS),
         rounds=2,

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -69,12 +69,14 @@ class Target:
     path: str
     start: Callable[[Place, ExitStack], Running] | None
     prepare: Callable[[], None] = lambda: None
+    fields: Mapping[str, object] = field(default_factory=dict[str, object])
+    """What each request to our service also says."""
 
     def body(self, wish: str, **fields: object) -> str:
         """Return the body of a request; `wish` is for the upstream, `fields` are for our service."""
         asked: dict[str, object]
         if self.path == _CHAT:
-            asked = {"message": "Tell me about streams.", "model": wish, **fields}
+            asked = {"message": "Tell me about streams.", "model": wish, **self.fields, **fields}
         else:
             message = {"role": "user", "content": wish}
             asked = {"model": "bench", "messages": [message], "stream": True}
@@ -100,6 +102,16 @@ def clean_environment() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("STREAM_SERVE_") and name not in ours
     }
+
+
+def fill(source: Path, folder: Path, words: Mapping[str, object]) -> Path:
+    """Write a copy of a configuration into a folder, with its {words} filled in; return its path."""
+    text = source.read_text()
+    for word, value in words.items():
+        text = text.replace(f"{{{word}}}", str(value))
+    path = folder / source.name
+    path.write_text(text)
+    return path
 
 
 def redis_program() -> str | None:
@@ -169,11 +181,7 @@ def serve_nginx(
         if authority
         else "",
     }
-    text = (PEERS / "nginx.conf").read_text()
-    for word, value in values.items():
-        text = text.replace(f"{{{word}}}", str(value))
-    config = place.folder / "nginx.conf"
-    config.write_text(text)
+    config = fill(PEERS / "nginx.conf", place.folder, values)
     errors = place.folder / "error.log"
     return place.server("nginx", "-e", errors, "-p", place.folder, "-c", config)
 
@@ -220,7 +228,7 @@ def _fastapi(place: Place, stack: ExitStack) -> Running:
 def _litellm(place: Place, stack: ExitStack) -> Running:
     program = BUILD / "litellm" / "bin" / "litellm"
     arguments = ["--config", PEERS / "litellm" / "config.yaml", "--host", "127.0.0.1"]
-    arguments += ["--port", str(place.port), "--num_workers", "1"]
+    arguments += ["--port", str(place.port), "--num_workers", str(len(place.cpus))]
     server = place.server(
         program,
         *arguments,

@@ -12,8 +12,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from bench.processes import Server, free_port
-from bench.targets import PEERS, clean_environment, install_python
+from bench.gateways import envoy, router
+from bench.processes import Server
+from bench.targets import PEERS, clean_environment, fill, install_python
 from bench.tools import BUILD
 
 if TYPE_CHECKING:
@@ -45,19 +46,10 @@ class Place:
             cpus=os.sched_getaffinity(0),
         )
 
-    def write(self, name: str, source: Path) -> Path:
+    def write(self, source: Path) -> Path:
         """Write a peer's configuration into the folder, with the words filled in."""
-        text = source.read_text()
-        for word, value in {
-            "port": self.port,
-            "upstream": self.upstream,
-            "silence": SILENCE,
-            "key": KEY,
-        }.items():
-            text = text.replace(f"{{{word}}}", str(value))
-        path = self.folder / name
-        path.write_text(text)
-        return path
+        words = {"port": self.port, "upstream": self.upstream, "silence": SILENCE, "key": KEY}
+        return fill(source, self.folder, words)
 
 
 @dataclass(frozen=True)
@@ -103,27 +95,15 @@ def _ours(place: Place) -> Server:
 
 
 def _envoy(place: Place) -> Server:
-    config = place.write("envoy.yaml", PEERS / "envoy" / "envoy.yaml")
-    program = BUILD / "envoy" / "bin" / "envoy"
-    return place.server(program, "-c", config, "--disable-hot-restart", "--concurrency", "1")
+    return place.server(*envoy(place.write(PEERS / "envoy" / "envoy.yaml"), processors=1))
 
 
 def _smg(place: Place) -> Server:
-    program = BUILD / "smg" / "bin" / "smg"
-    address = (
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(place.port),
-        "--prometheus-port",
-        str(free_port()),
-    )
-    provider = ("--backend", "openai", "--worker-urls", f"http://127.0.0.1:{place.upstream}")
-    return place.server(program, "launch", *address, *provider)
+    return place.server(*router("smg", place.port, place.upstream))
 
 
 def _litellm(place: Place) -> Server:
-    config = place.write("config.yaml", PEERS / "litellm" / "honesty.yaml")
+    config = place.write(PEERS / "litellm" / "honesty.yaml")
     program = BUILD / "litellm" / "bin" / "litellm"
     return place.server(
         program,
@@ -136,7 +116,7 @@ def _litellm(place: Place) -> Server:
 
 
 def _lm_proxy(place: Place) -> Server:
-    config = place.write("config.toml", PEERS / "lm-proxy" / "config.toml")
+    config = place.write(PEERS / "lm-proxy" / "config.toml")
     return place.server(BUILD / "lm-proxy" / "bin" / "lm-proxy", "--config", config)
 
 

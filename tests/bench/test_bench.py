@@ -280,10 +280,16 @@ def report(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("bench.report")
 
 
-def results(report: Any, ours: list[float], nginx: list[float]) -> Any:
+def results(report: Any, ours: list[float], nginx: list[float], run: float = 80.0) -> Any:
+    """Results of the cost of a token in each round; a run costs nginx 10 in each, and us `run`."""
+    both = (("ours", ours), ("nginx", nginx))
     samples = {
         name: [{"cpu_us_a_token": one, "failed_streams": 0.0} for one in figures]
-        for name, figures in (("ours", ours), ("nginx", nginx))
+        for name, figures in both
+    }
+    runs = {
+        name: [{"cpu_us_a_run_new": cost, "failed_new": 0.0} for _ in figures]
+        for (name, figures), cost in zip(both, (run, 10.0), strict=True)
     }
     return report.Results(
         made="",
@@ -292,27 +298,33 @@ def results(report: Any, ours: list[float], nginx: list[float]) -> Any:
         rounds=len(ours),
         titles={"cpu": ""},
         targets={"ours": "ours", "nginx": "nginx"},
-        samples={"cpu": samples},
+        samples={"cpu": samples, "runs": runs},
     )
 
 
 def test_the_quick_run_fails_only_beyond_the_bound_and_its_margin(report: Any) -> None:
     assert report.quick_problem(results(report, [29.0, 28.0, 70.0], [10.0, 10.0, 10.0])) == ""
-    assert "3.10 times" in report.quick_problem(results(report, [31.0, 31.0], [10.0, 10.0]))
+    assert "token costs 3.10 times" in report.quick_problem(
+        results(report, [31.0, 31.0], [10.0, 10.0])
+    )
+    dear = results(report, [10.0], [10.0], run=10 * report.QUICK_RUN_LIMIT * 1.3)
+    assert "run costs" in report.quick_problem(dear)
 
 
 def test_the_quick_run_fails_when_there_is_nothing_to_compare_with(report: Any) -> None:
     alone = results(report, [10.0], [])
     alone.missing["nginx"] = "nginx is not installed"
     assert report.quick_problem(alone) == "nginx is not installed"
-    assert report.quick_problem(results(report, [10.0], [])) == "nothing was measured"
+    assert report.quick_problem(results(report, [10.0], [])) == (
+        "what a token costs was not measured"
+    )
 
 
 def test_the_report_names_what_is_missing_and_what_was_not_measured(report: Any) -> None:
     made = results(report, [30.0, 20.0], [10.0, 10.0])
     made.missing["litellm"] = "its installation failed"
     text = report.markdown(made, [])
-    assert "| CPU a token beside nginx | ≤ 2.5 × | ≤ 1.6 × | 2.5 × | met |" in text
+    assert "| CPU a token beside nginx | ≤ 2.1 × | ≤ 1.6 × | 2.5 × | NOT MET |" in text
     assert "| CPU a token beside the Node pattern | ≤ 0.4 × |  | – | not measured |" in text
     assert "| ours | 25 [20 – 30] |" in text
     assert "- litellm: missing: its installation failed" in text

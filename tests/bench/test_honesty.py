@@ -79,7 +79,7 @@ def test_every_fault_is_a_scenario_that_needs_no_parameter() -> None:
     "name", ["envoy/envoy.yaml", "litellm/honesty.yaml", "lm-proxy/config.toml"]
 )
 def test_every_word_of_a_peers_configuration_is_filled_in(tmp_path: Path, name: str) -> None:
-    written = Place(tmp_path, 1, 2).write("config", PEERS / name).read_text()
+    written = Place(tmp_path, 1, 2).write(PEERS / name).read_text()
     settings = [line for line in written.splitlines() if not line.startswith("#")]
     assert re.findall(r"\{\w+\}", "\n".join(settings)) == []
 
