@@ -228,7 +228,7 @@ def test_only_the_settings_read_the_environment() -> None:
         ("httpx2", {"client.wire"}),
         ("httptools", {"producers.http1.connection", "producers.http1.exchange"}),
         ("aiohappyeyeballs", {"producers.http1.pool"}),
-        ("uvicorn", {"server.protocol", "server.lifetime"}),
+        ("uvicorn", {"server.protocol", "server.cycle", "server.lifetime"}),
         ("typer", {"commands.cli"}),
         ("rich", {f"commands.{name}" for name in ("cli", "doctor", "chat", "models")}),
         ("pydantic_settings", {READS_ENVIRONMENT}),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
@@ -16,6 +19,7 @@ from stream_serve import logging as logs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
 CANARY = "canary-local-7f3a"
 Style = Literal["json", "console"]
@@ -260,6 +264,53 @@ async def test_frequent_lines_go_out_at_the_next_turn_and_at_the_end(
     write("run", Line("m", 2))
     logging.getLogger().handlers[0].flush()  # as at the process's exit
     assert [one["events"] for one in lines(capsys)] == [2]
+
+
+async def test_no_line_is_lost_that_is_logged_while_others_go_out(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write = logs.configure("info", "json")
+    assert write is not None
+    logged = 1
+
+    def meanwhile(frame: FrameType, what: str, _: object) -> None:
+        """Log a line after each call that the writing of lines makes, as from another thread."""
+        nonlocal logged
+        if frame.f_code.co_filename == logs.__file__ and what == "c_return":
+            sys.setprofile(None)
+            write("run", Line("m", logged))
+            logged += 1
+            sys.setprofile(meanwhile)
+
+    write("run", Line("m", 0))
+    sys.setprofile(meanwhile)
+    logging.getLogger("library").warning("line")
+    sys.setprofile(None)
+    await asyncio.sleep(0)
+    said = [one["events"] for one in lines(capsys) if one["event"] == "run"]
+    assert logged > 1
+    assert said == [*range(logged)]
+
+
+async def test_where_standard_error_is_gone_no_line_is_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    failed: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(context))
+    with os.fdopen(writer, "w", buffering=1) as broken:
+        monkeypatch.setattr(sys, "stderr", broken)
+        write = logs.configure("info", "json")
+        assert write is not None
+        write("run", Line("m", 1))
+        ours().warning("a line behind it")
+        write("run", Line("m", 2))
+        await asyncio.sleep(0)
+        with suppress(BrokenPipeError):
+            broken.close()
+    assert not failed
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("level", "style"), [("info", "console"), ("warning", "json")])

@@ -20,7 +20,7 @@ from stream_serve import backends
 from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
 from stream_serve.quotas.places import Places
 from stream_serve.quotas.readers import Readers
-from stream_serve.runs.report import RunLog
+from stream_serve.runs.log_line import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings, explain, explain_to_operator
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from stream_serve.conversations.context import Conversations
     from stream_serve.conversations.recorder import Recorder
     from stream_serve.producers.provider import Provider
-    from stream_serve.runs.report import RunLine
+    from stream_serve.runs.log_line import RunLine
     from stream_serve.streams.service import Streams
     from stream_serve.web.hot import Hot
     from stream_serve.web.security import Access
@@ -240,9 +240,12 @@ def _hot(
 def _is_observed(app: FastAPI) -> bool:
     """Return whether OpenTelemetry is set up, which the framework tells of each request, or a middleware
     that is not ours."""
+    from stream_serve.web.security import Guard
+
     telemetry = getattr(app, "_native_telemetry", None)
-    guarded_only = len(app.user_middleware) == 1
-    return not guarded_only or (telemetry is not None and telemetry.enabled())
+    if telemetry is not None and telemetry.enabled():
+        return True
+    return [one.cls for one in app.user_middleware] != [Guard]
 
 
 async def _look(conversations: Conversations) -> None:

@@ -25,7 +25,7 @@ from stream_serve.producers.demo import Advice, DemoProvider
 from stream_serve.producers.provider import Model
 from stream_serve.producers.router import Route, Router
 from stream_serve.quotas.local import LocalQuotas
-from stream_serve.runs.report import RunLog
+from stream_serve.runs.log_line import RunLog
 from stream_serve.runs.service import Runs
 from stream_serve.runs.spec import Bounds, Limits
 from stream_serve.settings import Settings, explain_to_operator

@@ -13,6 +13,7 @@ import asyncio
 import logging
 import re
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TextIO
 
@@ -39,11 +40,10 @@ class LineHandler(logging.StreamHandler[TextIO]):
     def write(self, event: str, fields: Struct) -> None:
         """Log a line of the level INFO as JSON, from the event loop, at whose next turn it goes out."""
         if not self._lines:
-            asyncio.get_running_loop().call_soon(self.flush)
+            asyncio.get_running_loop().call_soon(self._catch_up)
         time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
         said = b'%b,"event":"%b","level":"info","timestamp":"%b"}\n'
-        encoded = msgspec.json.encode(fields)[:-1]
-        self._lines.append(said % (encoded, event.encode(), time.encode()))
+        self._lines.append(said % (msgspec.json.encode(fields)[:-1], event.encode(), time.encode()))
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, and before it what was logged before it."""
@@ -52,18 +52,21 @@ class LineHandler(logging.StreamHandler[TextIO]):
 
     def flush(self) -> None:
         """Write what has not been written."""
-        self.acquire()
-        try:
-            self._catch_up()
-            super().flush()
-        finally:
-            self.release()
+        self._catch_up()
+        super().flush()
 
     def _catch_up(self) -> None:
-        if self._lines:
-            text = b"".join(self._lines).decode()
-            self._lines.clear()
-            self.stream.write(text)
+        """Write the lines that wait; where standard error is gone they are lost, as all others are."""
+        self.acquire()
+        try:
+            waiting = len(self._lines)  # meanwhile, another thread may log one more
+            text = b"".join(self._lines[:waiting]).decode()
+            del self._lines[:waiting]
+            if text:
+                with suppress(OSError, ValueError):
+                    self.stream.write(text)
+        finally:
+            self.release()
 
 
 def configure(level: str, style: Literal["auto", "json", "console"]) -> Write | None:

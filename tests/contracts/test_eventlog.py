@@ -321,16 +321,16 @@ async def test_a_look_tells_the_fingerprint_the_summary_and_how_far_a_log_is(
         b"",
     )
     writer.append(frames(1, 7))
-    writer.summarize(b"one")
+    writer.summarize(lambda: b"one")
     assert await look_until(log, name, summary=b"one")
     assert (await log.look(name)).last == 7
     writer.append(frames(8, 8))
-    writer.summarize(b"two")
+    writer.summarize(lambda: b"two")
     writer.finish()
     assert await look_until(log, name, summary=b"two")
     last = await log.look(name)
     assert (last.fingerprint, last.last, last.finished) == (b"fingerprint\xff", 8, True)
-    writer.summarize(b"\0three\xff")
+    writer.summarize(lambda: b"\0three\xff")
     assert await look_until(log, name, summary=b"\0three\xff")
     await log.drop(name)
     with pytest.raises(LogNotFound):

@@ -100,6 +100,47 @@ async def test_a_deadline_moved_later_still_expires_and_not_before_its_new_time(
     assert now() == began + 6 * SOON
 
 
+async def test_a_limit_comes_wherever_the_deadline_is() -> None:
+    deadline = Deadline(SOON, limit=3 * SOON)
+
+    async def work() -> None:
+        async with deadline:
+            deadline.reschedule(LONG)
+            await forever()
+
+    began = now()
+    with pytest.raises(TimeoutError):
+        await work()
+    assert now() == began + 3 * SOON
+    assert (deadline.expired, deadline.limited, cancelling()) == (True, True, 0)
+
+
+async def test_a_deadline_before_the_limit_is_no_limit() -> None:
+    deadline = Deadline(SOON, limit=LONG)
+    began = now()
+    with pytest.raises(TimeoutError):
+        async with deadline:
+            await forever()
+    assert now() == began + SOON
+    assert (deadline.expired, deadline.limited) == (True, False)
+
+
+async def test_whoever_takes_no_notice_of_a_deadline_is_cancelled_again_at_the_limit() -> None:
+    deadline = Deadline(SOON, limit=4 * SOON)
+
+    async def work() -> None:
+        async with deadline:
+            with suppress(asyncio.CancelledError):
+                await forever()
+            await forever()
+
+    began = now()
+    with pytest.raises(TimeoutError):
+        await work()
+    assert now() == began + 4 * SOON
+    assert (deadline.limited, cancelling()) == (False, 0)
+
+
 @pytest.mark.both_loops
 async def test_a_deadline_moved_earlier_expires_at_its_new_time() -> None:
     async def work() -> None:

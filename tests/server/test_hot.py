@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from starlette.middleware import Middleware
 
 from stream_serve.app import create_app
+from stream_serve.server.cycle import HotCycle
 from stream_serve.settings import Settings
 from stream_serve.web import hot
 from stream_serve.web.hot import Hot, HotDoor
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 KEY: Final = "the-first-key"
 PATIENCE: Final = 20.0
 MOST: Final = 2_000
+LONG: Final = 700_000
 NATIVE: Final = "/ai/chat/stream-sse"
 COMPLETIONS: Final = "/v1/chat/completions"
 CHUNKED: Final = b"transfer-encoding: chunked"
@@ -202,6 +204,29 @@ async def test_where_requests_are_seen_by_others_nothing_goes_past_the_applicati
         assert (state or {})[hot.STATE] is None
 
 
+async def test_a_head_goes_out_alone_where_nothing_follows_it(upstream: ScriptedUpstream) -> None:
+    loop = asyncio.get_running_loop()
+    async with Service(upstream_url=upstream.url, heartbeat_interval=1) as service:
+        asked = {"messages": [{"role": "user", "content": "x"}], "model": "silent", "stream": True}
+        data = written("POST", COMPLETIONS, [], "application/json", json.dumps(asked).encode(), "")
+        parts = urlsplit(service.url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+            connection.setblocking(False)
+            await loop.sock_sendall(connection, data)
+            said = b""
+            while b"\r\n\r\n" not in said:
+                said += await loop.sock_recv(connection, 1_000)
+        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_header_with_a_line_end_is_not_sent() -> None:
+    cycle = object.__new__(HotCycle)
+    cycle.default_headers = []
+    cycle.keep_alive = True
+    with pytest.raises(RuntimeError, match="line end"):
+        cycle.start(200, [(b"x-name", b"a\r\nset-cookie: b")])
+
+
 async def test_a_defect_is_told_in_the_same_way_and_logged(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -217,3 +242,23 @@ async def test_a_defect_is_told_in_the_same_way_and_logged(
     assert said[0][0].startswith(b"HTTP/1.1 500")
     assert said[0] == said[1]
     assert [record.exc_info is not None for record in caplog.records].count(True) == len(said)
+
+
+@pytest.mark.parametrize(("path", "first"), [(NATIVE, b'"start"'), (COMPLETIONS, b"")])
+async def test_a_client_that_goes_after_a_long_question_stops_its_run(
+    path: str, first: bytes, upstream: ScriptedUpstream
+) -> None:
+    loop = asyncio.get_running_loop()
+    async with Service(upstream_url=upstream.url) as service:
+        parts = urlsplit(service.url)
+        asked = [{"role": "user", "content": "x" * LONG}]
+        body = json.dumps({"messages": asked, "model": "silent"}).encode()
+        whole = written("POST", path, [], "application/json", body, "")
+        with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+            connection.setblocking(False)
+            await loop.sock_sendall(connection, whole)
+            await upstream.until(lambda: len(upstream.requests) == 1)
+            said = b""
+            while first not in said:
+                said += await loop.sock_recv(connection, 1_000)
+        await upstream.wait_for(lambda record: record.closed_by == "peer")

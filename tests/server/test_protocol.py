@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from stream_serve.server.protocol import HttpProtocol
-from stream_serve.web.stream import WRITE
+from stream_serve.web.stream import GONE, WRITE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -30,10 +30,12 @@ async def served(
     play: Play,
     headers: tuple[tuple[bytes, bytes], ...] = (),
     gone: asyncio.Event | None = None,
+    *,
+    reads: bool = True,
 ) -> AsyncGenerator[socket.socket]:
     """Serve an application that streams what `play` says; return a connected client.
 
-    `gone` is set when a request is told that its client is gone.
+    `gone` is set when a request is told that its client is gone, which it `reads` or is called for.
     """
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -46,7 +48,10 @@ async def served(
             await send({"type": "http.response.body", "body": data, "more_body": True})
 
         await play(write(), more)
-        if gone is not None:
+        if gone is not None and not reads:
+            scope["extensions"][GONE](gone.set)
+            await gone.wait()
+        elif gone is not None:
             while (await receive())["type"] != "http.disconnect":
                 pass
             gone.set()
@@ -141,6 +146,23 @@ async def test_a_stream_learns_that_its_client_is_gone_also_with_requests_behind
         finally:
             for one in writing:
                 one.cancel()
+
+
+async def test_a_client_is_known_to_be_gone_whatever_it_has_sent_that_nobody_reads() -> None:
+    gone = asyncio.Event()
+
+    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
+        del send
+        assert write is not None
+        assert write(b"here")
+
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    async with served(play, gone=gone, reads=False) as client:
+        await asyncio.get_running_loop().sock_sendall(client, head)
+        await read(client, b"here")
+        await asyncio.get_running_loop().sock_sendall(client, b"x" * 900_000)
+        client.close()
+        await asyncio.wait_for(gone.wait(), 10)
 
 
 async def test_a_body_of_a_known_length_cannot_be_written_at_once() -> None:

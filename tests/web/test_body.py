@@ -11,7 +11,14 @@ import pytest
 from pydantic import ValidationError
 
 from stream_serve.errors import BadRequest, InvalidFields
-from stream_serve.web.body import Body, ValueBudget, field_name, read_json, read_object
+from stream_serve.web.body import (
+    Body,
+    ValueBudget,
+    check_levels,
+    field_name,
+    read_json,
+    read_object,
+)
 from stream_serve.web.conversations import ConversationBody, RatingBody
 from stream_serve.web.dialects.native import ChatBody
 from support.bodies import request
@@ -235,3 +242,18 @@ def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
     ]
     assert len(core) == (2 if model is ChatBody else 0)
     assert all(part.get("fail_fast") and part.get("max_length") for part in core)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        *(('"text"', 0), ("[]", 0), ("{}", 0), ("[1]", 1), ('{"a": "b"}', 1)),
+        *(('[[], {}, ""]', 1), ("[[1]]", 2), ('{"a": [{"b": 1}]}', 3), ("[1, [2], [[]]]", 2)),
+    ],
+)
+def test_a_level_is_what_has_values_in_it(text: str, levels: int) -> None:
+    value = json.loads(text)
+    check_levels(value, levels)
+    if levels:
+        with pytest.raises(ValueError, match=f"{levels - 1} levels deep"):
+            check_levels(value, levels - 1)

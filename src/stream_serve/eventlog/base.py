@@ -70,8 +70,11 @@ class LogWriter(Protocol):
         """Mark the end. Readers that have read every frame get the end."""
         ...
 
-    def summarize(self, summary: bytes) -> None:
-        """Keep a summary beside the log, for `look`. The newest one counts, also after `finish`."""
+    def summarize(self, summary: Callable[[], bytes]) -> None:
+        """Keep a summary beside the log, for `look`. The newest one counts, also after `finish`.
+
+        It is made now, or when somebody looks.
+        """
         ...
 
 

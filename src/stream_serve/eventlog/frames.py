@@ -225,6 +225,9 @@ class FramesReader:
         frames = self._frames.list
         self._after = None
         end = self._cursor + 1
+        if end == len(frames):
+            self._cursor = end
+            return frames[-1]
         size = len(frames[self._cursor])
         while end < len(frames) and size < _BATCH_BYTES:
             size += len(frames[end])

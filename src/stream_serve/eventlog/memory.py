@@ -26,7 +26,7 @@ class MemoryLogWriter:
         self._frames = frames
         self.append = frames.append
         self.fingerprint = fingerprint
-        self.summary = b""
+        self.summary: Callable[[], bytes] = bytes
 
     @property
     def frames(self) -> Frames:
@@ -51,8 +51,8 @@ class MemoryLogWriter:
         """Mark the end and wake the readers."""
         self._frames.finish()
 
-    def summarize(self, summary: bytes) -> None:
-        """Keep a summary beside the log."""
+    def summarize(self, summary: Callable[[], bytes]) -> None:
+        """Keep a summary beside the log: hardly anybody looks."""
         self.summary = summary
 
 
@@ -103,7 +103,7 @@ class MemoryEventLog:
             fingerprint=log.fingerprint,
             last=log.last,
             finished=log.frames.finished,
-            summary=log.summary,
+            summary=log.summary(),
             process=None,
         )
 

@@ -2,14 +2,16 @@
 
 How it works: `asyncio.timeout` cancels and makes a timer at each `reschedule`, which is too much for
 every token. Here a timer that would fire too early is left alone; when it fires it looks at the
-deadline, and if that has moved on it sets itself again for the rest. What happens at expiry is that
-of `asyncio.timeout`: the task is cancelled, and leaving the block turns that cancellation, and no
-other, into `TimeoutError`.
+deadline, and if that has moved on it sets itself again for the rest. The same timer holds a limit that
+does not move. What happens at expiry is that of `asyncio.timeout`: the task is cancelled, and leaving the
+block turns that cancellation, and no other, into `TimeoutError`. A task that takes no notice is cancelled
+once more when the limit comes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -19,19 +21,28 @@ if TYPE_CHECKING:
 class Deadline:
     """An async context manager; leaving it after expiry raises `TimeoutError`.
 
-    `seconds` is the time until the first deadline. A cancellation from outside passes through
-    unchanged, also when it comes together with the expiry.
+    `seconds` is the time until the first deadline, `limit` until the last moment, wherever the deadline
+    is by then. `limited` says that this has come, when it has expired. A cancellation from outside passes
+    through unchanged, also when it comes together with the expiry.
     """
 
-    __slots__ = ("_cancelling", "_handle", "_loop", "_task", "_timer", "_when", "expired")
+    __slots__ = (
+        *("_cancelling", "_fired", "_handle", "_limit", "_loop", "_task", "_timer", "_when"),
+        *("expired", "limited"),
+    )
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, limit: float = math.inf) -> None:
         self._loop = asyncio.get_running_loop()
-        self._when = self._timer = self._loop.time() + seconds
+        now = self._loop.time()
+        self._when = now + seconds
+        self._limit = now + limit
+        self._timer = min(self._when, self._limit)
         self._task: asyncio.Task[object] | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._cancelling = 0
+        self._fired = 0
         self.expired = False
+        self.limited = False
 
     def reschedule(self, seconds: float) -> None:
         """Set the deadline to `seconds` from now."""
@@ -59,23 +70,30 @@ class Deadline:
             self._handle.cancel()
             self._handle = None
         task, self._task = self._task, None
-        if (
-            self.expired
-            and task is not None
-            and task.uncancel() <= self._cancelling
-            and kind is asyncio.CancelledError
-        ):
+        if task is None or not self.expired:
+            return
+        for _ in range(self._fired):
+            task.uncancel()
+        if task.cancelling() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def _set(self) -> None:
-        self._timer = self._when
-        self._handle = self._loop.call_at(self._when, self._fire)
+        self._timer = min(self._when, self._limit)
+        self._handle = (
+            self._loop.call_at(self._timer, self._fire) if self._timer < math.inf else None
+        )
 
     def _fire(self) -> None:
-        if self._loop.time() < self._when:
+        now = self._loop.time()
+        if now < self._when and now < self._limit:
             self._set()
             return
+        if not self.expired:
+            self.expired, self.limited = True, now >= self._limit
         self._handle = None
-        self.expired = True
+        if now < self._limit:
+            self._when = math.inf
+            self._set()
         if self._task is not None:
+            self._fired += 1
             self._task.cancel()

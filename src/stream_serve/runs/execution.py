@@ -83,13 +83,12 @@ class Execution:
     )
 
     def __init__(self, run: Run, on_disconnect: OnDisconnect, context: Context) -> None:
-        patience = {
-            OnDisconnect.STOP: None,
-            OnDisconnect.CONTINUE: context.limits.detached,
-            OnDisconnect.FINISH: math.inf,
-        }
+        patience: float | None = None
+        if on_disconnect is not OnDisconnect.STOP:
+            continues = on_disconnect is OnDisconnect.CONTINUE
+            patience = context.limits.detached if continues else math.inf
         self.run = run
-        self.presence = Presence(self.stop, patience=patience[on_disconnect])
+        self.presence = Presence(self.stop, patience=patience)
         self._context = context
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Has its result when the run is done."""
@@ -122,6 +121,9 @@ class Execution:
     def describe(self) -> RunState:
         """Return how the run stands now."""
         return self.run.describe(self.presence.readers)
+
+    def _summary(self) -> bytes:
+        return view.encode(self.describe())
 
     async def receipt(self, since: float) -> Receipt:
         """Stop the run, wait until it is done, and return what that did; the first receipt stays.
@@ -245,7 +247,7 @@ class Execution:
         if self._task is not None or not self.run.closed or self.done.done():
             return
         try:
-            self.run.summarize(view.encode(self.describe()))
+            self.run.summarize(self._summary)
         except (Exception, asyncio.CancelledError):  # noqa: BLE001 - whoever waits has to be told
             _log.exception("a run could not be summarized", run_id=self.run.id)
         self.done.set_result(None)

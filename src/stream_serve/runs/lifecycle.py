@@ -28,6 +28,10 @@ class State(Enum):
     STOPPED = "stopped"
     FAILED = "failed"
 
+    __hash__ = (
+        object.__hash__
+    )  # that of `Enum` is written in Python, and each of these is one object
+
     @property
     def terminal(self) -> bool:
         """True when the run has ended."""

@@ -1,6 +1,6 @@
 """Observers: who is told that a run began, had its first token, and ended; never of a token.
 
-The log line of a run is one of them (`report`), and so is whatever else looks at runs without being a
+The log line of a run is one of them (`log_line`), and so is whatever else looks at runs without being a
 part of them: what stores answers, counts, or traces.
 """
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from stream_serve.events.transcript import Transcript
     from stream_serve.events.types import Error
     from stream_serve.runs.run import Run
+
+    _Call = tuple["Observer", Callable[..., Awaitable[bool] | None]]
 
 _log: Final = structlog.stdlib.get_logger("stream_serve.runs")
 
@@ -54,42 +56,53 @@ class Observers:
     """Several observers. One that fails is logged, and neither the run nor the others notice."""
 
     def __init__(self, observers: Sequence[Observer]) -> None:
-        self._observers = tuple(observers)
+        self._began = _told(observers, "began")
+        self._first_token = _told(observers, "first_token")
+        self._settled = _told(observers, "settled")
+        self._done = _told(observers, "done")
+        self._recovered = _told(observers, "recovered")
 
     def began(self, run: Run) -> None:
         """Tell all that a run has begun."""
-        self._tell(lambda observer: observer.began(run))
+        _tell(self._began, run)
 
     def first_token(self, run: Run) -> None:
         """Tell all that the first delta has come."""
-        self._tell(lambda observer: observer.first_token(run))
+        _tell(self._first_token, run)
 
     def settled(self, run: Run) -> Awaitable[bool] | None:
         """Tell all that the end is decided; return what tells whether all that was to be stored is."""
-        return _all(self._tell(lambda observer: observer.settled(run)))
+        return _all(_tell(self._settled, run))
 
     def done(self, run: Run) -> None:
         """Tell all that a run is done."""
-        self._tell(lambda observer: observer.done(run))
+        _tell(self._done, run)
 
     def recovered(
         self, run_id: str, transcript: Transcript, error: Error
     ) -> Awaitable[bool] | None:
         """Tell all of a run of a process that is gone; return as `settled`."""
-        return _all(self._tell(lambda observer: observer.recovered(run_id, transcript, error)))
+        return _all(_tell(self._recovered, run_id, transcript, error))
 
-    def _tell(self, call: Callable[[Observer], Awaitable[bool] | None]) -> list[Awaitable[bool]]:
-        """Call each, and return what they want to be waited for."""
-        savings: list[Awaitable[bool]] = []
-        for observer in self._observers:
-            try:
-                saving = call(observer)
-            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the boundary between a run and who looks at it
-                _log.exception("an observer of runs failed", observer=type(observer).__name__)
-            else:
-                if saving is not None:
-                    savings.append(saving)
-        return savings
+
+def _told(observers: Sequence[Observer], name: str) -> list[_Call]:
+    """Return the methods of this name of those who do something in it, each with its observer."""
+    doing = [one for one in observers if getattr(type(one), name) is not getattr(Observer, name)]
+    return [(one, getattr(one, name)) for one in doing]
+
+
+def _tell(calls: Sequence[_Call], *said: object) -> list[Awaitable[bool]]:
+    """Call each, and return what they want to be waited for."""
+    savings: list[Awaitable[bool]] = []
+    for observer, call in calls:
+        try:
+            saving = call(*said)
+        except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the boundary between a run and who looks at it
+            _log.exception("an observer of runs failed", observer=type(observer).__name__)
+        else:
+            if saving is not None:
+                savings.append(saving)
+    return savings
 
 
 def _all(savings: Sequence[Awaitable[bool]]) -> Awaitable[bool] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import math
 from typing import TYPE_CHECKING, Final
 
 from stream_serve.errors import RunTimeout, UpstreamTimeout
@@ -16,42 +16,29 @@ if TYPE_CHECKING:
     from stream_serve.producers.base import Finish
     from stream_serve.runs.run import Run
 
-_ENDLESS: Final = Patience(first_token=0.0, idle=0.0)
+_ENDLESS: Final = Patience(first_token=math.inf, idle=math.inf)
 
 
 async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finish:
     """Relay the whole answer and return how it finished. `seconds` is the limit for all of it.
 
-    `on_piece` is called for each piece. Raises `RunFailure`, and whatever else the producer raises.
-    Cancelled, it has written what had come; the producer is for the caller to close.
+    The producer may be silent for as long as its patience says. `on_piece` is called for each piece.
+    Raises `RunFailure`, and whatever else the producer raises. Cancelled, it has written what had come;
+    the producer is for the caller to close.
     """
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            finish = await _produce(run, on_piece)
-        if not limit.expired():  # else the producer took no notice that it was cancelled
-            return finish
-    except TimeoutError:
-        if not limit.expired():
-            raise
-    raise RunTimeout(f"the answer was cut after {seconds:g} s", parameters=["Limits.run"])
-
-
-async def _produce(run: Run, on_piece: Callable[[], None]) -> Finish:
-    """Produce, for as long as the producer is not silent for longer than it may be."""
-    patience = run.producer.patience
-    if patience is None:
-        return await run.producer.produce(Intake(run, _ENDLESS, NoDeadline(), on_piece).receive)
-    deadline = Deadline(patience.first_token)
+    patience = run.producer.patience or _ENDLESS
+    deadline = Deadline(patience.first_token, limit=seconds)
     try:
         async with deadline:
             intake = Intake(run, patience, deadline, on_piece)
             finish = await run.producer.produce(intake.receive)
-        if not deadline.expired:
+        if not deadline.expired:  # else the producer took no notice that it was cancelled
             return finish
     except TimeoutError:
         if not deadline.expired:
             raise
+    if deadline.limited:
+        raise RunTimeout(f"the answer was cut after {seconds:g} s", parameters=["Limits.run"])
     raise _silence(run, patience)
 
 
@@ -64,7 +51,7 @@ class Intake:
         self,
         run: Run,
         patience: Patience,
-        deadline: Deadline | NoDeadline,
+        deadline: Deadline,
         on_piece: Callable[[], None],
     ) -> None:
         self._run = run
@@ -85,15 +72,6 @@ class Intake:
         self._run.append(deltas)
         self._deadline.reschedule(self._idle)
         self._on_piece()
-
-
-class NoDeadline:
-    """Stands for a deadline where the producer may be silent for as long as the run may take."""
-
-    __slots__ = ()
-
-    def reschedule(self, seconds: float) -> None:
-        """Do nothing."""
 
 
 def _silence(run: Run, patience: Patience) -> UpstreamTimeout:

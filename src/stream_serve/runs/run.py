@@ -226,7 +226,7 @@ class Run:
         self._write(error)
         self._finish()
 
-    def summarize(self, summary: bytes) -> None:
+    def summarize(self, summary: Callable[[], bytes]) -> None:
         """Leave beside the log what is to be told of the run when it is not known here any more."""
         self._writer.summarize(summary)
 

@@ -19,13 +19,14 @@ Appends: a whole `POST` to a stream that is there at once goes to `web.streams.a
 is written in the same call, without a task. What that does not take goes the way of all requests, as does
 a body that comes in several pieces, and a response that cannot be written now.
 
-Hot doors: what starts most runs is called in place of the application (`web.hot`).
+Hot doors: what starts most runs is called in place of the application (`web.hot`), with a `HotCycle`.
 
 Pipelining: a connection is read on only when none of its requests waits for its turn, and the request
 whose turn it is learns that the client is gone.
 
-Only this module depends on the inside of uvicorn: on the attributes of a `RequestResponseCycle`, on the
-order of its pipeline, and on its framing of a chunked body (RFC 9112, 7.1).
+Only this module and `cycle` depend on the inside of uvicorn: on the attributes of its protocol and of a
+`RequestResponseCycle`, on the order of its pipeline, and on its framing of a chunked body (RFC 9112,
+7.1).
 """
 
 from __future__ import annotations
@@ -36,10 +37,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
-from uvicorn.protocols.http.flow_control import FlowControl, service_unavailable
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from stream_serve.errors import BadRequest, HeadTooLarge
+from stream_serve.server.cycle import ChunkWriter, HotCycle
 from stream_serve.web import problems
 from stream_serve.web.hot import STATE
 from stream_serve.web.stream import GONE, WRITE
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sized
 
     from uvicorn import Config
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, HTTPScope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
     from uvicorn.server import ServerState
 
@@ -101,6 +103,7 @@ class HttpProtocol(HttpToolsProtocol):
     _writer: ChunkWriter | None = None
     _part: Part = Part.NONE
     _incomplete = 0
+    _fields = 0
     _completed = False
     _refusal: StreamServeError | None = None
     _turn: RequestResponseCycle | None = None
@@ -146,6 +149,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to read a head. Its scope is made when it is needed."""
         self._part = Part.HEAD
+        self._fields = 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -153,15 +157,19 @@ class HttpProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; discard a trailer of a body, as RFC 9110, 6.5.1 allows."""
         if self._part is Part.HEAD:
-            super().on_header(name, value)
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self._fields += len(name) + len(value) + _HEADER_OVERHEAD
+            self.headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
-        """Receive a piece of a body."""
+        """Receive a piece of a body; discard it where nobody reads on, but waits for the end."""
         self._completed = True
-        if self._held is None:
-            super().on_body(body)
-        else:
+        if self._held is not None:
             self._held += body
+        elif self._when_gone is None or self.cycle is not self._turn:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Finish reading a request."""
@@ -213,6 +221,54 @@ class HttpProtocol(HttpToolsProtocol):
     def _enter(self) -> None:
         """Start a request, and add the extension to its scope before its task first runs."""
         body, self._held = self._held, None
+        path, _, query = self.url.partition(b"?")
+        door = None if self._hot is None or b"#" in query else self._hot.doors.get(path)
+        if door is not None and self._may_start():
+            self._begin(path, query, cast("ASGI3Application", door))
+        else:
+            self._begin_usual()
+        if body:
+            super().on_body(body)
+
+    def _may_start(self) -> bool:
+        """Return whether a request to a hot door is one that the door takes."""
+        parser = cast("Any", self.parser)  # uvicorn has none after the end
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and not parser.should_upgrade()
+            and max(len(self.connections), len(self.tasks)) < (self.limit_concurrency or math.inf)
+        )
+
+    def _begin(self, path: bytes, query: bytes, door: ASGI3Application) -> None:
+        """Start a request to a hot door, or let it wait for its turn."""
+        scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": "POST",
+            "root_path": "",
+            "path": path.decode(),
+            "raw_path": path,
+            "query_string": query,
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self.scope = cast("HTTPScope", scope)
+        before, keep_alive = self.cycle, cast("Any", self.parser).should_keep_alive()
+        self.cycle = HotCycle(self, self.scope, keep_alive=keep_alive)
+        scope["extensions"] = self._extensions()
+        if not before or before.response_complete:
+            self._start_asgi_task(self.cycle, door)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, door))
+
+    def _begin_usual(self) -> None:
+        """Start a request of any other kind."""
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
@@ -220,14 +276,15 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         scope = cast("dict[str, Any]", self.scope)
         if self.cycle and self.cycle.scope is scope:
-            # Weak references: a cycle that refers to itself lives until the garbage collector runs.
-            whose = ref(self), ref(self.cycle)
-            scope["extensions"] = {
-                WRITE: partial(_open_writer, *whose),
-                GONE: partial(_call_when_gone, *whose),
-            }
-        if body:
-            super().on_body(body)
+            scope["extensions"] = self._extensions()
+
+    def _extensions(self) -> dict[str, Any]:
+        # Weak references: a cycle that refers to itself lives until the garbage collector runs.
+        whose = ref(self), ref(self.cycle)
+        return {
+            WRITE: partial(_open_writer, *whose),
+            GONE: partial(_call_when_gone, *whose),
+        }
 
     def open_writer(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
         """Return a function that writes a piece of the response's body, once its head has been sent.
@@ -239,8 +296,9 @@ class HttpProtocol(HttpToolsProtocol):
 
     def call_when_gone(self, call: Callable[[], object]) -> Callable[[], None]:
         """Have a function called if the client is gone before the response is complete; return what ends
-        that."""
+        that. The rest of the request's body is not read any more."""
         self._when_gone = call
+        self.flow.resume_reading()  # a body with much in it paused that, and would hide the client's end
 
         def forget() -> None:
             if self._when_gone is call:
@@ -288,7 +346,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # an append before it in the same data has set it
         submitted, self._submitted = self._submitted, None
         if submitted is None:
-            super()._start_asgi_task(cycle, self._target(cycle, app))
+            super()._start_asgi_task(cycle, app)
             return
         cast("dict[str, Any]", cycle.scope)[SUBMITTED] = submitted
         if submitted.done.done():
@@ -296,14 +354,6 @@ class HttpProtocol(HttpToolsProtocol):
         else:
             self.tasks.add(cast("Any", submitted.done))  # the server waits for it as for a task
             submitted.done.add_done_callback(partial(self._settle, cycle, app, submitted))
-
-    def _target(self, cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
-        """Return what responds to a request: a hot door in place of the application."""
-        if self._hot is None or app is service_unavailable:
-            return app
-        scope = cycle.scope
-        door = self._hot.doors.get(scope["path"]) if scope["method"] == "POST" else None
-        return app if door is None else cast("ASGI3Application", door)
 
     def _settle(
         self,
@@ -333,11 +383,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         """Return the size in bytes of the complete lines of the head that is being read."""
-        if self._part is not Part.HEAD:
-            return 0
-        return len(self.url) + sum(
-            len(name) + len(value) + _HEADER_OVERHEAD for name, value in self.headers
-        )
+        return len(self.url) + self._fields if self._part is Part.HEAD else 0
 
     def _too_large(self) -> HeadTooLarge:
         return HeadTooLarge(
@@ -404,26 +450,6 @@ class HttpProtocol(HttpToolsProtocol):
             writer.ready = False
 
 
-class ChunkWriter:
-    """Writes chunks of a body (RFC 9112, 7.1) while it is `ready`.
-
-    One small object with slots rather than a closure: it is used for every token.
-    """
-
-    __slots__ = ("_write", "ready")
-
-    def __init__(self, write: Callable[[bytes], None], *, ready: bool) -> None:
-        self._write = write
-        self.ready = ready
-
-    def write(self, data: bytes) -> bool:
-        """Write `data` as one chunk and return True; when not ready, write nothing and return False."""
-        if self.ready:
-            self._write(b"%x\r\n%b\r\n" % (len(data), data))
-            return True
-        return False
-
-
 def _open_writer(
     protocol: ref[HttpProtocol], cycle: ref[RequestResponseCycle]
 ) -> Callable[[bytes], bool] | None:
@@ -443,5 +469,5 @@ def _call_when_gone(
     connection, response = protocol(), cycle()
     if connection is None or response is None or response.disconnected:
         call()
-        return int
+        return lambda: None
     return connection.call_when_gone(call)

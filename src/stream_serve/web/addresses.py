@@ -57,7 +57,9 @@ def named(asked: Question) -> str | None:
     for number, message in enumerate(asked.messages):
         read = _ANSWER if message["role"] == "assistant" else _MESSAGE
         for name, value in message.items():
-            if name not in read and _in_content(value, text=name == "content"):
+            if name in read or (name == "content" and isinstance(value, str)):
+                continue
+            if _in_content(value, text=name == "content"):
                 return f"messages[{number}].{name}"
     for name, value in asked.options.items():
         if _in_option(name, value):

@@ -18,7 +18,7 @@ from stream_serve.runs import names
 from stream_serve.runs.spec import OnDisconnect, Plan, RunSpec
 from stream_serve.web import terms
 from stream_serve.web.body import invalid
-from stream_serve.web.security import check_origin_trusted, owner_of
+from stream_serve.web.security import check_origin_trusted, fields_of, owner_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,9 +45,10 @@ class Asking:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self.runs = cast("Runs", request.state.runs)
-        self.provider = cast("Provider", request.state.provider)
-        self.conversations = cast("Conversations", request.state.conversations)
+        state = request.state
+        self.runs = cast("Runs", state.runs)
+        self.provider = cast("Provider", state.provider)
+        self.conversations = cast("Conversations", state.conversations)
         self.settings = cast("Settings", request.app.state.settings)
         self.owner = owner_of(request)
 
@@ -157,7 +158,7 @@ def run_id_of(request: Request, asked: str | None = None) -> str | None:
 
     Raises `InvalidFields`.
     """
-    key = request.headers.get("idempotency-key")
+    key = fields_of(request.scope).get("idempotency-key")
     if key is None:
         return asked
     try:

@@ -16,14 +16,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, cast
 import msgspec
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from starlette.requests import ClientDisconnect
 
 from stream_serve.errors import BadRequest, BodyTooLarge, InvalidFields, NotJSON
 from stream_serve.settings.words import words
 from stream_serve.web import syntax
 from stream_serve.web.nearest import nearest, plain
+from stream_serve.web.security import fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pydantic import ModelWrapValidatorHandler
     from pydantic_core import ErrorDetails
@@ -37,6 +39,7 @@ _MAX_VALUES: Final = 50_000
 _VALUE_BYTES: Final = 8
 """A body may have a value for every so many of its bytes; short messages of any door have fewer."""
 _MAX_BITS: Final = 64
+_CONTAINERS: Final = frozenset({dict, list})
 _MAX_LEVELS: Final = 200
 """What is nested deeper in a body of a foreign format is refused: it is passed on by recursion."""
 
@@ -156,11 +159,18 @@ def check_size(value: object, *, most: int, levels: int) -> None:
 
 def check_levels(value: object, levels: int) -> None:
     """Check that free-form JSON has at most so many levels of nesting. Raises `ValueError`."""
-    inner: list[object] = [value]
-    for _ in range(levels + 1):
-        inner = [part for one in inner for part in _parts(one)]
+    inner = _nested([value])
+    for _ in range(levels):
+        if not inner:
+            return
+        inner = _nested([part for one in inner for part in _parts(one)])
     if inner:
         raise ValueError(f"may be nested {levels} levels deep")
+
+
+def _nested(values: Sequence[object]) -> list[object]:
+    """Return those of some values that have others in them."""
+    return [one for one in values if one and type(one) in _CONTAINERS]
 
 
 def _parts(value: object) -> list[object]:
@@ -254,10 +264,11 @@ def field_name(loc: tuple[int | str, ...]) -> str:
 
 
 def _check_type(request: Request) -> None:
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    headers = fields_of(request.scope)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise NotJSON("send the body as JSON, with the header 'Content-Type: application/json'")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    if headers.get("content-encoding", "identity").lower() != "identity":
         raise NotJSON("send the body as it is, without a Content-Encoding")
 
 
@@ -268,12 +279,19 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     too_large = BodyTooLarge(
         f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)"
     )
-    declared = request.headers.get("content-length", "0")
+    declared = fields_of(request.scope).get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
         raise too_large
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > max_bytes:
+    pieces: list[bytes] = []
+    size = 0
+    while True:  # `request.stream`, a generator, costs more than a short body
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        piece: bytes = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if size > max_bytes:
             raise too_large
-    return bytes(body)
+        if not message.get("more_body", False):
+            return b"".join(pieces)

@@ -8,6 +8,7 @@ is the response, byte for byte. Every other server, and every other request, goe
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -18,7 +19,8 @@ from stream_serve.errors import StreamServeError
 from stream_serve.web import refusals
 from stream_serve.web.asking import Asking
 from stream_serve.web.routes import chat, openai
-from stream_serve.web.stream import Streaming
+from stream_serve.web.security import policy_at
+from stream_serve.web.stream import Streamed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,40 +48,54 @@ class Hot(Struct, frozen=True):
     `doors` its ASGI application."""
 
     appends: DirectAppends
-    doors: dict[str, ASGIApp]
+    doors: dict[bytes, ASGIApp]
 
 
-def doors_of(app: FastAPI, access: Access, *, on_request: Callable[[], None]) -> dict[str, ASGIApp]:
+def doors_of(
+    app: FastAPI, access: Access, *, on_request: Callable[[], None]
+) -> dict[bytes, ASGIApp]:
     """Return the doors by their paths; `on_request` is called at the beginning of each request."""
     return {
-        path: Streaming(HotDoor(app, access, endpoint), on_request=on_request)
+        path.encode(): HotDoor(app, access, endpoint, on_request=on_request)
         for path, endpoint in _ENDPOINTS.items()
     }
 
 
 class HotDoor:
-    """An endpoint of `app` as an ASGI application."""
+    """An endpoint of `app` as an ASGI application; `on_request` is called first for each request."""
 
-    def __init__(self, app: FastAPI, access: Access, endpoint: Endpoint) -> None:
+    def __init__(
+        self, app: FastAPI, access: Access, endpoint: Endpoint, *, on_request: Callable[[], None]
+    ) -> None:
         self._app = app
         self._access = access
         self._endpoint = endpoint
+        self._policy = policy_at(endpoint)
+        self._on_request = on_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to a request as `app` does; the server logs a defect."""
+        self._on_request()
         scope["app"] = self._app
-        request = Request(scope, receive, send)
+        response: Response | None = None
         try:
-            response = await self._respond(request)
-        except Exception as defect:
-            response = await refusals.on_defect(request, defect)
+            response = await self._respond(Request(scope, receive, send))
             await response(scope, receive, send)
+        except asyncio.CancelledError:
+            # The server ends, and has waited long enough for a client that does not read.
+            return
+        except Exception as defect:
+            if response is None:
+                told = await refusals.on_defect(Request(scope, receive, send), defect)
+                await told(scope, receive, send)
             raise
-        await response(scope, receive, send)
+        finally:
+            if isinstance(response, Streamed):
+                response.close()
 
     async def _respond(self, request: Request) -> Response:
         try:
-            self._access.check(request.scope)
+            self._access.check(request.scope, self._policy)
             return await self._endpoint(request, Asking(request))
         except (StreamServeError, HTTPException) as error:
             return await refusals.on_error(request, error)

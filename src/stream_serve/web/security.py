@@ -30,7 +30,6 @@ from urllib.parse import parse_qsl, unquote_to_bytes
 
 import structlog
 from msgspec import Struct, structs
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -40,11 +39,13 @@ from stream_serve.runs import names
 from stream_serve.settings import Settings, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from starlette.requests import HTTPConnection
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    Fields = Mapping[str, str]
 
 _KEY_NAMES: Final = frozenset(
     {"key", "api_key", "apikey", "api-key", "access_token", "token", "authorization"}
@@ -149,8 +150,12 @@ def guarded(policy: Policy, *, direct: bool = False) -> Callable[[Endpoint], End
 
 def policy_of(route: BaseRoute) -> Policy | None:
     """Return the policy of a route or of the application mounted there; None if it has none."""
-    target = getattr(route, "endpoint", None) or getattr(route, "app", None)
-    found = getattr(target, _POLICY, None)
+    return policy_at(getattr(route, "endpoint", None) or getattr(route, "app", None))
+
+
+def policy_at(endpoint: object) -> Policy | None:
+    """Return the policy of an endpoint; None if it has none."""
+    found = getattr(endpoint, _POLICY, None)
     return found if isinstance(found, Policy) else None
 
 
@@ -160,6 +165,17 @@ def owner_of(connection: HTTPConnection) -> str | None:
     None if nobody had to be known.
     """
     return cast("str | None", connection.state.owner)
+
+
+def fields_of(scope: Scope) -> Fields:
+    """Return the headers of a request by their names; the first one of each name counts."""
+    state = scope.setdefault("state", {})
+    found: Fields | None = state.get("fields")
+    if found is None:
+        given: list[tuple[bytes, bytes]] = scope["headers"]
+        found = {one.decode("latin-1"): said.decode("latin-1") for one, said in reversed(given)}
+        state["fields"] = found
+    return found
 
 
 def cors_headers(scope: Scope) -> dict[str, str]:
@@ -201,25 +217,26 @@ class Access:
         self._any_address = not is_loopback(settings.host)
         self._anonymous = not (keys or identified)
 
-    def check(self, scope: Scope) -> ASGIApp | None:
+    def check(self, scope: Scope, policy: Policy | None = None) -> ASGIApp | None:
         """Return what responds to a request that may pass: an endpoint, or None for the application.
 
-        A preflight gets its response. Raises `RequestError`, `HTTPException`; the state has the CORS
-        headers all the same.
+        A preflight gets its response. `policy` is that of the request's route, where it is known. Raises
+        `RequestError`, `HTTPException`; the state has the CORS headers all the same.
         """
         state: dict[str, object] = scope.setdefault("state", {})
         state["owner"] = None
         state["cors"] = {}
         state["foreign"] = False
-        headers = Headers(scope=scope)
+        headers = fields_of(scope)
         self._check_host(headers)
         self._check_url(scope)
         preflight = _is_preflight(scope, headers)
-        policy, endpoint = self._route(
-            scope, headers["access-control-request-method"] if preflight else None
-        )
+        endpoint: ASGIApp | None = None
+        if policy is None:
+            method = headers["access-control-request-method"] if preflight else None
+            policy, endpoint = self._route(scope, method)
         if policy.origins is not Origins.UNCHECKED:
-            state["cors"] = self._check_origin(policy, headers, state)
+            state["cors"] = self._check_origin(policy, scope, headers)
             if preflight:
                 allowed = _preflight(scope, headers, policy.shared)
                 return Response(status_code=204, headers=allowed)
@@ -258,7 +275,7 @@ class Access:
         scope.update(found)
         return policy, cast("ASGIApp", found["endpoint"])
 
-    def _check_host(self, headers: Headers) -> None:
+    def _check_host(self, headers: Fields) -> None:
         if not self._anonymous or _ANY in self._hosts:
             return
         host = _without_port(headers.get("host", "")).lower()
@@ -286,10 +303,8 @@ class Access:
                 "'Authorization: Bearer', and if it was a real one, replace it"
             )
 
-    def _check_origin(
-        self, policy: Policy, headers: Headers, state: dict[str, object]
-    ) -> dict[str, str]:
-        """Return the CORS headers for the request's origin, and record in `state` if it is foreign.
+    def _check_origin(self, policy: Policy, scope: Scope, headers: Fields) -> dict[str, str]:
+        """Return the CORS headers for the request's origin, and record in its state if it is foreign.
 
         Raises `ForeignOrigin`.
         """
@@ -303,11 +318,11 @@ class Access:
             # The article sends this header always; without an Origin it does no harm.
             plain = open_to_all or (asking and not self._identified)
             return {"Access-Control-Allow-Origin": _ANY, **exposed} if plain else {}
-        if len(headers.getlist("origin")) > 1:
+        if [name for name, _ in scope["headers"]].count(b"origin") > 1:
             raise ForeignOrigin("a request has one Origin header (RFC 6454, 7.3)")
         known = _is_own(origin, headers.get("host", "")) or origin in self._origins
         local = self._anonymous and _is_local(origin)
-        state["foreign"] = not (known or local)
+        scope["state"]["foreign"] = not (known or local)
         if open_to_all:
             return {"Access-Control-Allow-Origin": _ANY, **exposed}
         if known or (asking and local):
@@ -317,7 +332,7 @@ class Access:
             "STREAM_SERVE_CORS_ORIGINS"
         )
 
-    def _check_key(self, headers: Headers) -> str:
+    def _check_key(self, headers: Fields) -> str:
         """Return the owner that belongs to the API key of the request. Raises `Unauthorized`.
 
         All keys are compared in constant time.
@@ -394,11 +409,11 @@ def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
 
 
-def _is_preflight(scope: Scope, headers: Headers) -> bool:
+def _is_preflight(scope: Scope, headers: Fields) -> bool:
     return scope["method"] == "OPTIONS" and "access-control-request-method" in headers
 
 
-def _preflight(scope: Scope, headers: Headers, shared: Shared) -> dict[str, str]:
+def _preflight(scope: Scope, headers: Fields, shared: Shared) -> dict[str, str]:
     """Return the headers of the response to a preflight, which allows what the request may have."""
     asked = headers.get("access-control-request-headers", "").lower().replace(" ", "").split(",")
     sdk = [name for name in asked[:_MAX_ASKED] if _SDK.fullmatch(name)]

@@ -24,6 +24,7 @@ Two ends of a stream are not the end of its run. A reader that has to continue a
 from __future__ import annotations
 
 import asyncio
+from functools import cache
 from typing import TYPE_CHECKING, Final, Protocol
 
 from starlette.responses import Response
@@ -54,7 +55,8 @@ WRITE: Final = "stream_serve.write"
 be written directly. `write` returns False, and writes nothing, when the client cannot take more."""
 GONE: Final = "stream_serve.gone"
 """The ASGI extension of a server that tells when a client disconnects without a task that waits for it.
-`scope["extensions"][GONE](call)` has a function called then, or at once, and returns what ends that."""
+`scope["extensions"][GONE](call)` has a function called then, or at once, and returns what ends that.
+Whoever calls it reads no more of the request's body."""
 
 _HELD: Final = 2.0
 """For how long a head is held back at most: a provider refuses within some round trips, and a client that
@@ -85,6 +87,18 @@ async def _close_when_gone(subscription: Followed, receive: Receive) -> None:
 def stream_headers(heartbeat: float) -> dict[str, str]:
     """Return the headers of a stream of events whose silences are no longer than so many seconds."""
     return {**_HEADERS, "X-Heartbeat-Interval": f"{heartbeat:g}"}
+
+
+@cache
+def _head(heartbeat: float) -> dict[bytes, bytes]:
+    return _encoded(stream_headers(heartbeat))
+
+
+def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Return headers as a server gets them."""
+    return {
+        name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()
+    }
 
 
 class Streamed(Response):
@@ -156,8 +170,9 @@ class EventStream(Streamed):
         try:
             self.status_code = 200
             self.background = None
-            run = {} if subscription.run_id is None else {"X-Run-Id": subscription.run_id}
-            self.init_headers({**stream_headers(heartbeat), **run, **headers})
+            run_id = subscription.run_id
+            run = {} if run_id is None else {b"x-run-id": run_id.encode("latin-1")}
+            self.raw_headers = list({**_head(heartbeat), **run, **_encoded(headers)}.items())
             self._quarter = heartbeat / _QUARTERS
             self._held = min(heartbeat, _HELD)
             self._quiet = 0
@@ -187,7 +202,7 @@ class EventStream(Streamed):
                 await held(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            self.raw_headers: list[tuple[bytes, bytes]] = []
+            self.raw_headers = []
             extension = scope.get("extensions", {}).get(WRITE)
             write = None if extension is None else extension()
             translator = self._translator

@@ -45,7 +45,7 @@ async def harmed(server: Redis, harm: Callable[[Process, Process], Awaitable[Non
         got = await take(reader, 100)
         assert got == b"".join(frames(101, 200))
         writer.append(frames(201, 210))
-        writer.summarize(b"summary")
+        writer.summarize(lambda: b"summary")
         writer.finish()
         assert await rest(reader) == b"".join(frames(201, 210))
         await flushed(there, "done", 50)

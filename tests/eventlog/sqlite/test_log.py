@@ -70,7 +70,7 @@ async def test_a_finished_log_outlives_its_process(begin: Begin) -> None:
     writer.append(frames(1, 3))
     writer.append(frames(4, 5))
     writer.finish()
-    writer.summarize(b"summary")
+    writer.summarize(lambda: b"summary")
     await flush(log)
     log = await begin()
     info = await log.look(name)

@@ -123,9 +123,9 @@ class RedisLogWriter:
             self._marked = True
             self._flusher.mark(self)
 
-    def summarize(self, summary: bytes) -> None:
+    def summarize(self, summary: Callable[[], bytes]) -> None:
         """Keep a summary beside the log."""
-        self.summary = summary
+        self.summary = summary()
         if not self._marked:
             self._marked = True
             self._flusher.mark(self)

@@ -128,9 +128,9 @@ class SQLiteLogWriter:
         self._said = False
         self.mark()
 
-    def summarize(self, summary: bytes) -> None:
+    def summarize(self, summary: Callable[[], bytes]) -> None:
         """Keep a summary beside the log."""
-        self.summary = summary
+        self.summary = summary()
         self._said = False
         self.mark()
 

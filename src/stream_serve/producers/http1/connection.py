@@ -47,11 +47,8 @@ class Connection(asyncio.Protocol):
     @property
     def usable(self) -> bool:
         """True when another request can be sent."""
-        return (
-            self._transport is not None
-            and not self._transport.is_closing()
-            and self._exchange is None
-        )
+        transport = self._transport
+        return self._exchange is None and transport is not None and not transport.is_closing()
 
     def send(self, request: bytes) -> Exchange:
         """Send a whole request, and return the exchange that it begins.

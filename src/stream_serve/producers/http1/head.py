@@ -26,7 +26,7 @@ _STATUS: Final = re.compile(
 )
 _END: Final = re.compile(rb"\n\r?\n")
 _CLEAN: Final = bytes(range(256)).translate(
-    bytes(32 if code < 32 or code == 127 else code for code in range(256))
+    bytes(32 if (code < 32 and code != 10) or code == 127 else code for code in range(256))
 )
 _NO_CODINGS: Final = {"none", "utf-8", "utf8", "7bit", "8bit", "binary", "chunked"}
 """What servers call a content coding and is none."""
@@ -145,20 +145,19 @@ def _read(lines: bytes) -> Head | None:
 
 def _read_fields(lines: bytes) -> dict[str, str]:
     """Return the headers. Folded lines are joined (RFC 9112, 5.2); a line without a colon is left out."""
-    fields: list[tuple[bytes, bytes]] = []
-    for line in lines.split(b"\n"):
-        if line[:1] in {b" ", b"\t"}:
-            if fields:
-                fields[-1] = (fields[-1][0], fields[-1][1] + b" " + line.strip())
-            continue
-        name, colon, value = line.partition(b":")
-        if colon and name.strip():
-            fields.append((name.strip().lower(), value.strip()))
     headers: dict[str, str] = {}
-    for name, value in fields:
-        key, text = name.decode("latin-1"), value.translate(_CLEAN).decode("latin-1")
-        known = headers.get(key)
-        headers[key] = text if known is None else f"{known}, {text}"
+    key = ""
+    for line in lines.translate(_CLEAN).decode("latin-1").split("\n"):
+        if line.startswith(" "):
+            if key:
+                headers[key] += " " + line.strip(" ")
+            continue
+        name, colon, value = line.partition(":")
+        name = name.strip(" ").lower()
+        if colon and name:
+            key, known = name, headers.get(name)
+            value = value.strip(" ")
+            headers[name] = value if known is None else f"{known}, {value}"
     return headers
 
 
@@ -188,5 +187,7 @@ def _persists(status_line: re.Match[bytes], headers: Mapping[str, str]) -> bool:
 
 def _tokens(text: str) -> list[str]:
     """Return the members of a list in small letters, without parameters and `identity`."""
+    if not text:
+        return []
     tokens = [part.partition(";")[0].strip().lower() for part in text.split(",")]
     return [token for token in tokens if token not in {"", "identity"}]

@@ -372,7 +372,10 @@ class Reading:
 
     def _read(self, delta: AnyDelta) -> tuple[str, str]:
         """Return the thoughts and the text of a delta."""
-        thought = delta.reasoning_content or delta.reasoning
+        thought, text = delta.reasoning_content or delta.reasoning, delta.content
+        others = thought or delta.reasoning_details or delta.refusal or delta.text
+        if not others and (text is None or type(text) is str):
+            return "", text or ""
         if thought:
             self._by_field = True
         elif delta.reasoning_details and not self._by_field:

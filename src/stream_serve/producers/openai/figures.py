@@ -132,9 +132,17 @@ def _detail(fields: _Fields, places: tuple[str, ...], names: tuple[str, ...]) ->
 
 def _figure(fields: _Fields, names: tuple[str, ...]) -> int | None:
     """Return the first of some figures that is there; `_BAD` for one that cannot be."""
-    value = next((fields[name] for name in names if fields.get(name) is not None), None)
-    if value is None:
-        return None
+    for name in names:
+        value = fields.get(name)
+        if value is not None:
+            return _number(value)
+    return None
+
+
+def _number(value: object) -> int:
+    """Return a figure; `_BAD` for one that cannot be."""
+    if type(value) is int:
+        return value if 0 <= value <= _MAX else _BAD
     if isinstance(value, str):
         return int(value) if _DIGITS.fullmatch(value) else _BAD
     if isinstance(value, float) and value.is_integer():

@@ -210,6 +210,7 @@ class OpenAIProducer:
         self._provider = provider
         self._request: ChatRequest | None = request
         self._prompt_tokens: int | None = None
+        self._usage: Usage | None = None
         self._sockets: list[socket.socket] = []
         self._exchange: http1.HTTPExchange | None = None
         traits = provider.endpoint.traits
@@ -227,7 +228,9 @@ class OpenAIProducer:
     @property
     def usage(self) -> Usage | None:
         """The newest usage that the provider has reported; None before that."""
-        return self._reading.usage
+        if self._usage is None or not self._finished:  # else nothing more is read
+            self._usage = self._reading.usage
+        return self._usage
 
     @property
     def closed(self) -> bool | None:

@@ -20,6 +20,7 @@ TAGS: Final = (
     ("[THINK]", "[/THINK]"),  # Magistral
     ("◁think▷", "◁/think▷"),  # Kimi-VL
 )
+_FIRST: Final = frozenset(opening[0] for opening, _ in TAGS)
 _MAX_SPACE: Final = 1000
 _LINE_ENDS: Final = "\r\n"
 
@@ -58,6 +59,8 @@ class ThinkSplitter:
 
     def _begin(self, text: str) -> tuple[str, str]:
         start = text.lstrip()
+        if start and start[0] not in _FIRST:
+            return self._end(text)
         for opening, closing in TAGS:
             if start.startswith(opening):
                 self._close = closing

@@ -12,6 +12,7 @@ has so far, all at once. Their translations are `Retelling`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Final, Protocol, runtime_checkable
 
 from stream_serve.events import codec
@@ -87,6 +88,12 @@ class _Newest:
 _newest: Final = _Newest()
 
 
+@cache
+def _retells(kind: type[Translation]) -> bool:
+    """Return whether translations of a kind are `Retelling`: to look at one takes as long as a token."""
+    return issubclass(kind, Retelling)
+
+
 class Translator:
     """Turns the frames of a run's log into what one reader of a dialect gets.
 
@@ -119,7 +126,7 @@ class Translator:
     ) -> None:
         self._translation = translation
         self._coalesce = coalesce
-        retells = isinstance(translation, Retelling) and not resumed
+        retells = _retells(type(translation)) and not resumed
         self._replay = retells and after == 0
         self._after = newest if self._replay else after
         self._joined = resumed or self._after == 0

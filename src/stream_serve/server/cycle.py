@@ -1,0 +1,105 @@
+"""`HotCycle`: one request to a hot door (`web.hot`) and its response, on a connection of uvicorn's.
+
+How it works: it stands where uvicorn's own cycle does, with the same attributes, and sends on its own.
+What uvicorn checks and writes for each header is done for the whole head at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from uvicorn._types import ASGISendEvent, HTTPScope
+
+_LAST: Final = b"0\r\n\r\n"
+
+
+class ChunkWriter:
+    """Writes chunks of a body (RFC 9112, 7.1) while it is `ready`.
+
+    One small object with slots rather than a closure: it is used for every token.
+    """
+
+    __slots__ = ("_write", "ready")
+
+    def __init__(self, write: Callable[[bytes], None], *, ready: bool) -> None:
+        self._write = write
+        self.ready = ready
+
+    def write(self, data: bytes) -> bool:
+        """Write `data` as one chunk and return True; when not ready, write nothing and return False."""
+        if self.ready:
+            self._write(b"%x\r\n%b\r\n" % (len(data), data))
+            return True
+        return False
+
+
+class HotCycle(RequestResponseCycle):
+    """A `POST` of HTTP/1.1; its response has a body."""
+
+    def __init__(self, protocol: HttpToolsProtocol, scope: HTTPScope, *, keep_alive: bool) -> None:
+        super().__init__(
+            scope=scope,
+            transport=protocol.transport,
+            flow=protocol.flow,
+            logger=protocol.logger,
+            access_logger=protocol.access_logger,
+            access_log=False,
+            default_headers=protocol.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=protocol.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=protocol.on_response_complete,
+        )
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a part of the response, as uvicorn does."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self.start(message["status"], list(message.get("headers", ())))
+        elif message["type"] == "http.response.body":
+            self._send(message.get("body", b""), more=message.get("more_body", False))
+
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+        """Send the head. Raises `RuntimeError` for a header that would be several."""
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        said = [*self.default_headers, *headers]
+        fields = dict(said)
+        self.keep_alive = self.keep_alive and fields.get(b"connection") != b"close"
+        if not self.keep_alive and b"connection" not in fields:
+            said.append((b"connection", b"close"))
+        self.chunked_encoding = b"content-length" not in fields
+        if self.chunked_encoding:
+            said.append((b"transfer-encoding", b"chunked"))
+        lines = b"".join([b"%b: %b\r\n" % one for one in said])
+        if not len(said) == lines.count(b"\n") == lines.count(b"\r"):
+            raise RuntimeError("a header of a response has a line end in it")
+        self.transport.write(b"%b%b\r\n" % (STATUS_LINE[status], lines))
+
+    def _send(self, body: bytes, *, more: bool) -> None:
+        """Send a piece of the body, and its end unless there are `more`."""
+        if self.response_complete:
+            raise RuntimeError("the response has been sent")
+        if self.chunked_encoding:
+            chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = chunk if more else chunk + _LAST
+        self.transport.write(body)
+        if not more:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
