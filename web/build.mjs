@@ -43,6 +43,15 @@ function sheets(outdir) {
   });
 }
 
+/** highlight.js in the form of modules: what joins the other form to them would be loaded with every module. */
+const highlight = {
+  name: "highlight",
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /highlight\.js\/lib\// }, async ({ path }) => ({
+      contents: (await readFile(path, "utf8")).replace("module.exports = ", "export default "),
+    })),
+};
+
 function modules(entryPoints, outdir, formula, more = {}) {
   return build({
     ...common,
@@ -52,6 +61,7 @@ function modules(entryPoints, outdir, formula, more = {}) {
     metafile: true,
     format: "esm",
     splitting: true,
+    plugins: [highlight],
     define: { FORMULA_STYLE: JSON.stringify(formula) },
     loader: { ".svg": "file" },
     ...more,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import expect
@@ -224,15 +225,22 @@ async def test_a_conversation_of_thousands_opens_with_its_newest_page(
     turn = await talk(await place.history())
     await place.lengthen(turn, 5_000)
     page = await page_context(locale="en-US")
+    asked: list[str] = []
+    answered: list[str] = []
+    page.on("request", lambda request: asked.append(_path(request)))
+    page.on("requestfinished", lambda request: answered.append(_path(request)))
     await page.goto(f"{service.url}/c/{turn.conversation_id}")
     turns = page.locator(".turn")
     await expect(turns.last).to_contain_text("4999")
     assert await turns.count() <= 60
-    asked: list[str] = []
-
-    def note(request: Request) -> None:
-        asked.append(request.url)
-
-    page.on("request", note)
+    here = f"/ai/conversations/{turn.conversation_id}"
+    read = {"/ai/info", "/ai/models", "/ai/conversations", here, f"{here}/messages"}
+    await until(lambda: read <= set(answered) and len(asked) == len(answered))
+    assert sorted(path for path in asked if path.startswith("/ai/")) == sorted(read), "each once"
+    asked.clear()
     await page.get_by_role("textbox", name="Message").press_sequentially("typing")
     assert asked == []
+
+
+def _path(request: Request) -> str:
+    return urlsplit(request.url).path

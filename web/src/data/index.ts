@@ -70,8 +70,8 @@ export class Data {
   #tabs: Tabs;
   #open = new Set<Conversation>();
   #problems = new Map<string, Problem>(); // of each thing that is read
-  #returned = 0; // when it was read anew with success
-  #returning = false;
+  #returned = 0; // when it was read with success
+  #returning = false; // whether it is read just now
   #undo: (() => void)[];
 
   constructor(options: DataOptions = {}) {
@@ -105,8 +105,8 @@ export class Data {
   }
 
   /** Read what the page needs first. What cannot be read is in `problem`, and nothing is thrown. */
-  async start(): Promise<void> {
-    await Promise.all([this.#meet(), this.#models(), this.reload()]);
+  start(): Promise<void> {
+    return this.#anew(this.#meet(), this.#models());
   }
 
   /** Read the list anew. */
@@ -215,14 +215,18 @@ export class Data {
     });
   }
 
+  /** Read the list, beside what is read already. */
+  async #anew(...others: Promise<void>[]): Promise<void> {
+    this.#returning = true;
+    await Promise.all([this.reload(), ...others]);
+    this.#returning = false;
+    if (!this.problem.peek()) this.#returned = Date.now();
+  }
+
   /** Read anew, and what could not be read before; whatever was tried without a network does not count. */
   async #return(online: boolean): Promise<void> {
     if (!online && (this.#returning || Math.abs(Date.now() - this.#returned) < RETURN)) return;
-    this.#returning = true;
-    const missing = [...(this.info.peek() ? [] : [this.#meet()]), ...(this.models.peek() ? [] : [this.#models()])];
-    await Promise.all([this.reload(), ...missing]);
-    this.#returning = false;
-    if (!this.problem.peek()) this.#returned = Date.now();
+    await this.#anew(...(this.info.peek() ? [] : [this.#meet()]), ...(this.models.peek() ? [] : [this.#models()]));
     await [...this.#open].at(-1)?.reread();
   }
 

@@ -15,7 +15,10 @@ export function onHide(call: () => void): Undo {
 
 /** Call a function whenever the page is seen again, has a network again (then with true), or comes back from the history. */
 export function onReturn(call: (online: boolean) => void): Undo {
-  const shown = ({ type }: Event) => document.visibilityState === "visible" && call(type === "online");
+  const shown = (event: Event) => {
+    const first = event.type === "pageshow" && !(event as PageTransitionEvent).persisted;
+    if (!first && document.visibilityState === "visible") call(event.type === "online");
+  };
   const names = ["online", "pageshow", "focus"];
   for (const name of names) addEventListener(name, shown);
   document.addEventListener("visibilitychange", shown);

@@ -240,6 +240,7 @@ export class AnswerView {
 
   /** Copy the Markdown, or the text as it is seen. */
   async copy(as: "markdown" | "text" = "markdown"): Promise<void> {
+    if (as === "text") this.#answer?.rest();
     const words = as === "text" ? plain(this.#into).trim() : textOf(this.node.turn!.peek());
     const copied = await copyText(words);
     this.#context.tell(say(copied ? "turns.copied" : "turns.notCopied"));

@@ -139,17 +139,21 @@ export class Mark {
   }
 }
 
-/** Show a receipt by the names of the API, as the debugger does. */
+const OUTCOMES = { stopped: "receipt.stopped", already_finished: "receipt.finished", unreachable: "receipt.unreachable" } as const;
+
+/** Show a receipt in words; the run's id is there for who looks for it in a log. */
 function fill(list: HTMLElement, receipt: Receipt, usage: Turn["usage"]): void {
+  const { outcome, upstreamClosed, latencyMs, runId } = receipt;
   const tokens = (receipt.usage ?? usage)?.completionTokens;
-  const rows = [
-    ["outcome", receipt.outcome],
-    ["upstreamClosed", receipt.upstreamClosed],
-    ["latencyMs", Math.round(receipt.latencyMs)],
-    ["completionTokens", tokens],
-    ["runId", receipt.runId],
-  ].filter(([, value]) => value !== undefined && value !== null);
-  const nodes = rows.flatMap(([name, value]) => [make("dt", { translate: "no" }, `${name}`), make("dd", { translate: "no" }, `${value}`)]);
+  const connection = upstreamClosed === null ? "none" : upstreamClosed ? "closed" : "open";
+  const rows: [string, string][] = [
+    [say("receipt.outcome"), say(OUTCOMES[outcome])],
+    [say("receipt.connection"), say(`receipt.${connection}`)],
+    [say("receipt.latency"), say("receipt.ms", { ms: Math.round(latencyMs) })],
+  ];
+  if (tokens !== undefined) rows.push([say("receipt.tokens"), `${tokens}`]);
+  const nodes = rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]);
+  nodes.push(make("dt", {}, say("receipt.run")), make("dd", { translate: "no" }, runId));
   if (list.childElementCount !== nodes.length || list.textContent !== nodes.map((node) => node.textContent).join("")) list.replaceChildren(...nodes);
 }
 

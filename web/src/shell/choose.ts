@@ -1,6 +1,6 @@
 /** Which model answers: a menu of those that there are, with what each can do. */
 
-import type { Model } from "../data/index.js";
+import type { Conversation, Data, Model } from "../data/index.js";
 import { effect } from "../signal.js";
 import { say } from "../words/index.js";
 import { byId } from "./dom.js";
@@ -19,21 +19,24 @@ export function abilities({ context, thinks, sees, tools }: Model): string {
 }
 
 /** Return the name of the model that answers if none is chosen, if it is known. */
-export function defaultModel({ data }: Parts): string | undefined {
+export function defaultModel({ data }: Pick<Parts, "data">): string | undefined {
   return data.models.value?.models.find((one) => one.default)?.name ?? data.info.value?.model ?? undefined;
 }
 
-/** Return the model that answers, if more is known of it than its name. */
-export function modelOf(parts: Parts): Model | undefined {
-  const name = parts.conversation.value.preferences.value.value.model ?? defaultModel(parts);
-  return parts.data.models.value?.models.find((one) => one.name === name);
+/** Return the name of the model that answers in a conversation, if it is known. */
+const nameOf = (data: Data, { preferences }: Conversation): string | undefined => preferences.value.value.model ?? defaultModel({ data });
+
+/** Return the model that answers in a conversation, if more is known of it than its name. */
+export function modelOf(data: Data, conversation: Conversation): Model | undefined {
+  const name = nameOf(data, conversation);
+  return data.models.value?.models.find((one) => one.name === name);
 }
 
 /** Let the button in the bar say which model answers, and choose another one; without a list, `settings` takes a name. */
 export function modelButton(parts: Parts, settings: () => void): void {
   const made = byId("open-model", HTMLButtonElement);
   effect(() => {
-    const name = parts.conversation.value.preferences.value.value.model ?? defaultModel(parts);
+    const name = nameOf(parts.data, parts.conversation.value);
     made.textContent = name ?? say("page.noModel");
     made.setAttribute("aria-label", name ? say("page.model", { name }) : say("page.noModel"));
     made.hidden = parts.data.models.value === undefined && !name;

@@ -83,6 +83,7 @@ export class Groups {
     const { data, place } = this.#parts;
     const { begun: current } = place.where.value;
     const here = [...data.begun.value].filter(([, one]) => one.unkept.value);
+    for (const begun of this.#links.keys()) if (!data.begun.value.has(begun)) this.#links.delete(begun);
     return here.map(([begun, one]) => {
       const title = titledHere(one);
       const row = this.#links.get(begun) ?? make("li", { class: "row" }, linkTo({ conversation: undefined, begun }, this.#acts, make("span", { class: "title", dir: "auto" })));

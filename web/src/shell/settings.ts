@@ -1,7 +1,7 @@
 /** The settings: of the conversation that is open, kept with it, and of the page, kept in this browser. */
 
 import type { Choice } from "../data/choices.js";
-import type { Metadata } from "../data/index.js";
+import type { Metadata, Model } from "../data/index.js";
 import { effect } from "../signal.js";
 import { LANGUAGES, NAMES, say, type Key } from "../words/index.js";
 import { abilities, defaultModel, modelOf } from "./choose.js";
@@ -62,6 +62,11 @@ export class Settings {
     return [usual, ...others, ...(known ? [] : [{ value: chosen, text: chosen }])];
   }
 
+  /** The model that answers, if more is known of it than its name. */
+  #answers(): Model | undefined {
+    return modelOf(this.#parts.data, this.#parts.conversation.value);
+  }
+
   /** The operator may have set what holds where nothing is chosen, for models that take it. */
   #temperature(): HTMLElement {
     const made = number("temperature", "settings.temperature", "settings.temperatureHint", () => say("settings.temperatureWrong"), {
@@ -69,7 +74,7 @@ export class Settings {
       take: (temperature) => this.#set({ temperature }),
       fits: (value) => value >= 0 && value <= HOTTEST,
     });
-    const usual = () => (modelOf(this.#parts)?.temperature === false ? undefined : (this.#parts.data.info.value?.temperature ?? undefined));
+    const usual = () => (this.#answers()?.temperature === false ? undefined : (this.#parts.data.info.value?.temperature ?? undefined));
     effect(() => {
       const temperature = usual();
       hint(made, temperature, temperature === undefined ? say("settings.temperatureHint") : say("settings.temperatureUsual", { temperature }));
@@ -95,7 +100,7 @@ export class Settings {
 
   #thinking(): HTMLSelectElement {
     const usual = () => {
-      const thinking = modelOf(this.#parts)?.thinks === false ? undefined : this.#parts.data.info.value?.thinking;
+      const thinking = this.#answers()?.thinks === false ? undefined : this.#parts.data.info.value?.thinking;
       if (typeof thinking !== "boolean") return say("settings.thinkingDefault");
       return say("settings.usual", { name: say(thinking ? "settings.thinkingOn" : "settings.thinkingOff") });
     };

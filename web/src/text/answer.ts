@@ -13,9 +13,15 @@ export interface AnswerOptions {
   announce?: (text: string) => void;
   /** Calls back when something is to be drawn; the next frame unless given. */
   frame?: (draw: () => void) => void;
-  /** A draw that took longer than this many ms makes the next one wait four times as long; 8 unless given. */
+  /**
+   * A draw that took longer than this many ms makes the next one wait four times as long, and one that takes four times
+   * as long ends, with text left for the next one; 8 unless given.
+   */
   budget?: number;
 }
+
+/** So many characters, whatever they are, are shown at once. */
+const SLICE = /^[^]{0,1000}/u;
 
 /** What waits for more text is shown after this many ms without. */
 const PATIENCE = 250;
@@ -27,14 +33,17 @@ export class Answer {
   #half = "";
   #asked = false;
   #ended = false;
+  #cut = false;
   #notBefore = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #views: Views;
   readonly #blocks: Blocks;
   readonly #frame: (draw: () => void) => void;
 
   constructor(readonly element: HTMLElement, readonly options: AnswerOptions) {
     const markdown = new Markdown(options.dollars);
-    this.#blocks = new Blocks(markdown, new Views(element, markdown, options.words));
+    this.#views = new Views(element, markdown, options.words);
+    this.#blocks = new Blocks(markdown, this.#views);
     this.#frame = options.frame ?? ((draw) => void requestAnimationFrame(draw));
     element.classList.add("answer");
     element.addEventListener("click", (event) => this.#click(event));
@@ -55,12 +64,16 @@ export class Answer {
     if (this.#ended) return;
     this.#take(this.#half);
     this.#ended = true;
-    clearTimeout(this.#timer);
-    this.#draw(true);
-    this.#blocks.end(cut);
+    this.#cut = cut;
+    this.#draw();
   }
 
-  /** Show a stored answer at once. */
+  /** Show what is left of a long text, all at once. */
+  rest(): void {
+    this.#draw(false, Infinity);
+  }
+
+  /** Show a stored answer, what is left of a long one slice by slice. */
   set(text: string, options: { cut?: boolean } = {}): void {
     this.append(text);
     this.end(options);
@@ -80,25 +93,36 @@ export class Answer {
     this.#pending += clean;
   }
 
-  #ask(): void {
-    if (this.#asked || this.#ended) return;
+  #ask(wait = this.#notBefore - performance.now()): void {
+    if (this.#asked) return;
     this.#asked = true;
-    const wait = this.#notBefore - performance.now();
     const ask = () => this.#frame(() => this.#draw());
-    if (wait > 0) setTimeout(ask, wait);
+    clearTimeout(this.#timer);
+    if (wait > 0) this.#timer = setTimeout(ask, wait);
     else ask();
   }
 
-  #draw(now = false): void {
+  #draw(now = false, budget = this.options.budget ?? 8): void {
     this.#asked = false;
-    if (this.#ended && !now) return;
-    const begin = performance.now();
-    const text = this.#pending;
-    this.#pending = "";
     clearTimeout(this.#timer);
-    if (!this.#blocks.add(text, now && !this.#ended)) this.#timer = setTimeout(() => this.#draw(true), PATIENCE);
-    const end = performance.now();
-    if (end - begin > (this.options.budget ?? 8)) this.#notBefore = end + 4 * (end - begin);
+    const begin = performance.now();
+    // Of each something is done in every draw, however long the other takes.
+    this.#views.link();
+    let took, shown, more;
+    do {
+      if (took === undefined || this.#pending) {
+        const slice = SLICE.exec(this.#pending)![0];
+        this.#pending = this.#pending.slice(slice.length);
+        shown = this.#blocks.add(slice, now);
+        if (this.#ended && !this.#pending) this.#blocks.end(this.#cut);
+      } else this.#views.link();
+      took = performance.now() - begin;
+      more = !!this.#pending || this.#views.late;
+    } while (more && took < 4 * budget);
+    if (took > budget) this.#notBefore = begin + 5 * took;
+    // What a person does comes before the rest.
+    if (more) this.#ask(1);
+    else if (!shown) this.#timer = setTimeout(() => this.#draw(true), PATIENCE);
   }
 
   #click(event: Event): void {

@@ -23,8 +23,6 @@ export interface Display {
   close(): void;
   /** Add letters at the end of the text that was shown last; return whether that could be done. */
   letters(text: string): boolean;
-  /** A link's target is known now. */
-  defined(): void;
 }
 
 /** Where finished tokens came from, to read them again when a link's target arrives. */
@@ -50,7 +48,8 @@ export class Blocks {
   #lines = 0;
   /** Letters can be added without reading. */
   #plain = false;
-  #type = "";
+  /** An empty line ends what is shown last. */
+  #ends = false;
   #head = "";
   #close = /$/;
   #indent = 0;
@@ -83,7 +82,7 @@ export class Blocks {
   /** A long block waits until there is enough to read it again. */
   #waits(): boolean {
     if (this.#mode === "fence" || this.#mode === "table" || this.#tail.length < SHORT) return false;
-    if (this.#type === "paragraph" && this.#tail.includes("\n\n", this.#shown)) return false;
+    if (this.#ends && this.#tail.includes("\n\n", this.#shown)) return false;
     return this.#tail.length - this.#shown < this.#tail.length / 16;
   }
 
@@ -128,11 +127,9 @@ export class Blocks {
   }
 
   #finish(tokens: Token[], leaves: ReturnType<Markdown["blocks"]>["leaves"]): void {
-    const { targets } = this.markdown;
     const labels = this.markdown.inline(tokens, leaves);
     const raw = tokens.map(({ raw }) => raw).join("");
     this.display.blocks(tokens, tokens.length, { labels, again: () => this.markdown.read(raw).tokens });
-    if (this.markdown.targets > targets) this.display.defined();
     this.#drop(raw.length);
   }
 
@@ -219,10 +216,8 @@ export class Blocks {
     if (!finished) return;
     const items = list.items.slice(0, finished);
     const raw = over ? list.raw : items.map((item) => item.raw).join("");
-    const { targets } = this.markdown;
     const labels = this.markdown.inline([{ ...list, items }], leaves);
     this.display.items({ ...list, items }, finished, { labels, again: () => this.markdown.read(raw).tokens });
-    if (this.markdown.targets > targets) this.display.defined();
     this.#drop(raw.length);
     if (over) this.#leave();
   }
@@ -240,8 +235,9 @@ export class Blocks {
       return this.display.after(list?.type === "list" ? more : []);
     }
     this.display.blocks(tokens, 0, NOTHING);
-    this.#type = tokens.at(-1)?.type ?? "";
-    this.#plain = this.#type === "paragraph" && this.markdown.plain && LINE_OF_LETTERS.test(this.#tail) && LETTERS.test(this.#tail.at(-1)!);
+    const last = tokens.at(-1);
+    this.#ends = !!last && isClosed(last, true);
+    this.#plain = last?.type === "paragraph" && this.markdown.plain && LINE_OF_LETTERS.test(this.#tail) && LETTERS.test(this.#tail.at(-1)!);
   }
 
   #drafted(head = ""): Token[] {
@@ -263,7 +259,7 @@ function firstOpen(tokens: Token[], last: number): number {
 /** Whether nothing that follows can belong to a block; `spaced` says that an empty line does. */
 function isClosed(token: Loose, spaced: boolean): boolean {
   if (["heading", "hr", "formula"].includes(token.type)) return true;
-  if (token.type === "paragraph" || token.type === "table") return spaced;
+  if (token.type === "paragraph" || token.type === "table" || token.wide) return spaced;
   const fence = token.type === "code" ? FENCE.exec(token.raw) : undefined;
   if (!fence) return false;
   const lines = token.raw.trimEnd().split("\n");

@@ -4,7 +4,9 @@ import { follow, make } from "./dom.js";
 import type { Words } from "./words.js";
 
 const LINES = 32;
-/** Code with more lines is not coloured. */
+/** A piece with so many characters has no more lines. */
+const LONG = 8000;
+/** Code with more lines, or with long ones, is not coloured. */
 const COLOURED = 2000;
 
 export class CodeBox {
@@ -14,7 +16,10 @@ export class CodeBox {
   #code = make("code");
   #piece: Text | undefined;
   #lines = 0;
+  /** The lines before the last piece. */
   #all = 0;
+  /** Whether the last line is whole. */
+  #whole = false;
 
   constructor(language: string, readonly words: Words) {
     this.language = language;
@@ -40,22 +45,27 @@ export class CodeBox {
   add(text: string): void {
     this.text += text;
     for (let at = 0; at < text.length; ) {
-      if (!this.#piece || this.#lines === LINES) this.#begin();
+      if (!this.#piece || (this.#whole && this.#full())) this.#begin();
       let end = at;
-      while (end < text.length && this.#lines < LINES) {
+      do {
         const next = text.indexOf("\n", end);
-        end = next < 0 ? text.length : next + 1;
-        if (next >= 0) this.#lines++;
-      }
+        this.#whole = next >= 0;
+        end = this.#whole ? next + 1 : text.length;
+        if (this.#whole) this.#lines++;
+      } while (end < text.length && !this.#full(end - at));
       this.#piece!.appendData(text.slice(at, end));
       at = end;
     }
   }
 
+  #full(more = 0): boolean {
+    return this.#lines === LINES || this.#piece!.length + more > LONG;
+  }
+
   #begin(): void {
-    this.#all += this.#lines;
-    this.#lines = 0;
     const full = this.#piece?.parentElement;
+    this.#all += full && this.#lines < LINES ? COLOURED : this.#lines;
+    this.#lines = 0;
     this.#piece = document.createTextNode("");
     const lines = make("span", { class: "lines" }, this.#piece);
     if (full) follow(full, lines);

@@ -25,8 +25,26 @@ const AFTER = new RegExp(String.raw`(?<=[${CJK}]\*+)(?![*_~])[\p{P}\p{S}]|(?<=\S
 const SEARCHED = 100_000;
 const MARK = /^([*_~])\1*(?!\1)\S/;
 
+/** A table of more columns is shown as it is written. */
+const WIDE = 100;
+
 class Rules extends Tokenizer {
   searched = 0;
+  /** Targets of links that have been seen in this text first. */
+  fresh: string[] = [];
+
+  override def(src: string): Tokens.Def | undefined {
+    const found = super.def(src);
+    if (found && !this.lexer.tokens.links[found.tag]) this.fresh.push(found.tag);
+    return found;
+  }
+
+  override table(src: string): Tokens.Table | undefined {
+    const [all, , line] = this.rules.block.table.exec(src) ?? [];
+    if (!line || line.split("|").length <= WIDE + 2) return super.table(src);
+    const raw = all!.replace(/\n+$/, "\n");
+    return { type: "code", raw, text: raw, wide: true } as Loose as Tokens.Table;
+  }
 
   /** A line under a formula or a note does not make a heading of the paragraph above them. */
   override lheading(src: string): Tokens.Heading | undefined {
@@ -57,7 +75,7 @@ class Bounded extends Lexer {
   #depth = 0;
   readonly #rules: Rules;
 
-  constructor(options: object, rules = new Rules()) {
+  constructor(options: object, rules: Rules) {
     super({ ...getDefaults(), ...options, tokenizer: rules } as never);
     const { inline } = rules.rules;
     rules.rules = { ...rules.rules, inline: { ...inline, text: shortNames(inline.text), url: shortNames(inline.url) } };
@@ -133,6 +151,9 @@ export class Markdown {
   readonly formulas: Formulas;
   /** Whether the text that is still being written was shown as it is, but for what closes at its end. */
   plain = false;
+  /** Links whose targets have become known, until somebody asks. */
+  fresh: string[] = [];
+  readonly #rules = new Rules();
   readonly #lexer: Bounded;
   #open = false;
 
@@ -148,18 +169,16 @@ export class Markdown {
       startInline: [(src: string) => src.indexOf("\uFDD0")],
     } as unknown as { block: TokenizerExtensionFunction[] };
     const hooks = { emStrongMask: mask } as unknown as Hooks;
-    this.#lexer = new Bounded({ hooks, extensions });
-  }
-
-  /** How many targets of links are known. */
-  get targets(): number {
-    return Object.keys(this.links).length;
+    this.#lexer = new Bounded({ hooks, extensions }, this.#rules);
+    this.#lexer.tokens.links = this.links;
   }
 
   /** Return the blocks of a text, which may go on; the text in those that are finished is read by `inline`. */
   blocks(text: string, open = false): { tokens: Token[]; leaves: Leaf[] } {
     this.#open = open;
-    return this.#lex(text, copy(this.links));
+    const read = this.#lex(text);
+    this.#forget();
+    return read;
   }
 
   /** Read the text in those blocks, which are finished. Return the labels in it that no target has been seen for. */
@@ -167,13 +186,17 @@ export class Markdown {
     const wanted = new Set<Token[]>();
     walk(tokens, (inner) => {
       wanted.add(inner);
-      for (const token of inner as Loose[]) if (token.type === "def") this.links[token.tag] ??= { href: token.href, title: token.title };
+      for (const { type, tag, href, title } of inner as Loose[])
+        if (type === "def" && !this.links[tag]) {
+          this.links[tag] = { href, title };
+          this.fresh.push(tag);
+        }
     });
     const labels = new Set<string>();
     for (const leaf of leaves) {
       if (!wanted.has(leaf.tokens)) continue;
-      for (const [, label = ""] of leaf.src.matchAll(LABEL)) if (!Object.hasOwn(this.links, key(label))) labels.add(key(label));
-      this.#read(leaf, this.links);
+      for (const [, label = ""] of leaf.src.matchAll(LABEL)) if (!(key(label) in this.links)) labels.add(key(label));
+      this.#read(leaf);
     }
     return labels;
   }
@@ -187,33 +210,36 @@ export class Markdown {
   /** Return the tokens of a text that is still being written, with what it has opened closed. */
   open(text: string): Token[] {
     this.#open = true;
-    const links = copy(this.links);
-    const { tokens, leaves } = this.#lex(text, links);
+    const { tokens, leaves } = this.#lex(text);
     const last = lastLeaf(tokens);
     this.plain = false;
     for (const leaf of leaves) {
       leaf.src = this.formulas.hide(leaf.src);
       if (leaf.tokens === last) {
-        const healed = heal(leaf.src, (label) => label.startsWith("^") || Object.hasOwn(links, key(label)));
+        const healed = heal(leaf.src, (label) => label.startsWith("^") || key(label) in this.links);
         this.plain = healed.plain;
         leaf.src = healed.text;
       }
-      this.#read(leaf, links);
+      this.#read(leaf);
     }
+    this.#forget();
     return tokens;
   }
 
-  #lex(text: string, links: Links): { tokens: Token[]; leaves: Leaf[] } {
+  /** The targets in a text that may go on are not known yet. */
+  #forget(): void {
+    for (const tag of this.#rules.fresh.splice(0)) delete this.links[tag];
+  }
+
+  #lex(text: string): { tokens: Token[]; leaves: Leaf[] } {
     const lexer = this.#lexer;
-    lexer.tokens.links = links;
     lexer.state = { inLink: false, inRawBlock: false, linkEmitted: false, linkParenPossible: true, top: true } as typeof lexer.state;
     lexer.inlineQueue = [];
     const tokens = lexer.blockTokens(text, []);
     return { tokens, leaves: lexer.inlineQueue as Leaf[] };
   }
 
-  #read(leaf: Leaf, links: Links): void {
-    this.#lexer.tokens.links = links;
+  #read(leaf: Leaf): void {
     this.#lexer.state.inLink = this.#lexer.state.inRawBlock = false;
     this.#lexer.read(this.formulas.hide(leaf.src), leaf.tokens);
   }
@@ -246,10 +272,6 @@ export class Markdown {
     const reference = REFERENCE.exec(src);
     return reference ? { type: "reference", raw: reference[0], label: reference[1] } : undefined;
   }
-}
-
-function copy(links: Links): Links {
-  return Object.assign(Object.create(null), links);
 }
 
 /** Return a label as marked compares it. */

@@ -52,8 +52,10 @@ export class Notes {
     if (!note.item) {
       note.back = make("span", { class: "backs" });
       note.item = make("li", { id: `${this.#prefix}-${note.number}`, value: String(note.number), tabindex: "-1", dir: "auto" }, note.back);
-      const after = [...this.#list.children].find((item) => (item as HTMLLIElement).value > note.number);
-      this.#list.insertBefore(note.item, after ?? null);
+      // Most often they come in their order.
+      let before = this.#list.lastElementChild as HTMLLIElement | null;
+      while (before && before.value > note.number) before = before.previousElementSibling as HTMLLIElement | null;
+      this.#list.insertBefore(note.item, before ? before.nextSibling : this.#list.firstChild);
       if (!this.anchor) this.root.append(this.#section);
       this.#changed.add(note);
     }

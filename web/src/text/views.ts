@@ -32,10 +32,6 @@ interface View {
   table?: { element: HTMLTableElement; head: View[] };
 }
 
-interface Waiting extends Source {
-  redraw: () => void;
-}
-
 /** So many blocks, items or rows stand side by side: each new one lays out all those beside it. */
 const PART = 64;
 
@@ -54,7 +50,9 @@ export class Views implements Display {
   /** What defines each note: the first of those that are finished, and with those that may change. */
   readonly #defined = new Map<string, string>();
   #drafted = this.#defined;
-  #waiting: Waiting[] = [];
+  /** What is to be shown again when a link's target arrives, and what because it has arrived. */
+  readonly #waiting = new Map<string, (() => void)[]>();
+  readonly #ready = new Set<() => void>();
   #open = false;
   /** Look at every token, also at those that are the same: a link's target has arrived. */
   #stale = false;
@@ -117,14 +115,24 @@ export class Views implements Display {
     this.#notes.settle();
     this.#stale &&= !finished;
     const kept = finished ? done : [...done];
-    if (source.labels.size) this.#waiting.push({ ...source, redraw: () => this.#sync(into, kept, again(), null) });
+    const redraw = () => this.#sync(into, kept, again(), null);
+    for (const label of source.labels) {
+      const others = this.#waiting.get(label);
+      if (others) others.push(redraw);
+      else this.#waiting.set(label, [redraw]);
+    }
     if (finished) done.forEach((view) => this.#finish(view));
+    for (const label of this.markdown.fresh.splice(0)) {
+      this.#stale = true;
+      for (const redraw of this.#waiting.get(label) ?? []) this.#ready.add(redraw);
+      this.#waiting.delete(label);
+    }
   }
 
   /** Show what is finished, or may change. */
   #change(open: boolean): void {
     this.#open = open;
-    this.#drafted = open ? new Map(this.#defined) : this.#defined;
+    this.#drafted = open ? new Map() : this.#defined;
   }
 
   code(text: string): void {
@@ -154,16 +162,19 @@ export class Views implements Display {
     return true;
   }
 
-  defined(): void {
-    const { links } = this.markdown;
-    const ready = this.#waiting.filter(({ labels }) => [...labels].some((label) => Object.hasOwn(links, label)));
-    this.#stale = true;
-    for (const waiting of ready) {
-      for (const label of waiting.labels) if (Object.hasOwn(links, label)) waiting.labels.delete(label);
+  /** Whether there is something to be shown again because a link's target has arrived. */
+  get late(): boolean {
+    return this.#ready.size > 0;
+  }
+
+  /** Show one of those again. */
+  link(): void {
+    for (const redraw of this.#ready) {
+      this.#ready.delete(redraw);
       this.#change(false);
-      waiting.redraw();
+      this.#stale = true;
+      return redraw();
     }
-    this.#waiting = this.#waiting.filter(({ labels }) => labels.size);
   }
 
   /** Colour the code in a block that will not change. */
@@ -192,8 +203,9 @@ export class Views implements Display {
   /** Show a note at the answer's end; it is not a block of its own. Of those with the same label the first one counts. */
   #note({ token, raw, inner }: Item): false {
     const label = token.label.toLowerCase();
-    if (!this.#drafted.has(label)) this.#drafted.set(label, raw);
-    if (this.#drafted.get(label) !== raw) return false;
+    const first = this.#defined.get(label) ?? this.#drafted.get(label);
+    if (first === undefined) this.#drafted.set(label, raw);
+    else if (first !== raw) return false;
     const { into, anchor } = this.#notes.define(label);
     let views = this.#noteViews.get(label);
     if (!views) this.#noteViews.set(label, (views = []));
@@ -244,7 +256,8 @@ export class Views implements Display {
     if (view.raw === raw && !this.#stale) return;
     view.raw = raw;
     if (item.kind === "text") return write(view.node as Text, item.text);
-    if (view.box) return view.box.set(item.text && !item.text.endsWith("\n") ? `${item.text}\n` : item.text);
+    // A last line that may go on has no end.
+    if (view.box) return view.box.set(item.text + (this.#open || !item.text || item.text.endsWith("\n") ? "" : "\n"));
     if (item.kind === "draft") {
       view.node.textContent = item.text;
       return;

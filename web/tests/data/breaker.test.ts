@@ -6,7 +6,7 @@ import type { Conversation, Data } from "../../src/data/index.js";
 import { plain } from "../../src/data/types.js";
 import { live } from "../../src/turn/index.js";
 import { chance } from "../support/chance.js";
-import { storage, type FakeRun } from "../support/service.js";
+import { copied, storage, type FakeRun } from "../support/service.js";
 import { settle, Talk } from "../support/talk.js";
 
 const ended = (run: FakeRun) => /^(end|error)$/.test(run.events.at(-1)!.type);
@@ -90,8 +90,7 @@ class Browser {
     duplicate: async (tab) => {
       const other = this.tabs.find((one) => one !== tab)!;
       other.data.close();
-      other.session = storage();
-      for (let at = 0; at < tab.session.length; at++) other.session.setItem(tab.session.key(at)!, tab.session.getItem(tab.session.key(at)!)!);
+      other.session = copied(tab.session);
       other.deaf = false;
       await other.open(this.id);
     },

@@ -2,7 +2,7 @@
 
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
-import { storage } from "../support/service.js";
+import { copied, storage } from "../support/service.js";
 import { settle, shown, Talk } from "../support/talk.js";
 
 let talk: Talk;
@@ -69,13 +69,6 @@ it("a tab that is there for long keeps what is its own, and nothing is left of o
 });
 
 const heard = () => dispatchEvent(new Event("storage"));
-
-/** Return what a tab's storage has, as one that is made of it has it. */
-function copied(from: Storage): Storage {
-  const copy = storage();
-  for (let at = 0; at < from.length; at++) copy.setItem(from.key(at)!, from.getItem(from.key(at)!)!);
-  return copy;
-}
 
 it("a tab that is duplicated keeps its draft, its queue and what it has sent, and the other one has its own", async () => {
   const session = storage();

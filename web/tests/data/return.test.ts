@@ -1,6 +1,6 @@
 /** A page that is seen again, or has a network again, goes on by itself. */
 
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 
 import { settle, Talk } from "../support/talk.js";
 
@@ -11,8 +11,10 @@ afterEach(() => talk.end());
 
 const offline = () => Promise.reject(new TypeError("Load failed"));
 
-async function heard(type: string): Promise<void> {
-  dispatchEvent(new Event(type));
+const told = ({ path }: { path: string }) => (path === "ai/info" ? Response.json({ embedOrigins: [] }) : undefined);
+
+async function heard(type: string, said: object = {}): Promise<void> {
+  dispatchEvent(Object.assign(new Event(type), said));
   await settle();
 }
 
@@ -41,11 +43,31 @@ it("says what is wrong with one thing, though another one was read", async () =>
 
 it("reads anew once for all that says that it is seen", async () => {
   const data = talk.page();
-  talk.service.before = ({ path }) => (path === "ai/info" ? Response.json({ embedOrigins: [] }) : undefined);
+  talk.service.before = told;
   await data.start();
-  const before = talk.service.of("GET", "ai/conversations").length;
-  for (const type of ["focus", "pageshow", "focus"]) await heard(type);
-  expect(talk.service.of("GET", "ai/conversations").length).toBe(before + 1);
+  const read = () => talk.service.of("GET", "ai/conversations").length;
+  const before = read();
+  const clock = vi.spyOn(Date, "now").mockReturnValue(Date.now() + 6000);
+  for (const persisted of [true, false, true]) {
+    await heard("focus");
+    await heard("pageshow", { persisted });
+  }
+  expect(read()).toBe(before + 1);
+  clock.mockRestore();
+});
+
+it("reads a conversation once when the page is opened, whatever the browser says of it then", async () => {
+  talk.service.conversation("c1");
+  talk.service.message("c1", "user", "hello");
+  talk.service.before = told;
+  const data = talk.page();
+  const begun = data.start();
+  data.open("c1");
+  await heard("focus");
+  await begun;
+  for (const type of ["pageshow", "focus"]) await heard(type);
+  const paths = ["ai/conversations", "ai/conversations/c1", "ai/conversations/c1/messages"];
+  expect(paths.map((path) => talk.service.of("GET", path).length)).toEqual([1, 1, 1]);
 });
 
 it("keeps nothing of an answer that is over", async () => {

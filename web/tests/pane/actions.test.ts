@@ -85,7 +85,7 @@ test("the receipt of a stop is there again after a reload, and where the service
   details.open = false;
   await open();
   expect(mark.querySelector("p")!.textContent).toBe("Stopped, the provider's connection closed after 12 ms");
-  expect([...details.querySelectorAll("dt")].map((one) => one.textContent)).toEqual(["outcome", "upstreamClosed", "latencyMs", "runId"]);
+  expect([...details.querySelectorAll("dt")].map((one) => one.textContent)).toEqual(["Outcome", "Connection to the provider", "Time to stop", "Run"]);
   expect(details.querySelector("p")!.textContent).toBe("");
   details.open = false;
   await open();

@@ -93,7 +93,7 @@ test("a stop keeps the text, and its mark has the receipt", async () => {
   expect(turns()[1]).toBe("m: Some text");
   const mark = document.querySelector(".mark")!;
   expect(mark.querySelector("p")!.textContent).toBe("Stopped, the provider's connection closed after 12 ms · 2 tokens");
-  expect([...mark.querySelectorAll("dt")].map((one) => one.textContent)).toContain("upstreamClosed");
+  expect([...mark.querySelectorAll("dt")].map((one) => one.textContent)).toContain("Connection to the provider");
   expect(pane.stop()).toBe(false);
 });
 

@@ -244,4 +244,11 @@ export function storage(): Storage {
   };
 }
 
+/** Return what a tab's storage has, as one that is made of it has it. */
+export function copied(from: Storage): Storage {
+  const copy = storage();
+  for (let at = 0; at < from.length; at++) copy.setItem(from.key(at)!, from.getItem(from.key(at)!)!);
+  return copy;
+}
+
 export type { Metadata };

@@ -14,6 +14,8 @@ const row = (n: number) => `| ${n} | ${words(3, n)} | **${words(1, n)}** | \`x${
 const line = (n: number) => `    value_${n} = call(${n}, "${words(2, n)}")  # ${n}\n`;
 const sentence = (n: number) => `${words(9, n)}, **${words(2, n)}** \`${n}\` and *so*. `;
 
+const target = (n: number) => `[${n}]: https://a.test/${n}\n`;
+
 const repeat = (count: number, make: (n: number) => string) => Array.from({ length: count }, (_, n) => make(n)).join("");
 
 const section = (n: number) =>
@@ -30,6 +32,26 @@ export const KINDS: Record<string, (pieces: number) => string> = {
   "one quotation": (pieces) => grow(pieces, (n) => `> ${sentence(n)}\n`),
   "one item with many inside": (pieces) => `- all\n${grow(pieces, (n) => `  ${item(n)}`)}`,
 };
+
+/** Only what comes after a target shows that it is whole. */
+const AFTER = "\nso it is\n\n";
+
+/** Texts that no model means to write: very many blocks with next to nothing in them. */
+export const HOSTILE: Record<string, (pieces: number) => string> = {
+  "fences alone": (pieces) => grow(pieces, () => "```\n"),
+  "breaks alone": (pieces) => grow(pieces, () => "---\n"),
+  "links whose targets are told later": (pieces) => grow(pieces / 2, (n) => `see [${n}]\n\n`) + grow(pieces / 2, target) + AFTER,
+  "links to one target that is told later": (pieces) => `${grow(pieces, () => "see [it]\n\n")}[it]: https://a.test/\n${AFTER}`,
+  "notes alone": (pieces) => grow(pieces, (n) => `so[^${n}]\n\n`) + grow(pieces, (n) => `[^${n}]: note\n`),
+  "a table of very many columns": (pieces) => wide(pieces, 5),
+};
+
+/** Return a table of so many pieces in so many lines. */
+export function wide(pieces: number, lines: number): string {
+  const columns = Math.ceil((pieces * PIECE) / 2 / lines);
+  const line = (cell: string) => `|${`${cell}|`.repeat(columns)}\n`;
+  return line("a") + line("-") + line("b").repeat(lines - 2);
+}
 
 const PIECE = 4;
 

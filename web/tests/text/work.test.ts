@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { begin } from "../support/answers.js";
 import { type Cost, cost } from "../support/meter.js";
-import { cut, KINDS } from "../support/texts.js";
+import { cut, HOSTILE, KINDS } from "../support/texts.js";
 
 function work(text: string): Cost & { after: number } {
   const { piece, answer } = begin();
@@ -17,15 +17,21 @@ function work(text: string): Cost & { after: number } {
   return { ...total, after: end.made };
 }
 
+/** Blocks as they are shown, whatever parts they are in. */
+function blocks(element: HTMLElement): string[] {
+  const all = element.querySelectorAll(":is(.answer, .part, .group) > :not(.part, .group)");
+  return [...all].map((block) => block.outerHTML.replace(/notes-\d+/g, "notes"));
+}
+
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 // Those that have no way of their own cost more in each piece.
 const SHORTER = ["one quotation", "one item with many inside"];
 
-describe.each(Object.entries(KINDS))("%s", (kind, make) => {
+describe.each(Object.entries({ ...KINDS, ...HOSTILE }))("%s", (kind, make) => {
   it("costs at most 2.2 times as much when it is twice as long, and makes no node after its end", () => {
-    const pieces = SHORTER.includes(kind) ? 5_000 : 20_000;
+    const pieces = kind in HOSTILE ? 1_000 : SHORTER.includes(kind) ? 5_000 : 20_000;
     const half = work(make(pieces));
     const full = work(make(2 * pieces));
     expect(full.lexed / Math.max(half.lexed, 1)).toBeLessThanOrEqual(2.2);
@@ -33,6 +39,50 @@ describe.each(Object.entries(KINDS))("%s", (kind, make) => {
     expect(full.made / half.made).toBeLessThanOrEqual(2.2);
     expect(full.after).toBe(0);
   });
+});
+
+// As a stored answer is shown, with no time for more than one slice in each draw.
+it.each(Object.entries(HOSTILE))("%s are drawn in slices, between which the page does other work", (_, make) => {
+  const text = make(2_500);
+  const sliced = begin({ frame: (draw) => draw(), budget: 0 });
+  const slices = [cost(() => sliced.answer.set(text)).made];
+  while (vi.getTimerCount()) slices.push(cost(() => vi.runOnlyPendingTimers()).made);
+  expect(slices.length).toBeGreaterThanOrEqual(8);
+  expect(Math.max(...slices)).toBeLessThan(3_000);
+  const html = blocks(sliced.element);
+  const whole = begin();
+  whole.answer.set(text);
+  expect(html).toEqual(blocks(whole.element));
+  const streamed = begin();
+  for (const piece of text.match(/[^]{1,50}/g)!) streamed.piece(piece);
+  streamed.answer.end();
+  expect(blocks(streamed.element)).toEqual(html);
+});
+
+it("what is left of a long answer is drawn at once for who asks for all of it", () => {
+  const { answer, element } = begin({ frame: (draw) => draw(), budget: 0 });
+  answer.set(HOSTILE["breaks alone"]!(1_000));
+  const first = element.querySelectorAll("hr").length;
+  answer.rest();
+  expect(first).toBeLessThan(1_000);
+  expect(element.querySelectorAll("hr")).toHaveLength(1_000);
+});
+
+it.each([[100, "table"], [101, "pre"]])("a table of %i columns is a %s", (columns, name) => {
+  const line = (cell: string) => `|${`${cell}|`.repeat(columns)}\n`;
+  const table = line("a") + line("-") + line("b");
+  const text = `${table}\nAfter it.\n`;
+  const { answer, element } = begin();
+  answer.set(text);
+  const shown = element.querySelector(name)!;
+  if (name === "pre") expect(shown.textContent).toBe(table);
+  else expect(shown.querySelectorAll("td")).toHaveLength(columns);
+  const { piece, ...streamed } = begin();
+  for (const character of text.trimEnd()) piece(character);
+  // What follows is seen before there is much of it.
+  expect(streamed.element.textContent).toContain("After it.");
+  streamed.answer.end();
+  expect(blocks(streamed.element)).toEqual(blocks(element));
 });
 
 // In each of them something begins again and again, and never ends.

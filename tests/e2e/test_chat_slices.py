@@ -1,0 +1,83 @@
+"""An answer of very many blocks is drawn in slices, between which a person can use the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from playwright.async_api import expect
+
+from support.chat import visit
+from support.history import ask, ended, sqlite_place
+from support.service import Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from stream_serve.testing import ScriptedUpstream
+    from support.page import PageFactory
+
+COUNT: Final = 20_000
+FENCES: Final = "```\n"
+BREAKS: Final = "---\n"
+COLUMNS: Final = "".join(f"|{cell * 5_000}\n" for cell in ("a|", "-|", *["b|"] * 40))
+
+MOST: Final = 4
+"""This part of an answer may be drawn in one task: on any machine it is a small part of that."""
+
+# The observer is called at the end of each task that changed anything.
+WATCH: Final = """() => {
+  window.most = window.last = 0;
+  new MutationObserver(() => {
+    const now = document.querySelectorAll(".answer *").length;
+    most = Math.max(most, now - last);
+    last = now;
+  }).observe(document, { childList: true, subtree: true });
+}"""
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (FENCES * COUNT, ".code"),
+        (BREAKS * COUNT, "hr"),
+    ],
+    ids=["fences", "breaks"],
+)
+async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person(
+    upstream: ScriptedUpstream, page_context: PageFactory, tmp_path: Path, text: str, seen: str
+) -> None:
+    place = sqlite_place(tmp_path)
+    history = await place.history()
+    turn = await ask(history)
+    await history.finish(turn, ended(text))
+    async with Service(upstream_url=upstream.url, database_url=place.url) as service:
+        chat = await visit(page_context, service)
+        page = chat.page
+        await page.add_init_script(f"({WATCH})()")
+        await page.goto(f"{service.url}/c/{turn.conversation_id}")
+        await expect(page.locator(".answer > *").first).to_be_attached()
+        await chat.box.press_sequentially("taken")
+        await expect(chat.box).to_have_value("taken")
+        blocks = COUNT // 2 if seen == ".code" else COUNT
+        await expect(page.locator(seen)).to_have_count(blocks, timeout=120_000)
+        counts: dict[str, int] = await page.evaluate("() => ({ most, last })")
+        assert counts["most"] < counts["last"] / MOST
+    await place.close()
+
+
+async def test_a_table_of_very_many_columns_is_shown_as_it_is_written(
+    upstream: ScriptedUpstream, page_context: PageFactory, tmp_path: Path
+) -> None:
+    place = sqlite_place(tmp_path)
+    history = await place.history()
+    turn = await ask(history)
+    await history.finish(turn, ended(COLUMNS))
+    async with Service(upstream_url=upstream.url, database_url=place.url) as service:
+        chat = await visit(page_context, service, f"/c/{turn.conversation_id}")
+        text = chat.page.get_by_role("group", name="Code")
+        await expect(text).to_have_text(COLUMNS.rstrip("\n"), use_inner_text=False)
+        assert await chat.page.locator(".answer *").count() < 100
+        await chat.box.press_sequentially("taken")
+        await expect(chat.box).to_have_value("taken")
+    await place.close()
