@@ -177,7 +177,7 @@ async def test_a_silent_stream_keeps_its_connection_by_its_heartbeats(
 ) -> None:
     reading = asyncio.create_task(tail(program, network))
     await until(lambda: bool(network.streams))
-    await asyncio.sleep(4 * BEAT)  # longer than a silence may last
+    await until(lambda: network.heartbeats > 3)  # longer than a silence may last
     await job.end()
     is_whole(await reading, LOGS)
     assert network.connections == 1

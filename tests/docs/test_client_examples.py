@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES: Final = ROOT / "examples"
 TOKENS: Final = 60
-SLOW: Final = f"answer?tokens={TOKENS}&interval=0.05"
+HELD: Final = f"answer?tokens={TOKENS}&hold=20"
 TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=TOKENS))
 
 
@@ -84,7 +84,7 @@ async def opened(name: str, folder: Path, upstream: ScriptedUpstream) -> AsyncGe
     else:
         folder = EXAMPLES / name
     async with site(folder) as origin:
-        service = Service(upstream_url=upstream.url, model=SLOW, cors_origins=origin)
+        service = Service(upstream_url=upstream.url, model=HELD, cors_origins=origin)
         async with service, Proxy(service.url) as network, browser() as open_page:
             page = await open_page()
             await page.goto(f"{origin}/?service={network.url}")
@@ -124,12 +124,14 @@ async def test_a_page_of_the_examples_goes_on_after_a_cut_and_a_reload_and_asks_
     await chat.ask("one")
     await expect(chat.answers).to_contain_text(ANSWER[:16])
     chat.network.cut()
+    upstream.release(upstream.requests[0])
     await expect(chat.answers).to_have_text(TEXT, timeout=30_000)
     await chat.ask("two")
     await expect(chat.answers).to_have_count(2)
     await expect(chat.answers.last).to_contain_text(ANSWER[:16])
     await chat.page.reload()
     await expect(chat.page.locator("p.user")).to_have_text("two")
+    upstream.release(upstream.requests[1])
     await expect(chat.answers).to_have_text(TEXT, timeout=30_000)
     assert len(upstream.requests) == 2
     asked = [one["content"] for one in upstream.requests[1].body["messages"]]

@@ -10,7 +10,7 @@ import pytest
 from support.browser import browser
 from support.history import postgres_place
 from support.host import application
-from support.service import Service
+from support.service import HOLDS, Service
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -69,7 +69,9 @@ async def serve(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Ser
     async with AsyncExitStack() as stack:
 
         async def start(model: str) -> Service:
-            service = Service(upstream_url=upstream.url, database_url=database, model=model)
+            service = Service(
+                upstream_url=upstream.url, database_url=database, model=model, **HOLDS
+            )
             return await stack.enter_async_context(service)
 
         yield start

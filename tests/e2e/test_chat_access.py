@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from playwright.async_api import expect
 
 from stream_serve.testing import ANSWER, pieces
 from support.chat import Chat, visit
-from support.service import Service
+from support.models import offering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,10 +20,13 @@ if TYPE_CHECKING:
 
     from stream_serve.testing import ScriptedUpstream
     from support.page import KeyedService, PageFactory
+    from support.service import Service
 
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
-SLOW: Final = "thinking?tokens=4000&interval=0.02"
+HELD: Final = "thinking?hold=20"
+GROWS: Final = "thinking?tokens=150&interval=0.005&hold=150"
+SPEAKS: Final = "answer?tokens=200&interval=0.02"
 ECHO: Final = "echo?size=40"
 FAILS: Final = "http-500"
 RICH: Final = """\
@@ -53,15 +55,9 @@ $$\\frac{1}{2}$$
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
     """Return a service that keeps conversations, with a model for each state of a turn."""
-    others = "".join(f'[[models]]\nname = "{name}"\n' for name in (SLOW, FAILS))
-    Path("stream-serve.toml").write_text(
-        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
-        f'[[models]]\nname = "{ECHO}"\ndefault = true\n{others}',
-        encoding="utf-8",
-    )
-    async with Service(database_url=f"sqlite:///{tmp_path / 'conversations.db'}") as running:
+    async with offering(upstream.url, {ECHO: "", HELD: "", FAILS: ""}) as running:
         yield running
 
 
@@ -79,27 +75,23 @@ async def ask(chat: Chat, question: str, state: str) -> None:
 
 
 async def sound(chat: Chat) -> None:
-    """Nothing that axe finds, nothing wider than the window, and the focus somewhere."""
-    assert await chat.faults() == []
+    """Nothing that axe finds in any light, and nothing wider than the window."""
+    assert await chat.faults_in_any_light() == []
     assert await chat.overflow() == 0
 
 
-THEMES: Final = pytest.mark.parametrize("color_scheme", ["light", "dark"])
 SCREENS: Final = pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
-Scheme = Literal["light", "dark"]
 
 
-@THEMES
 @SCREENS
 async def test_axe_finds_no_fault_while_an_answer_comes_is_stopped_or_fails(
     service: Service,
     page_context: PageFactory,
     client: aiohttp.ClientSession,
     viewport: tuple[int, int],
-    color_scheme: Scheme,
 ) -> None:
-    path = await make(client, service, SLOW)
-    chat = await visit(page_context, service, path, viewport=viewport, color_scheme=color_scheme)
+    path = await make(client, service, HELD)
+    chat = await visit(page_context, service, path, viewport=viewport)
     await sound(chat)
     await ask(chat, "Think", "answering")
     await sound(chat)
@@ -119,12 +111,11 @@ async def test_axe_finds_no_fault_while_an_answer_comes_is_stopped_or_fails(
     await sound(chat)
 
 
-@THEMES
 @SCREENS
 async def test_axe_finds_no_fault_in_answers_and_in_what_opens_over_them(
-    service: Service, page_context: PageFactory, viewport: tuple[int, int], color_scheme: Scheme
+    service: Service, page_context: PageFactory, viewport: tuple[int, int]
 ) -> None:
-    chat = await visit(page_context, service, viewport=viewport, color_scheme=color_scheme)
+    chat = await visit(page_context, service, viewport=viewport)
     page = chat.page
     await ask(chat, RICH, "complete")
     await expect(chat.answer.locator(".katex")).to_be_visible()
@@ -157,16 +148,14 @@ async def test_axe_finds_no_fault_in_answers_and_in_what_opens_over_them(
     await sound(chat)
 
 
-@THEMES
 @SCREENS
 async def test_axe_finds_no_fault_where_something_is_missing(
     keyed_service: KeyedService,
     service: Service,
     page_context: PageFactory,
     viewport: tuple[int, int],
-    color_scheme: Scheme,
 ) -> None:
-    chat = await visit(page_context, keyed_service, viewport=viewport, color_scheme=color_scheme)
+    chat = await visit(page_context, keyed_service, viewport=viewport)
     await expect(chat.page.get_by_label("API key")).to_be_focused()
     await sound(chat)
     await chat.page.get_by_label("API key").press("Enter")
@@ -180,12 +169,19 @@ async def test_axe_finds_no_fault_where_something_is_missing(
     await sound(chat)
 
 
-@pytest.mark.parametrize("viewport", [(720, 450), (320, 568), (320, 256)])
 async def test_all_can_be_used_at_twice_the_size_and_in_the_smallest_window(
-    service: Service, page_context: PageFactory, viewport: tuple[int, int]
+    service: Service, page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, service, viewport=viewport)
+    chat = await visit(page_context, service)
     await ask(chat, RICH, "complete")
+    for width, height in ((720, 450), (320, 568), (320, 256)):
+        await chat.page.set_viewport_size({"width": width, "height": height})
+        await chat.page.reload()
+        await can_be_used(chat)
+
+
+async def can_be_used(chat: Chat) -> None:
+    """Find every control in the window, nothing wider than it, and room for the answer."""
     await expect(chat.answer.locator(".katex")).to_be_attached()
     assert await chat.overflow() == 0
     assert await chat.log.evaluate("(log) => log.clientHeight") >= 64
@@ -230,7 +226,7 @@ async def test_the_colours_follow_the_system_unless_others_were_chosen(
 async def test_nothing_moves_for_who_wants_no_motion(
     service: Service, page_context: PageFactory, client: aiohttp.ClientSession
 ) -> None:
-    chat = await visit(page_context, service, await make(client, service, SLOW))
+    chat = await visit(page_context, service, await make(client, service, GROWS))
     await chat.page.emulate_media(reduced_motion="reduce")
     await chat.page.evaluate(
         """() => {
@@ -294,7 +290,7 @@ async def heard(chat: Chat) -> list[tuple[int, str]]:
 async def test_a_screen_reader_hears_sentences_with_time_to_hear_them(
     service: Service, page_context: PageFactory, client: aiohttp.ClientSession
 ) -> None:
-    path = await make(client, service, "answer?tokens=200&interval=0.05")
+    path = await make(client, service, SPEAKS)
     chat = await visit(page_context, service, path)
     await expect(chat.log).to_have_attribute("aria-live", "off")
     await chat.page.evaluate(RECORD)

@@ -9,34 +9,29 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.page import PATIENCE
-from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from stream_serve.testing import ScriptedUpstream
     from stream_serve.testing.records import Record
+    from support.chat import Serve
     from support.page import PageFactory
+    from support.service import Service
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
 SCREENS: Final = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "phone"])
-MODEL: Final = "answer?tokens=100&interval=0.06"
+MODEL: Final = "answer?hold=20"
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
-    """Return a service that keeps conversations, and answers for some seconds."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model=MODEL) as running:
-        yield running
+async def service(serve: Serve) -> Service:
+    """Return a service that keeps conversations, and holds its answers."""
+    return await serve(MODEL)
 
 
 @SCREENS
 async def test_the_first_question_on_a_fresh_service(
-    service: Service, page_context: PageFactory, screen: dict[str, Any]
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory, screen: dict[str, Any]
 ) -> None:
     chat = await visit(page_context, service, **screen)
     phone = screen is PHONE
@@ -66,6 +61,7 @@ async def test_the_first_question_on_a_fresh_service(
         await chat.button("Close the conversations").tap()
     else:
         await expect(chat.box).to_be_focused()
+    upstream.release()
     await chat.ends()
     assert await send.get_attribute("aria-label") == "Send"
 
@@ -90,8 +86,9 @@ async def test_the_box_of_an_empty_page_is_in_the_optical_middle(
 
 @SCREENS
 async def test_the_box_grows_to_two_fifths_and_covers_nothing(
-    service: Service, page_context: PageFactory, screen: dict[str, Any]
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory, screen: dict[str, Any]
 ) -> None:
+    upstream.release()
     chat = await visit(page_context, service, **screen)
     await chat.ask("Hello")
     await chat.ends()
@@ -134,7 +131,8 @@ async def test_the_next_questions_wait_are_changed_taken_back_and_sent_in_their_
     await chat.box.fill("third")
     await chat.box.press("Enter")
     await expect(waiting).to_contain_text(["second", "third"])
-    await expect(waiting).to_have_count(0, timeout=3 * PATIENCE)
+    upstream.release()
+    await expect(waiting).to_have_count(0)
     await chat.ends()
     await expect(chat.questions).to_have_count(3)
     assert [asked(record) for record in upstream.requests] == ["first", "second", "third"]
@@ -154,7 +152,8 @@ async def test_one_that_waits_can_be_sent_now(
     await expect(chat.answers.first).to_contain_text("Stopped")
     await upstream.wait_for(lambda record: asked(record) == "third")
     assert upstream.requests[0].closed_by == "peer"
-    await expect(chat.questions).to_have_count(3, timeout=2 * PATIENCE)
+    upstream.release()
+    await expect(chat.questions).to_have_count(3)
     await chat.ends()
     assert [asked(record) for record in upstream.requests] == ["first", "third", "second"]
 
@@ -169,6 +168,7 @@ async def test_what_waits_survives_a_reload_and_is_sent_once(
     await expect(chat.page.locator(".waiting .next")).to_have_count(1)
     await chat.page.reload()
     await expect(chat.page.locator(".waiting .next")).to_contain_text(["second"])
+    upstream.release()
     await expect(chat.questions).to_have_count(2)
     await chat.ends()
     assert [asked(record) for record in upstream.requests] == ["first", "second"]

@@ -12,12 +12,12 @@ from support.chat import Chat, visit
 from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from playwright.async_api import Locator, Route
 
     from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
@@ -34,11 +34,9 @@ PASTE: Final = """([box, text]) => {
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(serve: Serve) -> Service:
     """Return a service that keeps conversations, and answers at once."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model="echo") as running:
-        yield running
+    return await serve("echo?size=400")
 
 
 # Input methods

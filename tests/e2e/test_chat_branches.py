@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.service import Service
+from support.models import offering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Chat
     from support.page import PageFactory
+    from support.service import Service
 
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
@@ -31,15 +32,9 @@ FAILS: Final = "http-500"
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
     """Return a service that keeps conversations, with a short, a long and a failing model."""
-    Path("stream-serve.toml").write_text(
-        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
-        f'[[models]]\nname = "{LONG}"\ndefault = true\n'
-        f'[[models]]\nname = "{SHORT}"\n[[models]]\nname = "{FAILS}"\n',
-        encoding="utf-8",
-    )
-    async with Service(database_url=f"sqlite:///{tmp_path / 'conversations.db'}") as running:
+    async with offering(upstream.url, {LONG: "", SHORT: "", FAILS: ""}) as running:
         yield running
 
 

@@ -61,13 +61,19 @@ async def ask(chat: Page | FrameLocator, question: str) -> None:
     await expect(chat.get_by_role("article").last).to_contain_text(f"You said: {question}")
 
 
+async def asked_in_a_frame(page: Page) -> FrameLocator:
+    """Put the chat page into a frame, ask there, and wait for the answer."""
+    await page.evaluate("embed()")
+    chat = page.frame_locator("iframe")
+    await ask(chat, "first")
+    return chat
+
+
 async def test_a_page_around_hands_a_token_over_and_another_one_when_it_is_refused(
     page_context: PageFactory, site: Site, app: App
 ) -> None:
     page = await opened(page_context, site, app)
-    await page.evaluate("embed()")
-    chat = page.frame_locator("iframe")
-    await ask(chat, "first")
+    chat = await asked_in_a_frame(page)
     app.valid.clear()
     app.valid.add("token-2")
     await page.evaluate("tokens.push('token-2')")
@@ -109,9 +115,7 @@ async def test_with_a_token_that_was_not_asked_for_nothing_of_the_former_user_is
     page_context: PageFactory, site: Site, app: App
 ) -> None:
     page = await opened(page_context, site, app)
-    await page.evaluate("embed()")
-    chat = page.frame_locator("iframe")
-    await ask(chat, "first")
+    chat = await asked_in_a_frame(page)
     app.valid.update({"token-2", "other-1"})
     await page.evaluate("tokens = ['token-2', 'other-1'], hand()")
     await expect(chat.get_by_role("article")).to_have_count(2)

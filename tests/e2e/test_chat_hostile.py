@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Final
 
-import pytest
 from playwright.async_api import expect
 
 from stream_serve.testing import unused_port
@@ -93,12 +93,12 @@ async def test_a_text_is_the_same_wherever_it_was_split(
     assert await text.wrong() == []
 
 
-@pytest.mark.parametrize("width", [320, 1440])
 async def test_no_text_is_seen_outside_of_its_answer(
-    service: Service, page_context: PageFactory, width: int
+    service: Service, page_context: PageFactory
 ) -> None:
-    text = await open_text(page_context, service, viewport=(width, 844))
-    for kind, words in WIDE.items():
+    text = await open_text(page_context, service)
+    for width, (kind, words) in product((320, 1440), WIDE.items()):
+        await text.page.set_viewport_size({"width": width, "height": 844})
         shown = await text.run(SHOW, words)
         assert (kind, shown["outside"]) == (kind, [])
         if kind.startswith("deep"):

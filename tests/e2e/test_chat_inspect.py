@@ -9,24 +9,17 @@ from playwright.async_api import expect
 
 from support.chat import visit
 from support.page import Debugger
-from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from stream_serve.testing import ScriptedUpstream
-    from support.chat import Chat
+    from support.chat import Chat, Serve
     from support.page import KeyedService, PageFactory
+    from support.service import Service
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(serve: Serve) -> Service:
     """Return a service that keeps conversations, and whose answers are short."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    model = "answer?tokens=20"
-    async with Service(upstream_url=upstream.url, database_url=database, model=model) as running:
-        yield running
+    return await serve("answer?tokens=20")
 
 
 async def inspect(chat: Chat) -> Debugger:
@@ -38,6 +31,17 @@ async def inspect(chat: Chat) -> Debugger:
     async with chat.page.expect_popup() as opened:
         await link.click()
     return Debugger(await opened.value)
+
+
+async def inspect_with_key(
+    page_context: PageFactory, service: KeyedService
+) -> tuple[Chat, Debugger]:
+    """Ask with the key that the service wants, and open the debug page from the whole answer."""
+    chat = await visit(page_context, service)
+    await chat.give_key(service.key)
+    debugger = await inspect(chat)
+    await debugger.reaches("finished")
+    return chat, debugger
 
 
 async def test_one_click_leads_from_an_answer_to_its_events_and_one_back(
@@ -59,26 +63,14 @@ async def test_one_click_leads_from_an_answer_to_its_events_and_one_back(
 async def test_the_debug_page_has_the_key_of_the_page_that_it_is_opened_from(
     keyed_service: KeyedService, page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, keyed_service)
-    field = chat.page.get_by_label("API key")
-    await field.fill(keyed_service.key)
-    await field.press("Enter")
-    await expect(field).to_be_hidden()
-    debugger = await inspect(chat)
-    await debugger.reaches("finished")
+    _, debugger = await inspect_with_key(page_context, keyed_service)
     await expect(debugger.page.locator("#key")).to_have_value(keyed_service.key)
 
 
 async def test_a_key_that_is_forgotten_is_forgotten_in_all_tabs(
     keyed_service: KeyedService, page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, keyed_service)
-    field = chat.page.get_by_label("API key")
-    await field.fill(keyed_service.key)
-    await field.press("Enter")
-    await expect(field).to_be_hidden()
-    debugger = await inspect(chat)
-    await debugger.reaches("finished")
+    chat, debugger = await inspect_with_key(page_context, keyed_service)
     await expect(debugger.page.locator("#key")).to_have_value(keyed_service.key)
     await chat.page.bring_to_front()
     await chat.button("Settings").click()
@@ -87,7 +79,7 @@ async def test_a_key_that_is_forgotten_is_forgotten_in_all_tabs(
     kept = "() => [...Object.values(sessionStorage), ...Object.values(localStorage)].join()"
     for page in (chat.page, debugger.page):
         assert keyed_service.key not in await page.evaluate(kept)
-    await expect(field).to_be_visible()
+    await expect(chat.page.get_by_label("API key")).to_be_visible()
 
 
 async def test_no_page_is_a_dead_end(service: Service, page_context: PageFactory) -> None:

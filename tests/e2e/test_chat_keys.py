@@ -8,25 +8,19 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from stream_serve.testing import ScriptedUpstream
-    from support.chat import Chat
+    from support.chat import Chat, Serve
     from support.page import PageFactory
+    from support.service import Service
 
-SLOW: Final = "thinking?tokens=4000&interval=0.02"
+HELD: Final = "thinking?hold=20"
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(serve: Serve) -> Service:
     """Return a service that keeps conversations, and answers until it is stopped."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model=SLOW) as running:
-        yield running
+    return await serve(HELD)
 
 
 async def stop(chat: Chat) -> None:

@@ -8,7 +8,7 @@ from playwright.async_api import expect
 
 from support.browser import browser
 from support.chat import Chat
-from support.service import Service
+from support.service import HOLDS, Service
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from stream_serve.testing import ScriptedUpstream
 
 HOST: Final = "chat.lan"
-MODEL: Final = "answer?tokens=200&interval=0.02"
+MODEL: Final = "answer?tokens=200&hold=40"
 
 
 async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
@@ -25,7 +25,11 @@ async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
     database = f"sqlite:///{tmp_path / 'conversations.db'}"
     async with (
         Service(
-            upstream_url=upstream.url, database_url=database, model=MODEL, allowed_hosts=(HOST,)
+            upstream_url=upstream.url,
+            database_url=database,
+            model=MODEL,
+            allowed_hosts=(HOST,),
+            **HOLDS,
         ) as service,
         browser(HOST) as open_page,
     ):
@@ -37,6 +41,7 @@ async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
         other = Chat(await chat.page.context.new_page())
         await other.page.goto(chat.page.url)
         await other.grows(100)
+        upstream.release()
         for tab in (chat, other):
             await tab.ends()
             await expect(tab.answers).to_have_count(1)

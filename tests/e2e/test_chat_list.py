@@ -10,32 +10,27 @@ from playwright.async_api import expect
 
 from support.chat import Chat, visit
 from support.proxy import Proxy
-from support.service import Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     import aiohttp
     from playwright.async_api import Page
 
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Serve
     from support.page import PageFactory
+    from support.service import Service
 
 DESK: Final = (1440, 900)
 PHONE: Final = (390, 844)
 DAY: Final = 24 * 3600 * 1000
-MODEL: Final = "echo"
+MODEL: Final = "echo?size=400"
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(serve: Serve) -> Service:
     """Return a service that keeps conversations, and says what it was asked."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model=MODEL) as running:
-        yield running
+    return await serve(MODEL)
 
 
 async def make(client: aiohttp.ClientSession, service: Service, title: str) -> str:
@@ -213,7 +208,7 @@ async def test_what_was_deleted_stays_deleted_when_the_tab_closes(
 async def test_an_answer_that_is_deleted_is_stopped_also_when_the_tab_closes(
     upstream: ScriptedUpstream, page_context: PageFactory, serve: Serve
 ) -> None:
-    service = await serve("answer?tokens=4000&interval=0.02")
+    service = await serve("answer?hold=20")
     chat = await visit(page_context, service)
     await chat.ask("Away with it")
     await chat.grows()

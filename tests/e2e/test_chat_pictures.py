@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat, visit
-from support.pictures import seeing
+from support.models import seeing
 from support.waiting import until
 
 if TYPE_CHECKING:

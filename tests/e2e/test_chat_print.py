@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from playwright.async_api import expect
 
-from support.chat import Chat, visit
-from support.service import Service
+from support.chat import SCHEMES, Chat, visit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     import aiohttp
 
-    from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
+    from support.service import Service
 
 PAPER: Final = (794, 1123)  # A4 at 96 dots per inch
 CODE: Final = f"```python\nprint('{'x' * 300}')\n```\n\n[The docs](https://example.org/docs)"
 EXCHANGES: Final = 35
+MISSING: Final = {"en-US": "Older messages are missing here.", "zh-CN": "这里缺少更早的消息。"}
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(serve: Serve) -> Service:
     """Return a service that keeps conversations, and says what it was asked."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model="echo") as running:
-        yield running
+    return await serve("echo?size=400")
 
 
 async def converse(client: aiohttp.ClientSession, service: Service, *questions: str) -> str:
@@ -39,8 +35,9 @@ async def converse(client: aiohttp.ClientSession, service: Service, *questions: 
         body = {"conversationId": id_, "message": question}
         async with client.post(f"{service.url}/ai/chat/stream-sse", json=body) as got:
             await got.read()
-        async with client.get(f"{service.url}/ai/conversations") as got:
-            id_ = (await got.json())["conversations"][0]["id"]
+        if id_ == "new":
+            async with client.get(f"{service.url}/ai/conversations") as got:
+                id_ = (await got.json())["conversations"][0]["id"]
     return id_
 
 
@@ -50,16 +47,18 @@ async def on_paper(chat: Chat) -> None:
     await chat.page.set_viewport_size({"width": PAPER[0], "height": PAPER[1]})
 
 
-@pytest.mark.parametrize("color_scheme", ["light", "dark"])
 async def test_all_turns_are_on_paper_whole_and_without_controls(
-    service: Service,
-    page_context: PageFactory,
-    client: aiohttp.ClientSession,
-    color_scheme: Literal["light", "dark"],
+    service: Service, page_context: PageFactory, client: aiohttp.ClientSession
 ) -> None:
     questions = [f"Question {number}" for number in range(20)]
     id_ = await converse(client, service, *questions, CODE)
-    chat = await visit(page_context, service, f"/c/{id_}", color_scheme=color_scheme)
+    for scheme in SCHEMES:
+        chat = await visit(page_context, service, f"/c/{id_}", color_scheme=scheme)
+        await are_on_paper(chat, questions)
+
+
+async def are_on_paper(chat: Chat, questions: list[str]) -> None:
+    """Print, and find all turns whole, without controls, black on white."""
     await expect(chat.answers).to_have_count(len(questions) + 1)
     code = chat.answer.locator("pre")
     assert await code.evaluate("(pre) => pre.scrollWidth > pre.clientWidth")
@@ -108,26 +107,19 @@ async def test_a_printer_gets_as_many_pages_as_the_turns_fill(
     assert pdf.count(b"/Type /Page\n") + pdf.count(b"/Type /Page ") >= 4
 
 
-@pytest.mark.parametrize(
-    ("locale", "words"),
-    [("en-US", "Older messages are missing here."), ("zh-CN", "这里缺少更早的消息。")],
-)
 async def test_paper_says_what_is_missing_until_it_is_loaded(
-    service: Service,
-    page_context: PageFactory,
-    client: aiohttp.ClientSession,
-    locale: str,
-    words: str,
+    service: Service, page_context: PageFactory, client: aiohttp.ClientSession
 ) -> None:
     id_ = await converse(client, service, *[f"Question {number}" for number in range(EXCHANGES)])
-    chat = await visit(page_context, service, f"/c/{id_}", locale=locale)
-    note = chat.page.get_by_text(words)
-    await expect(chat.answers).to_have_count(30)
-    await expect(note).to_be_hidden()
-    await chat.page.emulate_media(media="print")
-    await expect(note).to_be_visible()
-    await chat.page.emulate_media(media="screen")
-    await chat.page.locator(".scroller").evaluate("(log) => log.scrollTo(0, 0)")
-    await expect(chat.answers).to_have_count(EXCHANGES)
-    await chat.page.emulate_media(media="print")
-    await expect(note).to_have_count(0)
+    for locale, words in MISSING.items():
+        chat = await visit(page_context, service, f"/c/{id_}", locale=locale)
+        note = chat.page.get_by_text(words)
+        await expect(chat.answers).to_have_count(30)
+        await expect(note).to_be_hidden()
+        await chat.page.emulate_media(media="print")
+        await expect(note).to_be_visible()
+        await chat.page.emulate_media(media="screen")
+        await chat.page.locator(".scroller").evaluate("(log) => log.scrollTo(0, 0)")
+        await expect(chat.answers).to_have_count(EXCHANGES)
+        await chat.page.emulate_media(media="print")
+        await expect(note).to_have_count(0)

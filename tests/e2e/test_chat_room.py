@@ -9,16 +9,13 @@ import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat, visit
-from support.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from playwright.async_api import Locator, Route
 
-    from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
+    from support.service import Service
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
@@ -28,11 +25,8 @@ MANY: Final = 200
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    model = "answer?tokens=30"
-    async with Service(upstream_url=upstream.url, database_url=database, model=model) as service:
-        yield service
+async def service(serve: Serve) -> Service:
+    return await serve("answer?tokens=30")
 
 
 async def asked(chat: Chat) -> None:

@@ -13,15 +13,18 @@ from support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from stream_serve.testing import ScriptedUpstream
     from support.chat import Serve
     from support.page import PageFactory
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
 SCREENS: Final = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "phone"])
-MODEL: Final = "answer?tokens=600&interval=0.01"
+VIEWPORTS: Final = [(1366, 768), (1440, 900), (1920, 1080), (390, 844), (412, 915)]
+MODEL: Final = "answer?tokens=200&size=12&interval=0.01"
+HELD: Final = f"{MODEL}&hold=150"
 ENDLESS: Final = "answer?tokens=20000&interval=0.01"
-THINKING: Final = "thinking?thoughts=60&tokens=20000&interval=0.01"
+THINKING: Final = "thinking?thoughts=60&tokens=20000&size=12&interval=0.01"
 
 WATCH: Final = """() => {
     // Where the newest answer's text stands as a frame is painted: an observer that begins is told.
@@ -108,20 +111,21 @@ async def drag(chat: Chat, start: int, end: int) -> None:
     await chat.command("Input.synthesizeScrollGesture", **gesture)
 
 
-@pytest.mark.parametrize(
-    "viewport", [(1366, 768), (1440, 900), (1920, 1080), (390, 844), (412, 915)]
-)
 async def test_the_newest_text_is_in_view_in_every_frame(
-    serve: Serve, page_context: PageFactory, viewport: tuple[int, int]
+    serve: Serve, page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, await serve(MODEL), viewport=viewport)
-    await watch(chat)
-    await chat.ask("And so on")
-    await chat.ends()
-    frames = await seen(chat)
-    assert frames[-1]["height"] > viewport[1]
-    assert len({frame["height"] for frame in frames}) > 20
-    assert max(frame["below"] for frame in frames) <= 0
+    service = await serve(MODEL)
+    chat = await visit(page_context, service)
+    for width, height in VIEWPORTS:
+        await chat.page.set_viewport_size({"width": width, "height": height})
+        await chat.page.goto(service.url)
+        await watch(chat)
+        await chat.ask("And so on")
+        await chat.ends()
+        frames = await seen(chat)
+        assert frames[-1]["height"] > height
+        assert len({frame["height"] for frame in frames}) > 20
+        assert max(frame["below"] for frame in frames) <= 0
 
 
 @SCREENS
@@ -168,15 +172,20 @@ async def test_who_scrolls_down_to_the_end_follows_again(
 
 @SCREENS
 async def test_the_end_of_an_answer_moves_nothing(
-    serve: Serve, page_context: PageFactory, screen: dict[str, Any]
+    serve: Serve, upstream: ScriptedUpstream, page_context: PageFactory, screen: dict[str, Any]
 ) -> None:
-    chat = await visit(page_context, await serve(MODEL), **screen)
+    chat = await visit(page_context, await serve(HELD), **screen)
     await chat.ask("And so on")
     await fills(chat)
     await up(chat, screen)
     await expect(chat.log).to_have_attribute("data-mode", "reading")
     scrolled = await top(chat)
-    assert await stands(chat, chat.ends())
+
+    async def end() -> None:
+        upstream.release()
+        await chat.ends()
+
+    assert await stands(chat, end())
     assert await top(chat) == pytest.approx(scrolled, abs=1)
 
 
@@ -198,9 +207,9 @@ async def test_opening_and_closing_the_thoughts_leaves_the_newest_text_in_view(
 
 
 async def test_a_selection_in_the_text_that_grows_stays(
-    serve: Serve, page_context: PageFactory
+    serve: Serve, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, await serve(MODEL), **DESK)
+    chat = await visit(page_context, await serve(HELD), **DESK)
     await chat.ask("And so on")
     await chat.grows(200)
     selected = await chat.text.locator("p").last.evaluate("""(element) => {
@@ -210,5 +219,6 @@ async def test_a_selection_in_the_text_that_grows_stays(
     }""")
     assert selected
     await expect(chat.log).to_have_attribute("data-mode", "reading")
+    upstream.release()
     await chat.ends()
     assert await chat.page.evaluate("() => getSelection().toString()") == selected

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.service import Service
+from support.models import offering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Chat
     from support.page import PageFactory
+    from support.service import Service
 
 SHORT: Final = "answer?text=Short."
 PLAIN: Final = "answer?text=Plain."
@@ -24,17 +24,10 @@ TAGS: Final = "answer?text=A%20%3Cb%3Ebold%3C/b%3E%20word.%0A%0A%3Cdiv%3Ebox%3C/
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
     """Return a service whose operator has set the defaults, with a model that takes none of them."""
-    Path("stream-serve.toml").write_text(
-        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
-        f'[[models]]\nname = "{SHORT}"\ndefault = true\n'
-        f'[[models]]\nname = "{PLAIN}"\nthinks = false\ntemperature = false\n'
-        f'[[models]]\nname = "{TAGS}"\n',
-        encoding="utf-8",
-    )
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(database_url=database, temperature=0.7, thinking="false") as running:
+    models = {SHORT: "", PLAIN: "thinks = false\ntemperature = false", TAGS: ""}
+    async with offering(upstream.url, models, temperature=0.7, thinking="false") as running:
         yield running
 
 

@@ -24,7 +24,7 @@ SCREENS: Final = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "
 CLOSED: Final = re.compile(r"Stopped, the provider's connection closed after \d+ ms")
 
 WAITING: Final = "silent"
-THINKING: Final = "only-thinks?interval=0.1"
+THINKING: Final = "only-thinks?hold=10"
 ANSWERING: Final = "answer?tokens=4000&interval=0.02"
 
 
@@ -36,15 +36,14 @@ async def is_stopped(chat: Chat, upstream: ScriptedUpstream) -> None:
     assert record.closed_by == "peer"
     text = await chat.text.inner_text()
     await chat.answer.get_by_text("Receipt of the stop").click()
-    await expect(chat.answer.locator("dl")).to_contain_text("upstreamClosed")
-    await expect(chat.answer.locator("dl")).to_contain_text("true")
+    await expect(chat.answer.locator("dl")).to_contain_text("Connection to the providerclosed")
     await chat.answer.get_by_text("Receipt of the stop").click()
     await chat.page.reload()
     await expect(chat.answers).to_have_count(1)
     await expect(chat.answer).to_contain_text("Stopped")
     assert await chat.text.inner_text() == text
     await chat.answer.get_by_text("Receipt of the stop").click()
-    await expect(chat.answer.locator("dl")).to_contain_text("upstreamClosed")
+    await expect(chat.answer.locator("dl")).to_contain_text("Connection to the providerclosed")
     await expect(chat.answer.get_by_text(CLOSED)).to_be_visible()
 
 

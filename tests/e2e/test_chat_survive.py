@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import aiohttp
 
     from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
 
 DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 TOKENS: Final = 400
-MODEL: Final = f"answer?tokens={TOKENS}&interval=0.03"
+MODEL: Final = f"answer?tokens={TOKENS}&interval=0.03&hold={TOKENS}"
 TEXT: Final = "".join(pieces(ANSWER, size=4, tokens=TOKENS))
 PAUSING: Final = "hang-mid?tokens=20"
 ENDLESS: Final = "answer?tokens=20000&interval=0.05"
+SLOW: Final = "answer?tokens=20000&size=80&interval=2"
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
-    """Return a service that keeps conversations, and answers for some seconds."""
-    database = f"sqlite:///{tmp_path / 'conversations.db'}"
-    async with Service(upstream_url=upstream.url, database_url=database, model=MODEL) as running:
-        yield running
+async def service(serve: Serve) -> Service:
+    """Return a service that keeps conversations, and answers until the test lets it end."""
+    return await serve(MODEL)
 
 
 @pytest.fixture
@@ -75,6 +75,7 @@ async def test_reloads_in_the_middle_lose_and_double_nothing(
     for characters in (150, 300):
         await chat.page.reload()
         await chat.grows(characters)
+    upstream.release()
     await is_whole(chat)
     async with client.get(f"{service.url}/ai/conversations/{conversation}/messages") as got:
         stored = (await got.json())["messages"]
@@ -95,6 +96,7 @@ async def test_a_second_tab_shows_the_same_answer_as_it_comes(
     other = Chat(await chat.page.context.new_page())
     await other.page.goto(chat.page.url)
     await other.grows(200)
+    upstream.release()
     await is_whole(other)
     await is_whole(chat)
     assert len(upstream.requests) == 1
@@ -106,7 +108,7 @@ async def test_as_many_tabs_as_one_likes_each_answer_and_stop(
 ) -> None:
     database = f"sqlite:///{tmp_path / 'conversations.db'}"
     async with Service(
-        upstream_url=upstream.url, database_url=database, model=ENDLESS, max_runs=2 * count
+        upstream_url=upstream.url, database_url=database, model=SLOW, max_runs=2 * count
     ) as service:
         first = await visit(page_context, service, **DESK)
         tabs = [first]
@@ -154,6 +156,7 @@ async def test_a_network_that_goes_and_comes_back(
     network.down()
     await expect(chat.answer).to_contain_text("Offline. The answer goes on")
     network.up()
+    upstream.release()
     await is_whole(chat)
     assert len(upstream.requests) == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pytest
 from playwright.async_api import expect
 
 from support.chat import Chat
@@ -74,21 +73,24 @@ async def test_formulas_are_drawn_with_their_fonts_at_first_use_and_under_the_po
     await expect(page.locator(".math code")).to_have_text("\\frac{a")
 
 
-@pytest.mark.parametrize("width", [320, 390, 1440])
 async def test_nothing_wide_makes_the_page_scroll_sideways(
-    service: Service, page_context: PageFactory, width: int
+    service: Service, page_context: PageFactory
 ) -> None:
-    text = await open_text(page_context, service, viewport=(width, 844))
+    text = await open_text(page_context, service)
     page = text.page
-    await text.run(SHOW, f"{TABLE}\n\n{WORD}\n\n{ADDRESS}\n\n`{WORD}`\n\n\\({'x' * 400}\\)\n")
-    assert await Chat(page).overflow() == 0
-    for room in (".scroller", ".answer"):
-        assert await page.locator(room).evaluate("(one) => one.scrollWidth - one.clientWidth") == 0
-    table = page.get_by_role("group", name="Table")
-    await table.focus()
-    await expect(table).to_be_focused()
-    await page.keyboard.press("ArrowRight")
-    await page.wait_for_function("(one) => one.scrollLeft > 0", arg=await table.element_handle())
+    wide = "(one) => one.scrollWidth - one.clientWidth"
+    for width in (320, 390, 1440):
+        await page.set_viewport_size({"width": width, "height": 844})
+        await text.run(SHOW, f"{TABLE}\n\n{WORD}\n\n{ADDRESS}\n\n`{WORD}`\n\n\\({'x' * 400}\\)\n")
+        assert await Chat(page).overflow() == 0
+        for room in (".scroller", ".answer"):
+            assert await page.locator(room).evaluate(wide) == 0
+        table = page.get_by_role("group", name="Table")
+        await table.focus()
+        await expect(table).to_be_focused()
+        await page.keyboard.press("ArrowRight")
+        handle = await table.element_handle()
+        await page.wait_for_function("(one) => one.scrollLeft > 0", arg=handle)
 
 
 async def test_long_code_keeps_its_head_in_view_and_is_copied_exactly(

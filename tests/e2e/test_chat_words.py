@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
 from playwright.async_api import expect
 
 from support.chat import visit
-from support.service import Service
+from support.models import offering
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Chat
     from support.page import PageFactory
+    from support.service import Service
 
+ECHO: Final = "echo?size=40"
 THINKS: Final = "thinking?text=1.&thought=2."
-SLOW: Final = "answer?text=3.&tokens=4000&interval=0.02"
+HELD: Final = "answer?text=3.&hold=1"
 FAILS: Final = "http-500"
 ANSWER: Final = """\
 1 2[^1]
@@ -40,7 +41,7 @@ ANSWER: Final = """\
 # What is the same in both languages: names, formats, and keys.
 NAMES: Final = re.compile(
     r"\b(API|Markdown|HTML|JSON|tokens?|python|Enter|Esc|Ctrl|Alt|Shift|English|example\.org"
-    r"|stream-serve|txt|thinking|answer|echo|http-500|interval|tokens|size|text|thought|ms)\b"
+    r"|stream-serve|txt|thinking|answer|echo|http-500|hold|size|text|thought|ms)\b"
 )
 SAID: Final = """() => {
     const content = ".bubble > p, .title, #title, .who, [translate=no], option, .offscreen";
@@ -59,16 +60,10 @@ SAID: Final = """() => {
 
 
 @pytest.fixture
-async def service(upstream: ScriptedUpstream, tmp_path: Path) -> AsyncIterator[Service]:
+async def service(upstream: ScriptedUpstream) -> AsyncIterator[Service]:
     """Return a service that keeps conversations, with a model for each state of a turn."""
-    others = "".join(f'[[models]]\nname = "{name}"\nthinks = true\n' for name in (SLOW, FAILS))
-    Path("stream-serve.toml").write_text(
-        f'[[providers]]\nname = "p"\nurl = "{upstream.url}"\n'
-        f'[[models]]\nname = "echo?size=40"\ndefault = true\ncontext = 8000\n'
-        f'[[models]]\nname = "{THINKS}"\n{others}',
-        encoding="utf-8",
-    )
-    async with Service(database_url=f"sqlite:///{tmp_path / 'conversations.db'}") as running:
+    models = {ECHO: "context = 8000", THINKS: "", HELD: "thinks = true", FAILS: "thinks = true"}
+    async with offering(upstream.url, models) as running:
         yield running
 
 
@@ -101,7 +96,7 @@ async def fill(chat: Chat) -> None:
     await chat.answer.locator(".thoughts summary").click()
     await use(chat, FAILS)
     await ask(chat, "8", "failed")
-    await use(chat, SLOW)
+    await use(chat, HELD)
     await ask(chat, "9", "answering")
     await page.locator(".send").click()
     await expect(chat.answer).to_have_attribute("data-state", "stopped")

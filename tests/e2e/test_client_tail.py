@@ -169,7 +169,7 @@ async def test_a_silent_stream_keeps_its_connection(ours: Either, proxy: Proxy, 
     reading = Reading(ours)
     assert [await reading.next() for _ in LOGS] == LOGS
     waiting = asyncio.create_task(reading.next())
-    await asyncio.sleep(3 * BEAT)  # longer than a silence may last
+    await until(lambda: proxy.heartbeats > 3)  # longer than a silence may last
     await job.write(END, **CLOSED)
     assert await waiting == END
     assert proxy.connections == 1

@@ -61,6 +61,7 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
 def settings(place: Place) -> dict[str, str]:
     return {
         "STREAM_SERVE_DATABASE_URL": place.url,
+        "STREAM_SERVE_LEASE": "2",  # its end is waited for
         "STREAM_SERVE_SAVE_INTERVAL": "0.5",
         "STREAM_SERVE_REDIS_TIMEOUT": "1",
     }
@@ -158,7 +159,7 @@ async def test_when_a_process_is_killed_its_readers_elsewhere_know_within_15_sec
     client: aiohttp.ClientSession, upstream: ScriptedUpstream, redis: Redis
 ) -> None:
     """With the settings as they are shipped."""
-    shipped = {"STREAM_SERVE_LEASE": "", "STREAM_SERVE_GRACE_TIMEOUT": ""}
+    shipped = {"STREAM_SERVE_GRACE_TIMEOUT": ""}
     async with (
         cluster(client, upstream, redis, shipped) as (here, there),
         watching(client, here, there, *["hang-mid"] * WATCHED) as watched,
@@ -256,9 +257,9 @@ async def long_run_out(redis: Redis) -> bool:
 async def test_a_stop_while_its_process_is_frozen_says_so_and_is_done_when_it_wakes(
     client: aiohttp.ClientSession, upstream: ScriptedUpstream, redis: Redis
 ) -> None:
-    shipped = {"STREAM_SERVE_LEASE": ""}  # longer than a stop waits for its answer
+    # The lease that is shipped is longer than a stop waits for its answer.
     async with (
-        cluster(client, upstream, redis, shipped) as (here, there),
+        cluster(client, upstream, redis) as (here, there),
         watching(client, here, there, "hang-mid") as (one,),
     ):
         here.freeze()

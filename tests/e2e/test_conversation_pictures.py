@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from support.client import Json, ask
-from support.pictures import seeing
+from support.models import seeing
 from support.service import Service
 
 if TYPE_CHECKING:

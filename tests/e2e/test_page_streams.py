@@ -189,9 +189,12 @@ async def test_a_cut_connection_is_made_again_and_nothing_is_lost_or_doubled(
         page = await visit(page_context, seen)
         network.down()
         await reaches(page, "lost")
+        # From now on an attempt waits for its answer: the pauses between attempts grow no more.
+        network.limit = 0
+        network.up()
         await expect(page.get_by_role("status")).to_have_text("Connection lost, connecting again…")
         await job.write({"type": "log", "content": "meanwhile"})
-        network.up()
+        network.limit = None
         await reaches(page, "live")
         await expect(page.locator("#log .line .words")).to_have_text(
             [*(str(one["content"]) for one in LOGS), "meanwhile"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_serve.testing.reply import Reply
 from support.client import text
 from support.cluster import Caller, check, cluster, processes, read, unpooled
 from support.nginx import Nginx
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 STREAMS = 200
 MODEL = "answer?tokens=20&interval=0.1"
-GRACE = "12"
+GRACE = "25"
 
 
 @pytest.fixture
@@ -38,6 +39,19 @@ def redis() -> Iterator[Redis]:
     """A Redis of its own: elsewhere, processes that were killed are listed for a while."""
     with Redis() as server:
         yield server
+
+
+@pytest.fixture
+def flow(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """The provider's answers get on only while this is set."""
+    flowing, pause = asyncio.Event(), Reply.pause
+
+    async def held(self: Reply, seconds: float) -> None:
+        await flowing.wait()
+        await pause(self, seconds)
+
+    monkeypatch.setattr(Reply, "pause", held)
+    return flowing
 
 
 class Crowd:
@@ -112,7 +126,11 @@ async def by_supervisor(nodes: list[Node], redis: Redis, workers: int) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_rolling_restart_under_two_hundred_streams_loses_and_doubles_no_event(
-    client: aiohttp.ClientSession, upstream: ScriptedUpstream, redis: Redis, workers: int
+    client: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    redis: Redis,
+    flow: asyncio.Event,
+    workers: int,
 ) -> None:
     nodes = 2 // workers
     settings = {"STREAM_SERVE_GRACE_TIMEOUT": GRACE}
@@ -120,16 +138,15 @@ async def test_a_rolling_restart_under_two_hundred_streams_loses_and_doubles_no_
         with Nginx(*(node.url for node in made)) as nginx:
             crowd = Crowd(client, nginx.url, STREAMS)
             try:
-
-                async def crowded() -> bool:
-                    return crowd.live >= STREAMS
-
-                await until(crowded)
+                await until(lambda: crowd.live == STREAMS)
+                flow.set()
                 if workers == 1:
                     await one_by_one(made, client)
                 else:
                     await by_supervisor(made, redis, workers)
-                assert crowd.live >= STREAMS // 2, "it was under load all the time"
+                flow.clear()
+                await until(lambda: crowd.live == STREAMS)
+                flow.set()
                 await crowd.leave()
             finally:
                 await crowd.close()

@@ -96,7 +96,7 @@ async def ask(path, body):
     async def receive():
         for message in sent:
             return message
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
     async def send(message):
         got.append(message.get("body", b"").decode())
     headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from support.client import PATIENCE
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -15,11 +15,12 @@ from support.page import PATIENCE
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from playwright.async_api import ConsoleMessage, Error, Page, Request
+    from playwright.async_api import ConsoleMessage, Page, Request, WebError
 
-CHROMIUM: Final = (
-    shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
-)
+BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+"""The whole browser, with its settings of privacy."""
+CHROMIUM: Final = shutil.which("chromium-headless-shell") or BROWSER
+"""The same engine without windows, menus and settings, which cost a test seconds of CPU time."""
 FLAGS: Final = [
     "--no-sandbox",
     "--disable-gpu",
@@ -53,8 +54,8 @@ async def browser(host: str = "127.0.0.1") -> AsyncGenerator[Callable[..., Await
         if message.type == "error" and not re.match("|".join(expected), message.text):
             complaints.append(message.text)
 
-    def fail(error: Error) -> None:
-        complaints.append(str(error))
+    def fail(defect: WebError) -> None:
+        complaints.append(str(defect.error))
 
     def watch(request: Request) -> None:
         parts = urlsplit(request.url)
@@ -86,11 +87,11 @@ async def browser(host: str = "127.0.0.1") -> AsyncGenerator[Callable[..., Await
                 has_touch=touch,
                 is_mobile=touch,
             )
-            page = await context.new_page()
-            page.on("console", hear)
-            page.on("pageerror", fail)
-            page.on("request", watch)
-            return page
+            # Of all its pages, also of those that a test or a page opens later.
+            context.on("console", hear)
+            context.on("weberror", fail)
+            context.on("request", watch)
+            return await context.new_page()
 
         try:
             yield open_page

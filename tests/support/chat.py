@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from playwright.async_api import expect
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parent.parent.parent
 AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 RULES: Final = {
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    "resultTypes": ["violations"],
 }
+SCHEMES: Final[tuple[Literal["dark", "light"], ...]] = ("dark", "light")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,13 @@ class Chat:
         await self.box.fill(question)
         await self.button("Send").click()
 
+    async def give_key(self, key: str) -> None:
+        """Type the key that the page asks for, which the service takes."""
+        field = self.page.get_by_label("API key")
+        await field.fill(key)
+        await field.press("Enter")
+        await expect(field).to_be_hidden()
+
     async def grows(self, characters: int = 40) -> None:
         """Wait until so much of the newest answer is shown."""
         some = re.compile(rf".{{{characters}}}", re.DOTALL)
@@ -110,6 +119,8 @@ class Chat:
 
     async def faults(self) -> list[str]:
         """Return what axe finds, in short."""
+        if not await self.page.evaluate("'axe' in window"):
+            await self.page.evaluate(AXE.read_text(encoding="utf-8"))
         await self.page.evaluate(
             "() => Promise.all(document.getAnimations().map((one) => one.finished))"
         )
@@ -118,13 +129,20 @@ class Chat:
             f"{one['id']}: {node['html']}" for one in found["violations"] for node in one["nodes"]
         ]
 
+    async def faults_in_any_light(self) -> list[str]:
+        """Return what axe finds in the dark colours and in the light ones, in short."""
+        found: list[str] = []
+        for scheme in SCHEMES:
+            await self.page.emulate_media(color_scheme=scheme)
+            found += await self.faults()
+        return found
+
 
 async def visit(
     page_context: PageFactory, service: Service, path: str = "/", **options: object
 ) -> Chat:
     """Open the page and wait until it has its list."""
     page = await page_context(**{"locale": "en-US", **options})
-    await page.add_init_script(path=AXE)
     async with page.expect_response("**/ai/conversations?**"):
         await page.goto(service.url + path)
     return Chat(page)

@@ -7,12 +7,12 @@ import json
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from support.waiting import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     import aiohttp
-
-PATIENCE = 20.0
 
 Json = dict[str, Any]
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from support.redis import Redis
 
 PATIENCE: Final = 30.0
-LEASE: Final = "2"
-"""Short, so that the tests are quick; long enough for a machine that does other things, too."""
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 _PAUSE: Final = 0.02
@@ -235,7 +233,6 @@ async def cluster(
         "STREAM_SERVE_UPSTREAM_URL": upstream.url,
         "STREAM_SERVE_UPSTREAM_API_KEY": UPSTREAM_KEY,
         "STREAM_SERVE_MODEL": "answer",
-        "STREAM_SERVE_LEASE": LEASE,
         "STREAM_SERVE_GRACE_TIMEOUT": "4",
         **settings,
     }

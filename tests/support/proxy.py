@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
+from stream_serve.events.sse import HEARTBEAT
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -58,6 +60,8 @@ class Proxy:
         """What each request gets instead of the service's answer; its connection ends with it."""
         self.requests: list[bytes] = []
         """The first bytes of each request."""
+        self.heartbeats = 0
+        """How many heartbeats of streams have come through."""
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
@@ -159,6 +163,7 @@ class Proxy:
                 flow.streaming = False
             if not flow.frozen:
                 flow.near.write(data[:end])
+                self.heartbeats += data[:end].count(HEARTBEAT)
             if end is not None:
                 flow.near.close()
                 flow.cut()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import uvicorn
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from stream_serve.streams.service import Streams
 
 UPSTREAM_KEY = "sk-canary-0123456789abcdef"
+HOLDS: Final = {"idle_timeout": 3600.0}
+"""Settings for answers that a test holds, however long that takes on a busy machine."""
 
 
 class Service:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from support.client import PATIENCE
 from support.ui_messages import Message, message_of
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -14,8 +14,13 @@ PATIENCE: Final = 60.0
 """Seconds after which what is waited for does not come; a busy machine is slow."""
 
 
+_OFTEN: Final = 0.005, 0.05
+"""Seconds between two looks: at first, and when it lasts. What looks keeps the machine busy, too."""
+
+
 async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = PATIENCE) -> None:
     """Wait until something holds. Raises `TimeoutError`."""
+    pause, longest = _OFTEN
     async with asyncio.timeout(seconds):
         while True:
             found = holds()
@@ -23,7 +28,8 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = PA
                 found = await found
             if found:
                 return
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(pause)
+            pause = min(1.1 * pause, longest)
 
 
 class Openable(Protocol):
