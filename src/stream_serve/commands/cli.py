@@ -74,7 +74,7 @@ def serve(
         bool, typer.Option(help="Listen on other addresses without API keys.")
     ] = False,
 ) -> None:
-    """Serve the API and the debug page."""
+    """Serve the chat page, the debug page and the API."""
     from stream_serve.server import lifetime
     from stream_serve.settings import Settings
 

@@ -40,7 +40,7 @@ _ANSWER_ZH: Final = """\
 我没法真正回答它，但你现在看到的就是流式输出：
 
 1. 每个片段都是一个 SSE 事件，一到就显示；
-2. 随时可以点击“停止生成”，生成会立刻停止；
+2. 随时可以点击停止按钮，生成会立刻停止；
 3. 打开思考模式，会先看到一段思考过程。
 
 用 Python 读取这个流只需要几行：
@@ -73,7 +73,7 @@ Hello! I am the **built-in demo model of stream-serve**, not a real language mod
 I cannot really answer that, but what you are watching is a real stream:
 
 1. every piece is one SSE event, shown as soon as it arrives;
-2. press "Stop generating" at any time, and the generation stops at once;
+2. press the stop button at any time, and the generation stops at once;
 3. switch thinking on, and you see some thoughts first.
 
 Reading the stream in Python takes a few lines:
