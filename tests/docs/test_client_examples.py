@@ -106,6 +106,10 @@ class Chat:
 
     async def stop(self) -> None:
         await self.page.get_by_role("button", name="Stop").click()
+        await self.ends()
+
+    async def ends(self) -> None:
+        """Wait until no answer is on its way: all its text is there before that."""
         await expect(self.page.get_by_role("button", name="Stop")).to_be_disabled()
 
 
@@ -126,6 +130,7 @@ async def test_a_page_of_the_examples_goes_on_after_a_cut_and_a_reload_and_asks_
     chat.network.cut()
     upstream.release(upstream.requests[0])
     await expect(chat.answers).to_have_text(TEXT, timeout=30_000)
+    await chat.ends()
     await chat.ask("two")
     await expect(chat.answers).to_have_count(2)
     await expect(chat.answers.last).to_contain_text(ANSWER[:16])
