@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.targets import Target
 
 QUICK_LIMIT: Final = 2.5
-QUICK_RUN_LIMIT: Final = 14.0
+QUICK_RUN_LIMIT: Final = 15.0
 QUICK_MARGIN: Final = 1.2
 _NEW: Final = "cpu_us_a_run_new"
 _FLAT: Final = 1.05
