@@ -76,6 +76,17 @@ async def test_an_observer_is_told_of_each_moment_once_and_of_no_token() -> None
     ]
 
 
+async def test_a_method_that_an_observer_gets_of_its_own_is_called_like_one_of_its_class() -> None:
+    told: list[str] = []
+    observer = Observer()
+    observer.done = lambda run: told.append(run.id)
+    harness = Harness(StepProvider(), observers=[observer])
+    subscription = await harness.start()
+    await harness.runs.stop(subscription.run_id, owner=None)
+    await harness.runs.close()
+    assert told == [subscription.run_id]
+
+
 async def test_a_stopped_run_that_said_nothing_has_no_first_token() -> None:
     witness = Witness()
     harness = Harness(StepProvider(), observers=[witness])

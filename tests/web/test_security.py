@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 KEY = "a-key-of-this-service"
 FOREIGN = "https://evil.example"
@@ -135,6 +135,20 @@ async def status(
         await app(scope, receive, send)
     start = sent[0]
     return start["status"], {n.decode(): v.decode() for n, v in start["headers"]}
+
+
+async def test_what_others_keep_in_a_state_is_not_taken_for_the_headers_of_a_request() -> None:
+    inner = application(api_keys=KEY)
+    state = {"runs": object(), "conversations": object(), "chats": object()}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner({**scope, "state": state}, receive, send)
+
+    right = await status(app, "GET", "/v1/models", authorization=f"Bearer {KEY}")
+    state["fields"] = {"authorization": f"Bearer {KEY}"}
+    wrong = await status(app, "GET", "/v1/models", authorization="Bearer wrong")
+    assert [code == 401 for code, _ in (right, wrong)] == [False, True]
+    assert set(state) == {"runs", "conversations", "chats", "fields"}
 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)

@@ -87,8 +87,9 @@ class Observers:
 
 def _told(observers: Sequence[Observer], name: str) -> list[_Call]:
     """Return the methods of this name of those who do something in it, each with its observer."""
-    doing = [one for one in observers if getattr(type(one), name) is not getattr(Observer, name)]
-    return [(one, getattr(one, name)) for one in doing]
+    calls = [(one, getattr(one, name)) for one in observers]
+    nothing = getattr(Observer, name)
+    return [(one, call) for one, call in calls if getattr(call, "__func__", None) is not nothing]
 
 
 def _tell(calls: Sequence[_Call], *said: object) -> list[Awaitable[bool]]:

@@ -223,10 +223,10 @@ class Access:
         A preflight gets its response. `policy` is that of the request's route, where it is known. Raises
         `RequestError`, `HTTPException`; the state has the CORS headers all the same.
         """
-        state: dict[str, object] = scope.setdefault("state", {})
-        state["owner"] = None
-        state["cors"] = {}
-        state["foreign"] = False
+        # Its own: a server may give the same state to all requests of a connection.
+        state: dict[str, object] = {**scope.get("state", {})}
+        state |= {"owner": None, "cors": {}, "foreign": False, "fields": None}
+        scope["state"] = state
         headers = fields_of(scope)
         self._check_host(headers)
         self._check_url(scope)

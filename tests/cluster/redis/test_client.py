@@ -221,3 +221,20 @@ async def test_after_close_nothing_is_connected_and_calls_fail(
             await asyncio.sleep(0.01)
     with pytest.raises(LogUnavailable, match="closed"):
         await patient_client.run("PING")
+
+
+@pytest.mark.parametrize("always", [False, True])
+async def test_whoever_waits_in_line_when_it_is_closed_connects_no_more(
+    always: bool, fragile: Redis, patient_client: RedisClient
+) -> None:
+    calls = [
+        asyncio.create_task(patient_client.run("BLPOP", "nothing", 2 * LONG, always=always))
+        for _ in range(100)
+    ]
+    async with asyncio.timeout(LONG):
+        while f"blocked_clients:{1 if always else 64}" not in fragile.cli("INFO", "clients"):
+            await asyncio.sleep(0.01)
+        await patient_client.close()
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {LogUnavailable}
+    assert fragile.cli("CLIENT", "LIST").count("cmd=blpop") == 0

@@ -151,14 +151,14 @@ class RedisClient:
         after a cancellation, Redis may have run the command, or may still run it.
         """
         try:
-            if self._closed:
-                raise LogUnavailable("the connections to Redis are closed")
             if not (self._up or always):
                 raise LogUnavailable(
                     "Redis does not reply: is it running?", for_operator=self.where
                 )
             line = self._always if always else self._line
             async with asyncio.timeout(self.timeout), line:
+                if self._closed:  # perhaps since it waits in line
+                    raise LogUnavailable("the connections to Redis are closed")
                 return await awaitable
         except (RedisError, OSError) as error:
             # Not chained: the text of a pipeline's error contains what was sent, users' messages too.
