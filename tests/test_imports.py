@@ -93,6 +93,42 @@ async def test_the_service_loads_a_database_and_redis_only_where_they_are_used()
     assert not {"sqlalchemy", "alembic", "redis", "asyncpg", "aiohttp"} & set(out.split())
 
 
+LEAN = "from stream_serve.server.loading import load_libraries\nload_libraries()\n"
+DESCRIBED = """
+import gc
+from stream_serve.app import create_app
+from stream_serve.server import roles
+from stream_serve.settings import Settings
+from stream_serve.web.openapi import describe
+app = create_app(Settings.load())
+loaded = {name for name, module in sys.modules.items() if module is not None}
+print(len(loaded), gc.isenabled(), *sorted(loaded))
+print(repr(describe(app)))
+"""
+
+
+async def test_the_service_loads_lean_and_is_the_same() -> None:
+    usual_code, usual = await python("import sys\n" + DESCRIBED)
+    lean_code, lean = await python("import sys\n" + LEAN + DESCRIBED)
+    assert (usual_code, lean_code) == (0, 0)
+    (said, described), (usually_said, usually_described) = lean.splitlines(), usual.splitlines()
+    assert described == usually_described, (
+        "models that are built when they are used are as complete"
+    )
+    count, collects, *loaded = said.split()
+    assert not {"rich", "attr", "pygments", "alembic"} & set(loaded)
+    assert "rich" in set(usually_said.split()), "these are what is left out"
+    assert collects == "False"
+    assert int(count) < 760
+
+
+async def test_what_was_left_out_can_be_loaded_afterwards() -> None:
+    code = LEAN + "import rich, pydantic\n"
+    code += "class Late(pydantic.BaseModel): pass\n"
+    code += "print(rich.__name__, Late.__pydantic_complete__, pydantic.BaseModel.model_config)\n"
+    assert await python(code) == (0, "rich True {}\n")
+
+
 @pytest.mark.parametrize(
     ("blocked", "extra", "setting", "value"),
     [

@@ -219,6 +219,8 @@ async def test_a_port_in_use_is_said_in_words(upstream: ScriptedUpstream) -> Non
     code, _, err = await command("serve", "--port", port)
     assert code != 0
     assert "address already in use" in err
+    assert "server process" not in err, "what uvicorn says of its own start is nobody's"
+    assert err.count("--port and --host (STREAM_SERVE_PORT, STREAM_SERVE_HOST)") == 1
     assert "Traceback" not in err
 
 

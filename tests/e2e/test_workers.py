@@ -264,4 +264,5 @@ async def test_a_port_in_use_is_said_once_in_words(
     code, _, err = await command("serve", *TWO, "--port", port, **settings)
     assert code not in {0, 2}
     assert err.count("ddress already in use") == 1
+    assert err.count("--port and --host (STREAM_SERVE_PORT, STREAM_SERVE_HOST)") == 1
     assert "Traceback" not in err

@@ -75,7 +75,10 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the chat page, the debug page and the API."""
-    from stream_serve.server import lifetime
+    from stream_serve.server.loading import load_libraries
+
+    load_libraries()
+    from stream_serve.server import roles
     from stream_serve.settings import Settings
 
     settings = Settings.load(
@@ -87,9 +90,9 @@ def serve(
         allow_anonymous=allow_anonymous or None,
     )
     if reload:
-        lifetime.serve_reloading(settings)
+        roles.serve_reloading(settings)
     else:
-        lifetime.serve(settings)
+        roles.serve(settings)
 
 
 @app.command()

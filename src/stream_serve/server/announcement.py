@@ -1,4 +1,7 @@
-"""The first log lines of the service: its addresses, its model, and warnings about its settings."""
+"""The first log lines of the service: its addresses, its model, and warnings about its settings.
+
+Where it cannot listen, what to do about it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ from stream_serve import __version__
 from stream_serve.settings import PLACEHOLDER_KEY, Settings
 
 _log = structlog.stdlib.get_logger("stream_serve.server")
+
+
+def say_cannot_listen(settings: Settings) -> None:
+    """Log what to do where the system has just refused, in its own words, to let the service listen."""
+    _log.error(
+        "the service cannot listen there: stop what does, or choose another address with --port and "
+        "--host (STREAM_SERVE_PORT, STREAM_SERVE_HOST)",
+        host=settings.host,
+        port=settings.port,
+    )
 
 
 def announce(settings: Settings, url: str) -> None:

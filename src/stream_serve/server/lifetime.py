@@ -19,23 +19,21 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import structlog
 import uvicorn
-from uvicorn.supervisors import ChangeReload
 
 from stream_serve import logging as logs
 from stream_serve.app import Hooks, create_app
-from stream_serve.errors import SettingsError, StreamServeError
-from stream_serve.server.announcement import announce
+from stream_serve.errors import StreamServeError
+from stream_serve.server.announcement import announce, say_cannot_listen
 from stream_serve.server.options import listener_url, uvicorn_options
 from stream_serve.server.pacing import Coalescer
 from stream_serve.server.startup import Startup
 from stream_serve.server.tuning import preallocate_descriptor_table, tune_garbage_collector
-from stream_serve.server.workers import Supervisor, SupervisorChannel
-from stream_serve.settings import Settings, environment, explain_to_operator
+from stream_serve.server.workers import SupervisorChannel
+from stream_serve.settings import Settings, explain_to_operator
 from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
@@ -45,7 +43,6 @@ if TYPE_CHECKING:
     from stream_serve.runs.service import Runs
     from stream_serve.streams.service import Streams
 
-_SHUTDOWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _MAX_RESPONSE_GRACE: Final = 5.0
 _RELOAD_GRACE: Final = 1.0
 _IDLE_LINGER: Final = 0.5
@@ -53,89 +50,21 @@ _EXIT_BAD_SETTINGS: Final = 2
 _log = structlog.stdlib.get_logger("stream_serve.server")
 
 
-def serve(settings: Settings) -> None:
-    """Serve until a signal ends the process, with one worker or several.
-
-    Raises `SettingsError` before any socket or file is opened, and, with one worker, `StreamServeError`
-    for what keeps it from starting; `SystemExit` with the exit code of the supervisor when there are
-    several.
-    """
-    settings.check_exposure()
-    if settings.workers > 1 and settings.redis_url is None:
-        raise SettingsError(
-            f"{settings.workers} workers need STREAM_SERVE_REDIS_URL: runs live in the memory of the "
-            "process that started them, so that without Redis another worker could neither resume "
-            "nor stop them. Set it to the URL of a Redis or Valkey, or serve with one worker"
-        )
-    log_run = logs.configure(settings.log_level, settings.log_format)
-    for number in _SHUTDOWN_SIGNALS:
-        signal.signal(number, _exit)
-    if settings.workers > 1:
-        _supervise(settings)
-    else:
-        _Server(settings, log_run=log_run).run()
-
-
-def serve_reloading(settings: Settings) -> None:
-    """Serve for development: restart the server process whenever a source file changes.
-
-    Raises `SettingsError` before any socket or file is opened.
-    """
-    settings.check_exposure()
-    if settings.workers > 1:
-        raise SettingsError(
-            f"--reload serves with one process, and {settings.workers} workers are set: take "
-            "--workers 1 (STREAM_SERVE_WORKERS, WEB_CONCURRENCY), or leave --reload away"
-        )
-    logs.configure(settings.log_level, settings.log_format)
-    _export_overrides(settings)
-    config = uvicorn.Config("stream_serve.app:create_app", reload=True, **uvicorn_options(settings))
-    with config.bind_socket() as listener:
-        announce(settings, listener_url(listener))
-        ChangeReload(config, target=serve_reloaded, sockets=[listener]).run()
-
-
-def serve_reloaded(sockets: list[socket.socket] | None) -> None:
-    """Serve in the child process that `serve_reloading` restarts; `sockets` are its listeners."""
-    _serve_child(sockets, channel=None)
-
-
-def serve_worker(listener: socket.socket, channel: socket.socket) -> None:
-    """Serve in a worker process; `channel` is the worker's end of its channel to the supervisor."""
-    _serve_child([listener], channel=channel)
-
-
-def _supervise(settings: Settings) -> None:
-    """Bind the listener and run a supervisor over the workers; exit with its code."""
-    create_app(settings)  # rejects wrong settings here rather than in each worker
-    _export_overrides(settings)
-    with uvicorn.Config("", **uvicorn_options(settings)).bind_socket() as listener:
-        supervisor = Supervisor(
-            serve_worker,
-            listener,
-            settings.workers,
-            grace=settings.grace_timeout,
-            announce=partial(announce, settings, listener_url(listener)),
-        )
-        code = asyncio.run(supervisor.run())
-    sys.exit(code)
-
-
-def _serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket | None) -> None:
+def serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket | None) -> None:
     """Serve in a child process, which reads the settings from the environment again."""
-    signal.signal(signal.SIGTERM, _exit)
+    signal.signal(signal.SIGTERM, leave)
     try:
         settings = Settings.load()
         log_run = logs.configure(settings.log_level, settings.log_format)
         grace = _RELOAD_GRACE if channel is None else None
-        server = _Server(settings, log_run=log_run, channel=channel, grace=grace)
+        server = Server(settings, log_run=log_run, channel=channel, grace=grace)
         server.run(sockets)
     except StreamServeError as error:
         sys.stderr.write(f"stream-serve: {explain_to_operator(error)}\n")
         sys.exit(_EXIT_BAD_SETTINGS)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn's server, which announces its address and drains before it shuts down.
 
     A server in a child process has a parent that announces the address and kills it if it must: the
@@ -194,6 +123,8 @@ class _Server(uvicorn.Server):
         except SystemExit:
             if self._startup.refusal is not None:
                 raise self._startup.refusal from None
+            if not self.lifespan.should_exit:
+                say_cannot_listen(self._settings)
             raise
         if not self.started:
             return
@@ -279,20 +210,7 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
 
 
-def _export_overrides(settings: Settings) -> None:
-    """Write the command line's options to the environment, where child processes read them."""
-    os.environ.update(
-        environment(
-            host=settings.host,
-            port=settings.port,
-            workers=settings.workers,
-            log_level=settings.log_level,
-            allow_anonymous=settings.allow_anonymous,
-        )
-    )
-
-
-def _exit(number: int, frame: FrameType | None) -> None:
+def leave(number: int, frame: FrameType | None) -> None:
     """End the process with code 0: a signal that comes before uvicorn handles them."""
     del number, frame
     sys.exit(0)

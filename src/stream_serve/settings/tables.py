@@ -26,9 +26,11 @@ def _url(text: str) -> str:
 
 
 class Table(BaseModel):
-    """A table that has no other keys than its own."""
+    """A table that has no other keys than its own. What checks it is made where there is a file."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True
+    )
 
 
 class Timeouts(Table):
