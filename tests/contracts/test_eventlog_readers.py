@@ -58,6 +58,32 @@ async def test_what_comes_while_a_read_waits_can_be_written_at_once(log: EventLo
     assert b"".join(got) == b"<2><3><4>"
 
 
+async def test_a_reader_knows_with_the_last_frames_that_they_are_the_last(log: EventLog) -> None:
+    name = new_name()
+    writer = await log.create(name)
+    reader = await log.read(name)
+    assert reader.there() == b""
+    writer.append(frames(1, 1))
+    assert await reader.read() == b"<1>"
+    assert not reader.over
+    got: list[bytes] = []
+
+    def write(data: bytes) -> bool:
+        got.append(data)
+        return True
+
+    waiting = asyncio.create_task(reader.read(write))
+    await settle()
+    writer.finish(frames(2, 3))
+    read = await waiting or b""
+    assert reader.over
+    assert b"".join([*got, read]) == b"<2><3>"
+    again = await log.read(name)
+    assert again.there() + await rest(again) == b"<1><2><3>"
+    with pytest.raises(RuntimeError):
+        writer.finish(frames(4, 4))
+
+
 async def test_what_a_write_raises_is_raised_to_the_reader_and_not_to_the_writer(
     log: EventLog,
 ) -> None:

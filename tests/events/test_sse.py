@@ -159,6 +159,13 @@ def test_any_cut_of_a_stream_gives_what_the_standard_says(case: tuple[bytes, lis
         [b"data: a\n\n", b"data: b\n", b"data: c\n\n"],
         [b"data: a\n\n", b"event: x\n\n", b"data: b\n\n"],
         [b"data: a\n\n", b"data: b\n\ndata: c\n\n"],
+        [b"data: a\n\ndata: b\n\n", b"data: c\n\ndata: d\n\n"],
+        [b"data: a\n\ndata: b\n", b"\ndata: c\n\ndata: d\n\n"],
+        [b"data: a\n\n\ndata: b\n\n", b"data: c\ndata: d\n\ndata: e\n\n"],
+        [b"data: a\n\ndata: b\r\r", b"data: c\n\nevent: x\ndata: d\n\n"],
+        [b"data: a\n\n: b\n\ndata: c\n\n"],
+        [BOM + b"data: a\n\ndata: b\n\n", BOM + b"data: c\n\ndata: d\n\n"],
+        [b"\xef\xbb", b"data: a\n\ndata: b\n\n"],
         [b"data: a\r", b"\n\r\n", b"data: b\n\n", b"data:c\n\n", b"\n\n", b""],
     ],
 )

@@ -7,6 +7,7 @@ the loops of the service as well.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from contextlib import suppress
 
@@ -139,6 +140,33 @@ async def test_whoever_takes_no_notice_of_a_deadline_is_cancelled_again_at_the_l
         await work()
     assert now() == began + 4 * SOON
     assert (deadline.limited, cancelling()) == (False, 0)
+
+
+async def test_an_expired_deadline_that_was_moved_does_not_put_the_limit_off() -> None:
+    deadline = Deadline(SOON, limit=4 * SOON)
+
+    async def work() -> None:
+        async with deadline:
+            with suppress(asyncio.CancelledError):
+                await forever()
+            deadline.reschedule(LONG)
+            await forever()
+
+    began = now()
+    with pytest.raises(TimeoutError):
+        await work()
+    assert (now() - began, deadline.limited, cancelling()) == (4 * SOON, False, 0)
+
+
+@pytest.mark.both_loops
+async def test_a_deadline_at_no_time_at_all_can_be_moved_to_one() -> None:
+    async def work() -> None:
+        async with Deadline(math.inf) as deadline:
+            deadline.reschedule(SOON)
+            await forever()
+
+    with pytest.raises(TimeoutError):
+        await work()
 
 
 @pytest.mark.both_loops
@@ -412,11 +440,14 @@ async def test_a_timer_that_has_set_itself_again_does_not_outlive_the_block() ->
 
 
 @pytest.mark.both_loops
-async def test_moving_a_deadline_that_has_expired_does_not_bring_a_second_expiry() -> None:
+@pytest.mark.parametrize("limit", [math.inf, LONG])
+async def test_moving_a_deadline_that_has_expired_does_not_bring_a_second_expiry(
+    limit: float,
+) -> None:
     outlasted: list[str] = []
 
     async def work() -> None:
-        async with Deadline(SOON) as deadline:
+        async with Deadline(SOON, limit=limit) as deadline:
             try:
                 await forever()
             finally:
@@ -427,4 +458,17 @@ async def test_moving_a_deadline_that_has_expired_does_not_bring_a_second_expiry
     with pytest.raises(TimeoutError):
         await work()
     assert outlasted
+    assert cancelling() == 0
+
+
+@pytest.mark.both_loops
+async def test_a_timer_that_is_set_for_the_times_to_come_leaves_the_first_deadline_as_it_is() -> (
+    None
+):
+    async with Deadline(LONG, least=SOON) as deadline:
+        await outlast(3 * SOON)
+    assert not deadline.expired
+    with pytest.raises(TimeoutError):
+        async with Deadline(2 * SOON, least=SOON):
+            await forever()
     assert cancelling() == 0

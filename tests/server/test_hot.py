@@ -204,21 +204,6 @@ async def test_where_requests_are_seen_by_others_nothing_goes_past_the_applicati
         assert (state or {})[hot.STATE] is None
 
 
-async def test_a_head_goes_out_alone_where_nothing_follows_it(upstream: ScriptedUpstream) -> None:
-    loop = asyncio.get_running_loop()
-    async with Service(upstream_url=upstream.url, heartbeat_interval=1) as service:
-        asked = {"messages": [{"role": "user", "content": "x"}], "model": "silent", "stream": True}
-        data = written("POST", COMPLETIONS, [], "application/json", json.dumps(asked).encode(), "")
-        parts = urlsplit(service.url)
-        with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
-            connection.setblocking(False)
-            await loop.sock_sendall(connection, data)
-            said = b""
-            while b"\r\n\r\n" not in said:
-                said += await loop.sock_recv(connection, 1_000)
-        assert said.startswith(b"HTTP/1.1 200 OK\r\n")
-
-
 def test_a_header_with_a_line_end_is_not_sent() -> None:
     cycle = object.__new__(HotCycle)
     cycle.default_headers = []

@@ -117,6 +117,10 @@ class Lost:
     """A reader whose log is gone as soon as it has nothing more to read."""
 
     cursor = 0
+    over = False
+
+    def there(self) -> bytes:
+        return b""
 
     async def read(self, write: object = None) -> bytes | None:
         raise LogLost(str(write))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -56,7 +57,7 @@ class LocalIndex:
 
     def __init__(self, *, ttl: float) -> None:
         self._ttl = ttl
-        self._names: dict[str, _Name] = {}
+        self._names: OrderedDict[str, _Name] = OrderedDict()
 
     async def record(self, name: str, value: str, *, lasts: Lasts = never) -> list[str]:
         """Record a value as the newest one of a name; return those older than the newest `KEPT`."""

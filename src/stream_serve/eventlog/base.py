@@ -66,8 +66,11 @@ class LogWriter(Protocol):
         """
         ...
 
-    def finish(self) -> None:
-        """Mark the end. Readers that have read every frame get the end."""
+    def finish(self, frames: Sequence[bytes] = ()) -> None:
+        """Add the last frames, and mark the end. Readers that have read every frame get the end.
+
+        Raises `RuntimeError` for frames after the end.
+        """
         ...
 
     def summarize(self, summary: Callable[[], bytes]) -> None:
@@ -86,6 +89,15 @@ class LogReader(Protocol):
         """A number that grows with every frame that was read."""
         ...
 
+    @property
+    def over(self) -> bool:
+        """Whether the log is finished and read: `read` would return None at once."""
+        ...
+
+    def there(self) -> bytes:
+        """Return what `read` could return at once, and move the cursor; b"" where it would wait."""
+        ...
+
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Return the frames after the cursor, joined, about 64 KiB at most, and move the cursor.
 
@@ -95,7 +107,8 @@ class LogReader(Protocol):
 
         With `write`, a read that waits may go on waiting: each new frame is passed to `write` as soon as
         it is appended, without a task switch. If `write` returns False it has not used the frames, and
-        `read` returns them instead. An exception of `write` is raised here.
+        `read` returns them instead, as it does with frames that come with the end. An exception of
+        `write` is raised here.
         """
         ...
 

@@ -59,9 +59,7 @@ class Frames:
 
     def append(self, frames: Sequence[bytes]) -> None:
         """Add frames and wake the readers."""
-        if self.finished:
-            raise RuntimeError("a finished log takes no more frames")
-        self.list += frames
+        self._add(frames)
         if self._waiting:
             self.wake()
 
@@ -71,8 +69,10 @@ class Frames:
             self._jump_at = len(self.list)
             self._jump = to - self.last
 
-    def finish(self) -> None:
-        """Mark the end and wake the readers."""
+    def finish(self, frames: Sequence[bytes] = ()) -> None:
+        """Add the last frames, mark the end and wake the readers."""
+        if frames:
+            self._add(frames)
         self.finished = True
         self.wake()
 
@@ -106,6 +106,11 @@ class Frames:
         done = {reader for reader in tuple(waiting) if not reader.serve()}
         if done:
             self._waiting = [reader for reader in self._waiting if reader not in done]
+
+    def _add(self, frames: Sequence[bytes]) -> None:
+        if self.finished:
+            raise RuntimeError("a finished log takes no more frames")
+        self.list += frames
 
     def wait(self, reader: FramesReader) -> None:
         """Serve a reader at each change."""
@@ -150,6 +155,19 @@ class FramesReader:
         """The number of frames that are read or were before the beginning."""
         return self._cursor
 
+    @property
+    def over(self) -> bool:
+        """Whether the log is finished and read."""
+        frames = self._frames
+        return frames.finished and self._cursor == len(frames.list) and not self._closed
+
+    def there(self) -> bytes:
+        """Return the frames after the cursor."""
+        if self._after is not None:
+            # The place of a cursor ahead of the log is known only when the log has grown past it.
+            self._cursor = self._frames.place(self._after)
+        return self._batch() if self._cursor < len(self._frames.list) else b""
+
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Return the frames after the cursor, or wait for them."""
         frames = self._frames
@@ -157,12 +175,9 @@ class FramesReader:
             if self._kept is not None:
                 kept, self._kept = self._kept, None
                 return kept
-            if self._after is not None:
-                # The place of a cursor ahead of the log is known only when the log has grown past it.
-                self._cursor = frames.place(self._after)
-            if self._cursor < len(frames.list):
+            if there := self.there():
                 self._nudged = False
-                return self._batch()
+                return there
             if frames.finished:
                 return None
             if frames.lost:
@@ -186,19 +201,18 @@ class FramesReader:
         waiter, write, frames = self._waiter, self._write, self._frames
         if waiter is None or waiter.done():
             return False
-        there = frames.list
-        if write is not None and self._cursor < len(there) and self._after is None:
+        there, last = frames.list, frames.finished or frames.lost
+        if write is not None and self._cursor < len(there) and self._after is None and not last:
             if self._cursor == len(there) - 1:
                 self._cursor += 1
                 data = there[-1]
             else:
                 data = self._batch()
             try:
-                if write(data):
-                    if self._cursor == len(there) and not (frames.finished or frames.lost):
-                        return True
-                else:
+                if not write(data):
                     self._kept = data
+                elif self._cursor == len(there):
+                    return True
             except Exception as error:  # noqa: BLE001 - raised where `read` waits, not in the writer
                 waiter.set_exception(error)
                 return False

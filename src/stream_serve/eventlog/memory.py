@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
 from stream_serve.errors import LogExists, LogForbidden, LogNotFound
@@ -20,11 +21,12 @@ _MOST_FORBIDDEN: Final = 10_000
 class MemoryLogWriter:
     """The writer of a log in memory."""
 
-    __slots__ = ("_frames", "append", "fingerprint", "summary")
+    __slots__ = ("_frames", "append", "fingerprint", "finish", "summary")
 
     def __init__(self, frames: Frames, fingerprint: bytes) -> None:
         self._frames = frames
         self.append = frames.append
+        self.finish = frames.finish
         self.fingerprint = fingerprint
         self.summary: Callable[[], bytes] = bytes
 
@@ -47,10 +49,6 @@ class MemoryLogWriter:
         """Give up the numbers up to `to`."""
         self._frames.skip(to)
 
-    def finish(self) -> None:
-        """Mark the end and wake the readers."""
-        self._frames.finish()
-
     def summarize(self, summary: Callable[[], bytes]) -> None:
         """Keep a summary beside the log: hardly anybody looks."""
         self.summary = summary
@@ -61,7 +59,7 @@ class MemoryEventLog:
 
     def __init__(self) -> None:
         self._logs: dict[str, MemoryLogWriter] = {}
-        self._forbidden: dict[str, float] = {}
+        self._forbidden: OrderedDict[str, float] = OrderedDict()
 
     @property
     def ready(self) -> bool:
@@ -93,7 +91,7 @@ class MemoryEventLog:
         self._forbidden.pop(name, None)
         self._forbidden[name] = time.monotonic() + seconds
         if len(self._forbidden) > _MOST_FORBIDDEN:
-            del self._forbidden[next(iter(self._forbidden))]
+            self._forbidden.popitem(last=False)
         return True
 
     async def look(self, name: str) -> LogInfo:

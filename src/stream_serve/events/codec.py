@@ -66,6 +66,8 @@ def frame(number: int, event: Event) -> bytes:
 
 def frames(deltas: Sequence[Delta], after: int) -> list[bytes]:
     """Return the frames of deltas; the first has the number that follows `after`."""
+    if len(deltas) == 1:
+        return [sse.FRAME % (after + 1, _encode(deltas[0]))]
     return [sse.FRAME % (number, _encode(delta)) for number, delta in enumerate(deltas, after + 1)]
 
 

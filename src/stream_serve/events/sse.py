@@ -6,7 +6,7 @@ How the parser works: bytes come in pieces of any size. Each piece is split into
 CRLF. The rest after the last line end is kept for the next piece; a CR at the very end may be half of a
 CRLF, so that a LF at the start of the next piece is skipped. Lines build up an event, and an empty line
 dispatches it. The size of an unfinished event is capped, so that no stream can fill the memory. Most
-pieces are exactly one event with one `data:` line; `data` has a fast path for them.
+pieces are whole events with one `data:` line each; `data` has a fast path for them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ BETWEEN: Final = b"\n\n"
 _MAX_RETRY_DIGITS: Final = 15
 _DATA: Final = b"data: "
 _CR: Final = 0x0D
+_NEXT: Final = BETWEEN + _DATA
 _BOM: Final = b"\xef\xbb\xbf"
 _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _DONE: Final = b"[DONE]"
@@ -161,7 +162,20 @@ class Parser:
             and len(line) <= self._cap
         ):
             return (line[len(_DATA) :],)
-        return [event.data for event in self.feed(piece)]
+        if not self._started and not self._partial and piece.startswith(_DATA):
+            self._started = self._between = True  # there is no byte order mark
+        return self._several(piece) or [event.data for event in self.feed(piece)]
+
+    def _several(self, piece: bytes) -> Sequence[bytes]:
+        """Return the data of whole events with one line each; nothing for any other piece."""
+        if (
+            not (self._between and piece.startswith(_DATA) and piece.endswith(BETWEEN))
+            or _CR in piece
+            or len(piece) > self._cap
+        ):
+            return ()
+        events = piece[len(_DATA) : -len(BETWEEN)].split(_NEXT)
+        return events if piece.count(b"\n") == len(BETWEEN) * len(events) else ()
 
     def rest(self) -> bytes:
         """Return the data, as far as it has come, of an event that no empty line has ended yet."""

@@ -22,8 +22,9 @@ class Deadline:
     """An async context manager; leaving it after expiry raises `TimeoutError`.
 
     `seconds` is the time until the first deadline, `limit` until the last moment, wherever the deadline
-    is by then. `limited` says that this has come, when it has expired. A cancellation from outside passes
-    through unchanged, also when it comes together with the expiry.
+    is by then. `limited` says that this has come, when it has expired. `least` is the shortest time that
+    is likely to follow: the first timer waits no longer, so that no other one has to be set for that. A
+    cancellation from outside passes through unchanged, also when it comes together with the expiry.
     """
 
     __slots__ = (
@@ -31,12 +32,12 @@ class Deadline:
         *("expired", "limited"),
     )
 
-    def __init__(self, seconds: float, *, limit: float = math.inf) -> None:
+    def __init__(self, seconds: float, *, limit: float = math.inf, least: float = math.inf) -> None:
         self._loop = asyncio.get_running_loop()
         now = self._loop.time()
         self._when = now + seconds
         self._limit = now + limit
-        self._timer = min(self._when, self._limit)
+        self._timer = now + least
         self._task: asyncio.Task[object] | None = None
         self._handle: asyncio.TimerHandle | None = None
         self._cancelling = 0
@@ -45,10 +46,12 @@ class Deadline:
         self.limited = False
 
     def reschedule(self, seconds: float) -> None:
-        """Set the deadline to `seconds` from now."""
+        """Set the deadline to `seconds` from now, unless it has expired: that happens once."""
+        if self.expired:
+            return
         self._when = self._loop.time() + seconds
-        if self._when < self._timer and self._handle is not None:
-            self._handle.cancel()
+        if self._when < self._timer and self._task is not None:
+            self._stop()
             self._set()
 
     async def __aenter__(self) -> Self:
@@ -57,7 +60,7 @@ class Deadline:
             raise RuntimeError("a Deadline needs a task")
         self._task = task
         self._cancelling = task.cancelling()
-        self._set()
+        self._set(self._timer)
         return self
 
     async def __aexit__(
@@ -66,9 +69,7 @@ class Deadline:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self._stop()
         task, self._task = self._task, None
         if task is None or not self.expired:
             return
@@ -77,11 +78,16 @@ class Deadline:
         if task.cancelling() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
-    def _set(self) -> None:
-        self._timer = min(self._when, self._limit)
+    def _set(self, latest: float = math.inf) -> None:
+        self._timer = min(self._when, self._limit, latest)
         self._handle = (
             self._loop.call_at(self._timer, self._fire) if self._timer < math.inf else None
         )
+
+    def _stop(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
     def _fire(self) -> None:
         now = self._loop.time()

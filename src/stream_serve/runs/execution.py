@@ -104,7 +104,8 @@ class Execution:
         run = self.run
         run.start()
         self._context.observers.began(run)
-        self._task = asyncio.create_task(self._produce(), name=f"run {run.id}")
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._produce(), name=f"run {run.id}")
         self._task.add_done_callback(self._produced)
 
     def stop(self) -> None:

@@ -28,9 +28,8 @@ class State(Enum):
     STOPPED = "stopped"
     FAILED = "failed"
 
-    __hash__ = (
-        object.__hash__
-    )  # that of `Enum` is written in Python, and each of these is one object
+    # That of `Enum` is written in Python, and each of these is one object.
+    __hash__ = object.__hash__
 
     @property
     def terminal(self) -> bool:

@@ -53,11 +53,16 @@ def name_of(owner: str | None, run_id: str) -> str:
 def parts_of(name: str) -> tuple[str | None, str]:
     """Return the owner and the run's id of a log's name. Raises `ValueError` for a name that
     `name_of` does not return."""
-    owner, slash, run_id = name.rpartition("/")
-    found = owner if slash else None
-    if name_of(found, run_id) != name:
+    owner, run_id = split(name)
+    if name_of(owner, run_id) != name:
         raise ValueError("name: is not the name of a run's log")
-    return found, run_id
+    return owner, run_id
+
+
+def split(name: str) -> tuple[str | None, str]:
+    """Return what `parts_of` does, at once, for a name that `name_of` has returned."""
+    owner, slash, run_id = name.rpartition("/")
+    return owner if slash else None, run_id
 
 
 def name_for(owner: str | None, run_id: str) -> str:

@@ -27,7 +27,7 @@ async def relay(run: Run, seconds: float, on_piece: Callable[[], None]) -> Finis
     the producer is for the caller to close.
     """
     patience = run.producer.patience or _ENDLESS
-    deadline = Deadline(patience.first_token, limit=seconds)
+    deadline = Deadline(patience.first_token, limit=seconds, least=patience.idle)
     try:
         async with deadline:
             intake = Intake(run, patience, deadline, on_piece)

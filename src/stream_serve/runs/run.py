@@ -18,9 +18,9 @@ import structlog
 from stream_serve.errors import UpstreamTooLarge
 from stream_serve.events import codec, plain
 from stream_serve.events.transcript import Transcript
-from stream_serve.events.types import End, Start, Usage, whole
+from stream_serve.events.types import FINISH_REASONS, End, Start, Usage, whole
 from stream_serve.runs.lifecycle import Lifecycle, State
-from stream_serve.runs.names import parts_of
+from stream_serve.runs.names import split
 from stream_serve.runs.view import STOPPED, RunState, milliseconds, moment
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Run:
         on_first_token: Callable[[Run], None],
     ) -> None:
         self.name = name
-        self.owner, self.id = parts_of(name)
+        self.owner, self.id = split(name)
         self.fingerprint = spec.fingerprint
         self.producer = plan.producer
         self.model = whole(plan.producer.model)
@@ -152,7 +152,7 @@ class Run:
         """Write the `start` event."""
         start = Start.of(self.id, self.model, self.ref, created_at=int(self.created_at))
         door, self._door = self._door, None
-        self._write(msgspec.structs.replace(start, door=door))
+        self._write(start if door is None else msgspec.structs.replace(start, door=door))
         # What a door leaves can be large; it is only read from the log.
         self._transcript.start = start
 
@@ -173,13 +173,14 @@ class Run:
             self._on_first_token(self)
         frames = codec.frames(deltas, self._last)
         # A token only lengthens a list; some are folded at once, so that it stays short.
-        self._unfolded += deltas
-        if len(self._unfolded) > _UNFOLDED:
+        unfolded, bounds = self._unfolded, self._bounds
+        unfolded += deltas
+        if len(unfolded) > _UNFOLDED:
             self._fold()
-        self._last += len(frames)
-        self._bytes += sum(map(len, frames))
+        self._last = last = self._last + len(frames)
+        self._bytes = size = self._bytes + sum(map(len, frames))
         self._writer.append(frames)
-        if self._bytes > self._bounds.bytes or self._last >= self._bounds.events:
+        if size > bounds.bytes or last >= bounds.events:
             raise UpstreamTooLarge(
                 "the answer was cut: it is longer than a run may have",
                 parameters=["Bounds.bytes", "Bounds.events"],
@@ -188,7 +189,9 @@ class Run:
     def complete(self, finish: Finish) -> None:
         """Settle the run: it ended well. A settled run is not settled again (`ValueError`)."""
         word = None if finish.word is None else plain.line(finish.word, _MAX_WORD)
-        reason = plain.line(finish.reason, _MAX_WORD)
+        reason = finish.reason
+        if reason not in FINISH_REASONS:
+            reason = plain.line(reason, _MAX_WORD)
         self._settle(State.COMPLETED)
         self.finish_reason, self.provider_finish_reason = reason, word
 
@@ -213,8 +216,7 @@ class Run:
             self._last = self._writer.last
             self._skipped = self._last - before
         ending = self.ending or self._end()
-        self._write(msgspec.structs.replace(ending, saved=saved))
-        self._finish()
+        self._finish(ending if saved is None else msgspec.structs.replace(ending, saved=saved))
 
     def break_off(self, error: Error) -> None:
         """Close the run with an error, whatever its state: by a defect its own end cannot be told."""
@@ -223,8 +225,7 @@ class Run:
             self._ended = time.monotonic()
         self.finish_reason = self.provider_finish_reason = None
         self.error = error
-        self._write(error)
-        self._finish()
+        self._finish(error)
 
     def summarize(self, summary: Callable[[], bytes]) -> None:
         """Leave beside the log what is to be told of the run when it is not known here any more."""
@@ -284,18 +285,21 @@ class Run:
             self._transcript.add(self._unfolded)
             self._unfolded.clear()
 
-    def _finish(self) -> None:
-        self._writer.finish()
+    def _finish(self, event: Event) -> None:
+        self._writer.finish([self._frame(event)])
         self.closed = True
         self._unfolded.clear()
         self._transcript.clear()
 
     def _write(self, event: Event) -> None:
+        self._writer.append([self._frame(event)])
+
+    def _frame(self, event: Event) -> bytes:
         frame = codec.frame(self._last + 1, event)
         self._transcript.fold(event)
         self._last += 1
         self._bytes += len(frame)
-        self._writer.append([frame])
+        return frame
 
 
 def _reported(producer: Producer) -> Usage | None:

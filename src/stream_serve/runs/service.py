@@ -33,7 +33,7 @@ from stream_serve.quotas.readers import Readers
 from stream_serve.runs import recovery, remote, view
 from stream_serve.runs.audience import READERS
 from stream_serve.runs.execution import Context, Execution
-from stream_serve.runs.names import name_for, name_of, not_found, parts_of
+from stream_serve.runs.names import name_for, name_of, not_found, parts_of, split
 from stream_serve.runs.observers import Observers
 from stream_serve.runs.remote import RemoteRuns, beyond, check_same
 from stream_serve.runs.retention import Retention
@@ -300,7 +300,7 @@ class Runs:
 
     async def _start(self, name: str, spec: RunSpec) -> Subscription:
         """Make the run and set it going. What fails or is cancelled on the way leaves nothing behind."""
-        owner, run_id = parts_of(name)
+        owner, run_id = split(name)
         try:
             writer = await self._event_log.create(name, spec.fingerprint)
         except LogForbidden:

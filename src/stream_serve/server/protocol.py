@@ -24,9 +24,9 @@ Hot doors: what starts most runs is called in place of the application (`web.hot
 Pipelining: a connection is read on only when none of its requests waits for its turn, and the request
 whose turn it is learns that the client is gone.
 
-Only this module and `cycle` depend on the inside of uvicorn: on the attributes of its protocol and of a
-`RequestResponseCycle`, on the order of its pipeline, and on its framing of a chunked body (RFC 9112,
-7.1).
+Only this module, `connection` and `cycle` depend on the inside of uvicorn: on the attributes of its
+protocol and of a `RequestResponseCycle`, on the order of its pipeline, and on its framing of a chunked
+body (RFC 9112, 7.1).
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ from __future__ import annotations
 import math
 from enum import Enum
 from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from stream_serve.errors import BadRequest, HeadTooLarge
+from stream_serve.server.connection import Connection
 from stream_serve.server.cycle import ChunkWriter, HotCycle
 from stream_serve.web import problems
 from stream_serve.web.hot import STATE
@@ -48,13 +49,11 @@ from stream_serve.web.stream import GONE, WRITE
 from stream_serve.web.streams.appends import PREFIX, SUBMITTED
 
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop, Future, Transport
-    from collections.abc import Callable, Sized
+    from asyncio import Future
+    from collections.abc import Callable
 
-    from uvicorn import Config
     from uvicorn._types import ASGI3Application, HTTPScope
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-    from uvicorn.server import ServerState
 
     from stream_serve.errors import StreamServeError
     from stream_serve.streams.decisions import Appended
@@ -76,24 +75,10 @@ class Part(Enum):
     BODY = "body"
 
 
-class PipelineFlow(FlowControl):
-    """Reads on only while no request waits for its turn.
-
-    A response makes uvicorn read on, and so does an application that asks for the body or waits for a
-    disconnect. That never has to wait: a request that has another one behind it has its whole body.
-    """
-
-    def __init__(self, transport: Transport, waiting: Sized) -> None:
-        super().__init__(transport)
-        self._waiting = waiting
-
-    def resume_reading(self) -> None:
-        """Read on, unless requests wait."""
-        if not self._waiting:
-            super().resume_reading()
+_HEAD: Final = Part.HEAD
 
 
-class HttpProtocol(HttpToolsProtocol):
+class HttpProtocol(Connection):
     """One connection of a client.
 
     uvicorn's option `h11_max_incomplete_event_size` is the limit for a head in bytes, as it is for
@@ -103,7 +88,6 @@ class HttpProtocol(HttpToolsProtocol):
     _writer: ChunkWriter | None = None
     _part: Part = Part.NONE
     _incomplete = 0
-    _fields = 0
     _completed = False
     _refusal: StreamServeError | None = None
     _turn: RequestResponseCycle | None = None
@@ -111,22 +95,12 @@ class HttpProtocol(HttpToolsProtocol):
     _submitted: Submitted | None = None
     _when_gone: Callable[[], object] | None = None
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
+    def prepare(self) -> None:
+        """Make what all connections have in common."""
+        config = self.config
         self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
         plain = not (self.root_path or config.access_log)
-        self._hot: Hot | None = app_state.get(STATE) if plain else None
-
-    def connection_made(self, transport: Transport) -> None:
-        """Begin with a connection."""
-        super().connection_made(transport)
-        self.flow = PipelineFlow(transport, self.pipeline)
+        self._hot: Hot | None = self.app_state.get(STATE) if plain else None
 
     def data_received(self, data: bytes) -> None:
         """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
@@ -149,18 +123,16 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to read a head. Its scope is made when it is needed."""
         self._part = Part.HEAD
-        self._fields = 0
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; discard a trailer of a body, as RFC 9110, 6.5.1 allows."""
-        if self._part is Part.HEAD:
+        if self._part is _HEAD:
             name = name.lower()
             if name == b"expect" and value.lower() == b"100-continue":
                 self.expect_100_continue = True
-            self._fields += len(name) + len(value) + _HEADER_OVERHEAD
             self.headers.append((name, value))
 
     def on_body(self, body: bytes) -> None:
@@ -196,7 +168,7 @@ class HttpProtocol(HttpToolsProtocol):
         """Return whether a request may be taken without a task, by its head."""
         if self._hot is None or not self.url.startswith(_PREFIX):
             return False
-        parser = cast("Any", self.parser)  # uvicorn has none after the end
+        parser = self.parser  # uvicorn has none after the end
         return (
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
@@ -210,7 +182,7 @@ class HttpProtocol(HttpToolsProtocol):
         submitted = self._hot and self._hot.appends.submit(self.url, self.headers, body)
         if submitted is not None and submitted.fine:
             self._held = None
-            parser = cast("Any", self.parser)  # uvicorn has none after the end
+            parser = self.parser  # uvicorn has none after the end
             self._respond(submitted, keep_alive=parser.should_keep_alive())
             self.on_response_complete()
             return True
@@ -232,7 +204,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _may_start(self) -> bool:
         """Return whether a request to a hot door is one that the door takes."""
-        parser = cast("Any", self.parser)  # uvicorn has none after the end
+        parser = self.parser  # uvicorn has none after the end
         return (
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
@@ -246,8 +218,6 @@ class HttpProtocol(HttpToolsProtocol):
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
             "scheme": self.scheme,
             "method": "POST",
             "root_path": "",
@@ -258,7 +228,7 @@ class HttpProtocol(HttpToolsProtocol):
             "state": self.app_state.copy(),
         }
         self.scope = cast("HTTPScope", scope)
-        before, keep_alive = self.cycle, cast("Any", self.parser).should_keep_alive()
+        before, keep_alive = self.cycle, self.parser.should_keep_alive()
         self.cycle = HotCycle(self, self.scope, keep_alive=keep_alive)
         scope["extensions"] = self._extensions()
         if not before or before.response_complete:
@@ -269,6 +239,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _begin_usual(self) -> None:
         """Start a request of any other kind."""
+        self.find_addresses()
         url, headers, expect = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expect
@@ -383,7 +354,10 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _head_size(self) -> int:
         """Return the size in bytes of the complete lines of the head that is being read."""
-        return len(self.url) + self._fields if self._part is Part.HEAD else 0
+        if self._part is not _HEAD:
+            return 0
+        fields = sum(map(len, chain.from_iterable(self.headers)))
+        return len(self.url) + fields + len(self.headers) * _HEADER_OVERHEAD
 
     def _too_large(self) -> HeadTooLarge:
         return HeadTooLarge(

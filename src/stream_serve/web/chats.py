@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -47,7 +47,7 @@ class Chats:
     def __init__(self, index: Index, runs: Runs) -> None:
         self._index = index
         self._runs = runs
-        self._unknown: dict[tuple[str, str], float] = {}
+        self._unknown: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     async def begin(self, chat: str, run_id: str, *, owner: str | None) -> None:
         """Record that a chat has a new run, before it is started. Raises `LogUnavailable`."""
@@ -104,7 +104,7 @@ class Chats:
             now = time.monotonic()
             if now - self._unknown.setdefault(record, now) < _STARTING_SECONDS:
                 if len(self._unknown) > _MOST_UNKNOWN:
-                    del self._unknown[next(iter(self._unknown))]
+                    self._unknown.popitem(last=False)
                 return False
             over = True
         self._unknown.pop(record, None)

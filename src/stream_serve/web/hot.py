@@ -2,8 +2,8 @@
 
 How it works: what a framework does for each request costs more than a short run. So the server's protocol
 (`server.protocol`) looks for the path of a `POST` among the `doors`, and calls what it finds in place of
-the application. The guard, the endpoint and the errors are the application's own, and so
-is the response, byte for byte. Every other server, and every other request, goes the way of all.
+the application. The guard, the endpoint and the errors are the application's own, and so is the response,
+byte for byte. Every other server, and every other request, goes the way of all.
 """
 
 from __future__ import annotations
@@ -74,7 +74,10 @@ class HotDoor:
         self._on_request = on_request
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to a request as `app` does; the server logs a defect."""
+        """Respond to a request as `app` does. Raises a defect after its response: the server logs it.
+
+        Cancelled, it lets go of what it streams, and returns.
+        """
         self._on_request()
         scope["app"] = self._app
         response: Response | None = None

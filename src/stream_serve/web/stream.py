@@ -50,7 +50,7 @@ _MOVED: Final = StreamMoved(
     "this process ends: go on at another one, with the run's id and a cursor"
 )
 WRITE: Final = "stream_serve.write"
-"""The ASGI extension of a server that can write without a task. After the start of the response,
+"""The ASGI extension of a server that can write without a task. After the first piece of the body,
 `scope["extensions"][WRITE]()` returns a function `write(data: bytes) -> bool`, or None if the body cannot
 be written directly. `write` returns False, and writes nothing, when the client cannot take more."""
 GONE: Final = "stream_serve.gone"
@@ -191,7 +191,7 @@ class EventStream(Streamed):
         Cancelled, or failed, it lets go of the run.
         """
         loop = asyncio.get_running_loop()
-        reader = self._subscription.reader
+        reader, translator = self._subscription.reader, self._translator
         self._timer: asyncio.TimerHandle = loop.call_later(self._quarter, self._beat)
         unwatch = close_when_gone(self._subscription, scope, receive)
         try:
@@ -203,22 +203,27 @@ class EventStream(Streamed):
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             self.raw_headers = []
+            body = held or reader.there()
+            if translator is not None:
+                body = translator.translate(body)
+            # Also where there is nothing yet: the server may keep the head for it.
+            await send({"type": "http.response.body", "body": body, "more_body": True})
             extension = scope.get("extensions", {}).get(WRITE)
             write = None if extension is None else extension()
-            translator = self._translator
             if translator is not None and write is not None:
                 write = translator.into(write)
-            if held:
-                body = held if translator is None else translator.translate(held)
-                await send({"type": "http.response.body", "body": body, "more_body": True})
             try:
                 while (data := await reader.read(write)) is not None:
                     body = data or sse.HEARTBEAT
                     if data and translator is not None:
                         body = translator.take(data)
+                    if reader.over:
+                        last = body
+                        break
                     if body:
                         await send({"type": "http.response.body", "body": body, "more_body": True})
-                last = self._moved() if self._subscription.redirected else b""
+                else:
+                    last = self._moved() if self._subscription.redirected else b""
             except LogLost:
                 last = self._failed(LOST)
             await send({"type": "http.response.body", "body": last})

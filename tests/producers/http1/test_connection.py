@@ -19,7 +19,7 @@ pytestmark = pytest.mark.both_loops
 
 
 async def test_a_piece_of_the_body_costs_three_calls() -> None:
-    """`data_received`, `on_body` and the receiver: neither a task nor a queue is in between."""
+    """`data_received`, `deliver` and the receiver: neither a task nor a queue is in between."""
     async with talk() as one:
         one.say(CHUNKED + chunk(b"first"))
         await one.exchange.read_head()
@@ -37,7 +37,7 @@ async def test_a_piece_of_the_body_costs_three_calls() -> None:
             one.connection.data_received(data)
         finally:
             sys.setprofile(None)
-        assert calls == ["data_received", "on_body", "<lambda>"]
+        assert calls == ["data_received", "deliver", "<lambda>"]
         reading.cancel()
         await asyncio.wait([reading])
 

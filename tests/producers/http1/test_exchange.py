@@ -177,7 +177,31 @@ async def test_what_the_receiver_raises_is_raised_to_who_waits() -> None:
         await one.exchange.read_head()
         with pytest.raises(ValueError, match="one"):
             await one.exchange.read_body(receive)
-        assert one.body == b"one"
+        assert len(one.pieces) == 1
+
+
+async def test_what_one_read_brings_of_a_body_is_passed_on_as_one_piece() -> None:
+    async with talk() as one:
+        one.say(CHUNKED)
+        await one.exchange.read_head()
+        reading = asyncio.ensure_future(one.exchange.read_body(one.pieces.append))
+        await asyncio.sleep(0)
+        one.connection.data_received(chunk(b"one") + chunk(b"two"))
+        one.connection.data_received(chunk(b"three") + END)
+        await reading
+        assert one.pieces == [b"onetwo", b"three"]
+
+
+async def test_what_came_before_a_defect_in_the_framing_is_passed_on() -> None:
+    async with talk() as one:
+        one.say(CHUNKED)
+        await one.exchange.read_head()
+        reading = asyncio.ensure_future(one.exchange.read_body(one.pieces.append))
+        await asyncio.sleep(0)
+        one.connection.data_received(chunk(b"one") + chunk(b"two") + b"no size\r\n")
+        with pytest.raises(IncompleteResponse):
+            await reading
+        assert one.pieces == [b"onetwo"]
 
 
 async def test_after_an_error_of_the_receiver_no_piece_is_stored() -> None:

@@ -166,6 +166,26 @@ async def test_a_body_that_ends_before_what_it_encodes_is_cut(cut: int, *, early
 
 
 @pytest.mark.both_loops
+@pytest.mark.parametrize("early", [True, False])
+async def test_what_comes_before_a_fault_in_a_coding_is_passed_on_however_much_is_read_at_once(
+    *, early: bool
+) -> None:
+    packer = zlib.compressobj(wbits=31)
+    begin = packer.compress(b"said") + packer.flush(zlib.Z_SYNC_FLUSH)
+    body = OK + b"Content-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+    said, broken = chunk(begin), chunk(b"\xff" * 40)
+    async with talk() as one:
+        one.say(body + said + broken if early else body)
+        await one.exchange.read_head()
+        reading = asyncio.ensure_future(one.read())
+        await asyncio.sleep(0)
+        one.say(b"" if early else said + broken)
+        with pytest.raises(IncompleteResponse, match="decompressed"):
+            await reading
+        assert one.body == b"said"
+
+
+@pytest.mark.both_loops
 @pytest.mark.parametrize("label", [b"br", b"zstd", b"gzip, br", b"gzip, gzip, gzip, gzip, gzip"])
 async def test_a_coding_that_is_not_known_is_named_and_nobody_gets_the_body(label: bytes) -> None:
     async with talk() as one:

@@ -75,7 +75,7 @@ async def test_closing_the_pool_closes_what_it_keeps() -> None:
         pool.release(connection)
         await pool.close()
         assert connection.socket.fileno() == -1
-        pool.release(connection)
+        assert not connection.release()
         await pool.close()
 
 

@@ -54,8 +54,9 @@ class Careful(Reading):
 
     __slots__ = ()
 
-    def add(self, data: bytes, deltas: list[Delta]) -> None:
+    def add(self, data: bytes, deltas: list[Delta]) -> bool:
         self._add_any(data, deltas)
+        return not self.over
 
 
 def read(reading: Reading, stream: list[bytes]) -> dict[str, Any]:

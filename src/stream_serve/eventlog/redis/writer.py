@@ -116,9 +116,9 @@ class RedisLogWriter:
         """Give up the numbers up to `to`."""
         self.frames.skip(to)
 
-    def finish(self) -> None:
-        """Mark the end and wake the readers."""
-        self.frames.finish()
+    def finish(self, frames: Sequence[bytes] = ()) -> None:
+        """Add the last frames, mark the end and wake the readers."""
+        self.frames.finish(frames)
         if not self._marked:
             self._marked = True
             self._flusher.mark(self)

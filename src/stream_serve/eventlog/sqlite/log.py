@@ -121,9 +121,9 @@ class SQLiteLogWriter:
         """Give up the numbers up to `to`."""
         self.frames.skip(to)
 
-    def finish(self) -> None:
-        """Mark the end and wake the readers."""
-        self.frames.finish()
+    def finish(self, frames: Sequence[bytes] = ()) -> None:
+        """Add the last frames, mark the end and wake the readers."""
+        self.frames.finish(frames)
         self._ended = time.time()
         self._said = False
         self.mark()

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _CLOSE_SECONDS: Final = 1.0
 _MUCH: Final = 65_536
+_QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Connection(asyncio.Protocol):
@@ -101,10 +102,9 @@ class Connection(asyncio.Protocol):
 
         By default Linux acknowledges each one as soon as it is read (`tcp_cleanup_rbuf`).
         """
-        option: int | None = getattr(socket, "TCP_QUICKACK", None)
-        if option is not None:
+        if _QUICKACK is not None:
             with suppress(OSError):  # the connection may be gone
-                self.socket.setsockopt(socket.IPPROTO_TCP, option, 0)
+                self.socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Record the transport; with TLS, something may have come before it."""
@@ -122,6 +122,8 @@ class Connection(asyncio.Protocol):
             self._parse(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ProtocolError):
             exchange.protocol_error()
+        else:
+            exchange.deliver()
         if len(data) >= _MUCH:
             self._let_others_run()
 

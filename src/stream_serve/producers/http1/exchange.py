@@ -4,6 +4,10 @@ How it works: three futures say how far the response is. `_head` is done when th
 response are there, `_body` when nobody is to be told more of the body, and `_complete` when the response
 has come to its end or never will. A response that fails sets an error in the first two; `_complete` has
 no error, since it only says that the connection carries nothing more of this exchange.
+
+The parser adds each piece of the body to a list. What one read from the socket has brought of them is
+passed on as one piece (`deliver`); what comes before `read_body` is kept for it. The pieces of a body
+with a coding stay apart: one that is not true takes what the same piece has before the fault with it.
 """
 
 from __future__ import annotations
@@ -64,12 +68,14 @@ class Exchange:
         "_kept",
         "_parser",
         "_persistent",
+        "_pieces",
         "_reader",
         "_receive",
         "_released",
         "_reusable",
         "_unframed",
         "headers",
+        "on_body",
         "status",
     )
 
@@ -83,6 +89,8 @@ class Exchange:
         self._body: asyncio.Future[None] = loop.create_future()
         self._complete: asyncio.Future[None] = loop.create_future()
         self._receive: Receiver | None = None
+        self._pieces: list[bytes] = []
+        self.on_body: Final = self._pieces.append
         self._early: list[bytes] = []
         self._kept: Final = kept
         self._reader: HeadReader | None = HeadReader()
@@ -109,12 +117,10 @@ class Exchange:
         `IncompleteResponse`, `ProtocolError` for a content coding that is not known, not true or grows
         too far, and what `receive` raises. Cancelled or failed, it does not call `receive` again.
         """
-        early, self._early = self._early, []
         try:
             self._receive = decoded(self._codings, receive)
-            for piece in early:
-                if self._receive is not None:
-                    self._receive(piece)
+            early, self._early = self._early, []
+            self._pass_on(early)
             if self._complete.done():
                 _check_complete(self._receive)
             await self._body
@@ -141,7 +147,8 @@ class Exchange:
             if self._complete.done() and self._reusable and not self._released:
                 self._released = self._connection.release()
         finally:
-            await self.close()
+            if not self._released:
+                await self.close()
         return self._released
 
     async def close(self) -> None:
@@ -153,7 +160,8 @@ class Exchange:
             await self._connection.close()
 
     def protocol_error(self) -> None:
-        """Record that the body is not framed as the head says."""
+        """Record that from here on the body is not framed as the head says."""
+        self.deliver()
         self._reusable = False
         self.fail("what came is not HTTP")
 
@@ -186,21 +194,30 @@ class Exchange:
         if self._complete.done():
             self._reusable = False
 
-    def on_body(self, piece: bytes) -> None:
-        """Pass a piece on; those that come before `read_body` are stored for it."""
-        receive = self._receive
-        if receive is not None:
+    def deliver(self) -> None:
+        """Pass on what a read has brought of the body."""
+        pieces = self._pieces
+        if not pieces:
+            return
+        if self._receive is not None:
             try:
-                receive(piece)
+                self._pass_on(pieces)
             except Exception as error:  # noqa: BLE001 - it is raised to the caller of `read_body`
                 self._receive = None
                 _set_error(self._body, error)
         elif not self._body.done():
-            self._early.append(piece)
+            self._early += pieces
+        pieces.clear()
+
+    def _pass_on(self, pieces: list[bytes]) -> None:
+        for piece in pieces if self._codings or not pieces else (b"".join(pieces),):
+            if self._receive is not None:
+                self._receive(piece)
 
     def on_message_complete(self) -> None:
         """Record the end of the response."""
         if self._parser is not None:
+            self.deliver()
             self._reusable = self._persistent
             self._end()
 

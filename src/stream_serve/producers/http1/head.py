@@ -128,17 +128,15 @@ def _read(lines: bytes) -> Head | None:
     length = None if transfer else _read_length(headers.get("content-length", ""))
     if status in _WITHOUT_BODY:
         chunked, length = False, 0
-    codings = [
-        coding
-        for coding in _tokens(headers.get("content-encoding", ""))
-        if coding not in _NO_CODINGS
-    ]
+    applied = _tokens(headers.get("content-encoding", ""))
+    codings = [coding for coding in applied if coding not in _NO_CODINGS] if applied else []
+    codings += [coding for coding in transfer if coding != "chunked"]
     return Head(
         status,
         headers,
         chunked,
         length,
-        codings=(*codings, *(coding for coding in transfer if coding != "chunked")),
+        codings=tuple(codings),
         persistent=_persists(found, headers) and (chunked or length is not None),
     )
 

@@ -93,13 +93,11 @@ class Pool:
             return await self._connect(on_socket)
 
     def release(self, connection: Connection) -> None:
-        """Keep a connection for the next request, for some seconds, unless it is closed.
+        """Keep a usable connection for the next request, for some seconds.
 
         HTTP connections persist by default, and may be closed while idle at any time (RFC 9112, 9.3,
         9.5).
         """
-        if not connection.usable:
-            return
         loop = asyncio.get_running_loop()
         self._idle[connection] = loop.time()
         if self._sweeper is None:

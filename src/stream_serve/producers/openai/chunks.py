@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
 from stream_serve.producers.openai import endings, figures, odd, reports, thinking
 from stream_serve.producers.openai.extras import Extras
-from stream_serve.producers.openai.repeats import LIKELY_REPEAT, Pieces, missing
+from stream_serve.producers.openai.repeats import Pieces, grows, missing
 from stream_serve.producers.openai.surrogates import SurrogateJoiner
 from stream_serve.producers.openai.thinking import ThinkSplitter
 from stream_serve.producers.openai.tool_calls import ToolCalls
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _FIRST: Final = (0, "0", None)
-_LIKELY_GROWTH: Final = 8
 _MAX_COMPARED: Final = 67_108_864
 _UNUSUAL: Final = 16
 _FIRST_CHUNKS: Final = 2
@@ -67,14 +66,13 @@ class Reading:
     - `started` is true after the first choice, `done` after [DONE].
     - `finish_reason` is the newest one in OpenAI's words, `word` the provider's own if it differs.
     - `broken` is a finish_reason that means a failure, `error` a chunk with an error; both are final.
-    - `unread` counts what could not be read.
     - `settled` is true while no part of the answer has come after the newest finish_reason. `doubtful`
       is true once a part did: after that a finish_reason alone does not prove that the answer ended.
-    - `endings` counts the finish_reasons.
+    - `unread` counts what could not be read, `endings` the finish_reasons.
 
-    How it works: a chunk is decoded as a usual one. After one that is not, some are not tried so, since
-    a stream with logprobs or tool calls has such a chunk at each token (`_unusual` counts them). While
-    it is below 0, chunks may say something of the answer as a whole.
+    How it works: a chunk is decoded as a usual one, after a finish_reason as a plain one first. After one
+    that is neither, some are not tried so, since a stream with logprobs or tool calls has one at each
+    token (`_unusual` counts them). While it is below 0, chunks may be about the answer as a whole.
     """
 
     __slots__ = (
@@ -158,21 +156,28 @@ class Reading:
             return "tool_calls", self.word or "stop"
         return self.finish_reason, self.word
 
-    def add(self, data: bytes, deltas: list[Delta]) -> None:
-        """Decode the `data` of one SSE event and append its deltas to `deltas`.
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be read."""
+        return self.done or self.error is not None or self.unread.flooded
+
+    def add(self, data: bytes, deltas: list[Delta]) -> bool:
+        """Decode the `data` of one SSE event, append its deltas, and return whether to read on.
 
         An error object ends the stream and is kept in `error`; deltas of the same chunk still count.
         """
         if self._unusual:
             self._add_unusual(data, deltas)
-            return
+            return not self.over
+        if self.settled and self._add_plain(data, deltas):
+            return not self.done
         try:
             chunk = decode_usual(data)
         except FAILED:
             if not self._add_plain(data, deltas):
                 self._unusual = _UNUSUAL
                 self._add_any(data, deltas)
-            return
+            return not self.over
         if chunk.usage:
             self._figures = figures.newer_usage(chunk.usage, self._figures)
         if chunk.timings:
@@ -193,6 +198,7 @@ class Reading:
                 self._add_delta(delta, deltas)
             if self.settled and has_text(delta):
                 self._unsettle()
+        return True
 
     def _add_unusual(self, data: bytes, deltas: list[Delta]) -> None:
         """Add an event where one that is not usual is likely."""
@@ -205,6 +211,9 @@ class Reading:
         """Add an event as it usually stands at a stream's beginning or end; False: it is another one."""
         if self._waiting:
             return False
+        if data == DONE:
+            self.done = True
+            return True
         try:
             chunk = decode_plain(data)
         except FAILED:
@@ -213,8 +222,8 @@ class Reading:
             self._figures = figures.newer_usage(chunk.usage, self._figures)
         for choice in chunk.choices:
             self.started = True
-            if choice.delta is not None:
-                self._add_delta(choice.delta, deltas)
+            if (delta := choice.delta) is not None and (has_text(delta) or delta.tool_calls):
+                self._add_delta(delta, deltas)
             if choice.finish_reason or self.settled:
                 self._finish(choice, None)
         return True
@@ -312,9 +321,7 @@ class Reading:
         if not self.unread.may_read(len(choices) - 1):
             return []
         first = [
-            choice
-            for choice in choices
-            if choice.index in _FIRST or not isinstance(choice.index, int | str)
+            one for one in choices if one.index in _FIRST or not isinstance(one.index, int | str)
         ]
         if len(choices) == 1:
             return first
@@ -350,8 +357,7 @@ class Reading:
 
     def _find_error(self, chunk: WireChunk, fields: reports.Fields) -> None:
         """Record the error of a chunk, if it has one."""
-        found = reports.find({**fields, "choices": chunk.choices})
-        if found is not None:
+        if (found := reports.find({**fields, "choices": chunk.choices})) is not None:
             self.error = WireChunk(error=found, request_id=chunk.request_id)
 
     def _add_delta(self, delta: AnyDelta, deltas: list[Delta]) -> None:
@@ -445,12 +451,7 @@ class Reading:
         content, before = whole.content, self._before
         if isinstance(content, str):
             self._before = content
-            if (
-                len(content) >= LIKELY_REPEAT
-                and len(before) >= _LIKELY_GROWTH
-                and content.startswith(before)
-                and self._texts.size > len(before)
-            ):
+            if self._texts.size > len(before) and grows(content, before):
                 self.unread.add("message", lost=True)
 
     def _add_missing(self, whole: str, before: Pieces, deltas: list[Delta]) -> None:
@@ -494,7 +495,6 @@ class Reading:
             self._say(rest, deltas)
         self._flush(deltas)
         self._calls.rest(deltas)
-        deltas += self._extras.rest()
-        deltas += self._waiting
+        deltas += [*self._extras.rest(), *self._waiting]
         self._waiting.clear()
         return deltas

@@ -26,7 +26,9 @@ _COMPLETION: Final = ("completion_tokens", "output_tokens", "completionTokens", 
 _TOTAL: Final = ("total_tokens", "totalTokens")
 _DETAILS: Final = ("completion_tokens_details", "output_tokens_details")
 _PROMPT_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
+_THOUGHT: Final = ("reasoning_tokens",)
 _CACHED: Final = ("prompt_cache_hit_tokens", "cached_tokens")
+_PARTS: Final = frozenset((*_DETAILS, *_PROMPT_DETAILS, *_THOUGHT, *_CACHED))
 _BAD: Final = -1
 
 
@@ -41,7 +43,11 @@ def read(usage: object) -> Usage | None:
         prompt = total - completion
     elif completion is None and prompt is not None and total >= prompt >= 0:
         completion = total - prompt
-    return _usage(prompt, completion, total, thought=_thought(fields), cached=_cached(fields))
+    if _PARTS.isdisjoint(fields):
+        return _usage(prompt, completion, total)
+    thought = _detail(fields, _DETAILS, _THOUGHT)
+    cached = _detail(fields, _PROMPT_DETAILS, _CACHED)
+    return _usage(prompt, completion, total, thought=thought, cached=cached)
 
 
 def from_timings(timings: object) -> Usage | None:
@@ -111,14 +117,6 @@ def _part(tokens: int | None, whole: int) -> int | None:
     return tokens if tokens is not None and 0 <= tokens <= whole else None
 
 
-def _thought(fields: _Fields) -> int | None:
-    return _detail(fields, _DETAILS, ("reasoning_tokens",))
-
-
-def _cached(fields: _Fields) -> int | None:
-    return _detail(fields, _PROMPT_DETAILS, _CACHED)
-
-
 def _detail(fields: _Fields, places: tuple[str, ...], names: tuple[str, ...]) -> int | None:
     """Return a figure of the first details that have it, or of the figures themselves."""
     for place in places:
@@ -135,14 +133,12 @@ def _figure(fields: _Fields, names: tuple[str, ...]) -> int | None:
     for name in names:
         value = fields.get(name)
         if value is not None:
-            return _number(value)
+            return value if type(value) is int and 0 <= value <= _MAX else _number(value)
     return None
 
 
 def _number(value: object) -> int:
-    """Return a figure; `_BAD` for one that cannot be."""
-    if type(value) is int:
-        return value if 0 <= value <= _MAX else _BAD
+    """Return a figure in whatever form; `_BAD` for one that cannot be."""
     if isinstance(value, str):
         return int(value) if _DIGITS.fullmatch(value) else _BAD
     if isinstance(value, float) and value.is_integer():

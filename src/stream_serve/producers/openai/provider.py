@@ -107,19 +107,21 @@ class OpenAIProvider:
         )
         self._connect_timeout = connect_timeout
         self._sole = SoleModel(self.list_models)
+        self._found: Sequence[Model] | None = None
+        self._models: Sequence[Model] = ()
 
     @property
     def models(self) -> Sequence[Model]:
         """The configured model, or else those that the server had when it was asked."""
         found = self._sole.found
-        if self.endpoint.model:
-            return [
-                Model(
-                    name=self.endpoint.model,
-                    default=True,
-                    context=self.context_of(self.endpoint.model),
-                )
-            ]
+        if found is not self._found:
+            self._found, self._models = found, self._named(found)
+        return self._models
+
+    def _named(self, found: Sequence[Model]) -> Sequence[Model]:
+        name = self.endpoint.model
+        if name:
+            return [Model(name=name, default=True, context=self.context_of(name))]
         return [msgspec.structs.replace(one, default=len(found) == 1) for one in found]
 
     @property

@@ -105,8 +105,7 @@ class Receiver:
         data = b""
         try:
             for data in self._parser.data(piece):
-                reading.add(data, deltas)
-                if reading.done or reading.error is not None or reading.unread.flooded:
+                if not reading.add(data, deltas):
                     self._exchange.discard_rest()
                     break
             if self._parser.failure is not None:
@@ -114,15 +113,16 @@ class Receiver:
         except sse.EventTooLarge as error:
             self._read_before(error, deltas)
         finally:
+            reading.unread.spent = 0
             if deltas:
                 self._has_text = True
                 self._emit(deltas)
-            reading.unread.spent = 0
         if not deltas:
             self._look_at(piece, data)
         if reading.endings != self._endings:
             self._endings = reading.endings
-            self._start_done_timer()
+            if not reading.done:
+                self._start_done_timer()
 
     def _receive_parts(self, piece: bytes) -> None:
         for start in range(0, len(piece), _MAX_PART):
@@ -131,13 +131,7 @@ class Receiver:
 
     def _is_over(self) -> bool:
         """Return whether nothing more is to be read."""
-        reading = self._reading
-        return (
-            reading.done
-            or reading.error is not None
-            or reading.unread.flooded
-            or self.failure is not None
-        )
+        return self._reading.over or self.failure is not None
 
     def _read_before(self, error: sse.EventTooLarge, deltas: list[Delta]) -> None:
         """Read the events that came before one that is too large; raise its error unless they end all."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 _JOINED: Final = 16
-LIKELY_REPEAT: Final = 16
+_LIKELY_REPEAT: Final = 16
 """A text of so many characters is hardly the same by chance."""
+_LIKELY_GROWTH: Final = 8
 
 
 class Pieces:
@@ -47,7 +48,7 @@ class Pieces:
         """Return whether the last of several pieces, which is `text`, repeats all those before it."""
         return (
             isinstance(text, str)
-            and len(text) == self.size >= LIKELY_REPEAT
+            and len(text) == self.size >= _LIKELY_REPEAT
             and self.count > 1
             and text == self.joined()
         )
@@ -56,9 +57,14 @@ class Pieces:
         """Return whether a piece, which is `text`, repeats all those before it, and goes on."""
         return (
             isinstance(text, str)
-            and LIKELY_REPEAT <= self.size < len(text)
+            and _LIKELY_REPEAT <= self.size < len(text)
             and text.startswith(self.joined())
         )
+
+
+def grows(text: str, before: str) -> bool:
+    """Return whether a text is one that came before it and more, and hardly so by chance."""
+    return len(text) >= _LIKELY_REPEAT and len(before) >= _LIKELY_GROWTH and text.startswith(before)
 
 
 def missing(whole: str, said: str) -> str | None:

@@ -63,7 +63,8 @@ def arrange(messages: list[Message], role: str) -> list[Message]:
     For a server without such a role (`user`) a system prompt becomes the beginning of the question that
     follows it; where none follows, the end of the last message, or a question of its own.
     """
-    if all(message.get("role") not in _SYSTEM - {role} for message in messages):
+    others = _SYSTEM - {role}
+    if others.isdisjoint([message.get("role") for message in messages]):
         return messages
     if role != "user":
         return [

@@ -73,6 +73,15 @@ class ControlReader:
         """A number that grows with every event."""
         return self._count
 
+    @property
+    def over(self) -> bool:
+        """False: only `read` finds that out."""
+        return False
+
+    def there(self) -> bytes:
+        """Return nothing: only `read` finds what is there."""
+        return b""
+
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Return the next event, None at the end, `b""` after a nudge; see `eventlog.base.LogReader`."""
         del write

@@ -97,6 +97,15 @@ class LiveReader:
         """A number that grows with every event."""
         return self._count
 
+    @property
+    def over(self) -> bool:
+        """False: only `read` finds that out."""
+        return False
+
+    def there(self) -> bytes:
+        """Return nothing: only `read` finds what is there."""
+        return b""
+
     async def read(self, write: Callable[[bytes], bool] | None = None) -> bytes | None:
         """Return the next events, None at the end, `b""` after a nudge; see `eventlog.base.LogReader`."""
         while not self._ended or self._kept:
