@@ -25,7 +25,7 @@ from stream_serve.testing.script import Ask, UnknownParameterError
 
 if TYPE_CHECKING:
     import ssl as tls
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
     from stream_serve.testing.records import ConnectionRecord
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 _MAX_BODY: Final = 64 * 1024 * 1024
 _BACKLOG: Final = 4096
 _CHAT: Final = re.compile(r"/v1(/[^/]+)*/chat/completions")
-_CONTROL: Final = ("/health", "/release", "/requests", "/scenarios")
 
 
 class ScriptedUpstream:
@@ -164,7 +163,7 @@ class ScriptedUpstream:
         connection = cast("Connection", request.protocol)
         if request.path in _CONTROL:
             self._ledger.hide(connection.record)
-            return self._control(request)
+            return _control(request, self)
         headers = dict(request.headers)
         record = self._ledger.receive(
             connection.record, method=request.method, path=request.path, headers=headers
@@ -219,25 +218,6 @@ class ScriptedUpstream:
         self._ledger.touch()
         await chosen.play(reply, ask)
 
-    def _control(self, request: web.BaseRequest) -> web.Response:
-        if request.method == "DELETE" and request.path == "/requests":
-            return web.json_response({"cleared": self.clear()})
-        method = "POST" if request.path == "/release" else "GET"
-        if request.method != method:
-            refused = failure(f"Use {method}.", code="method_not_allowed")
-            return web.json_response(refused, status=405)
-        if request.path == "/release":
-            self.release()
-        answers = {"/health": _health, "/requests": self._report, "/scenarios": _scenarios}
-        return web.json_response(answers.get(request.path, _health)())
-
-    def _report(self) -> dict[str, Any]:
-        return {
-            "openConnections": self.open_connections,
-            "requests": msgspec.to_builtins(self.requests),
-            "connections": msgspec.to_builtins(self.connections),
-        }
-
 
 class _Server(web.Server):
     """An aiohttp server whose connections are recorded in the ledger."""
@@ -284,17 +264,52 @@ def _models(names: list[str], context: int | None) -> dict[str, Any]:
     return {"object": "list", "data": data}
 
 
-def _health() -> dict[str, Any]:
+def _control(request: web.BaseRequest, upstream: ScriptedUpstream) -> web.Response:
+    methods = _CONTROL[request.path]
+    answer = methods.get(request.method)
+    if answer is None:
+        refused = failure(f"Use {' or '.join(methods)}.", code="method_not_allowed")
+        return web.json_response(refused, status=405)
+    return web.json_response(answer(upstream))
+
+
+def _health(_: ScriptedUpstream) -> dict[str, Any]:
     """Return what llama.cpp's server answers, so that a gateway's check of it passes here, too."""
     return {"status": "ok"}
 
 
-def _scenarios() -> dict[str, Any]:
+def _release(upstream: ScriptedUpstream) -> dict[str, Any]:
+    upstream.release()
+    return {"status": "ok"}
+
+
+def _report(upstream: ScriptedUpstream) -> dict[str, Any]:
+    return {
+        "openConnections": upstream.open_connections,
+        "requests": msgspec.to_builtins(upstream.requests),
+        "connections": msgspec.to_builtins(upstream.connections),
+    }
+
+
+def _clear(upstream: ScriptedUpstream) -> dict[str, Any]:
+    return {"cleared": upstream.clear()}
+
+
+def _scenarios(_: ScriptedUpstream) -> dict[str, Any]:
     listed = [
         {"name": one.name, "description": one.description, "params": dict(one.params)}
         for one in SCENARIOS.values()
     ]
     return {"scenarios": listed}
+
+
+_CONTROL: Final[Mapping[str, Mapping[str, Callable[[ScriptedUpstream], dict[str, Any]]]]] = {
+    "/health": {"GET": _health},
+    "/release": {"POST": _release},
+    "/requests": {"GET": _report, "DELETE": _clear},
+    "/scenarios": {"GET": _scenarios},
+}
+"""What answers beside the provider's own addresses, by path and method; none of it is recorded."""
 
 
 def _is_loopback(host: str) -> bool:
