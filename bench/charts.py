@@ -20,21 +20,21 @@ from matplotlib import pyplot as plt
 
 OURS = "#1f6feb"
 OTHERS = "#9aa4b2"
-PRICE = (
-    ("runs", "cpu_us_a_run_new", "CPU for a run of 2 tokens, µs"),
-    ("cpu", "cpu_us_a_token", "CPU for a relayed token, µs (less is better)"),
-)
-CHARTS = (
-    ("latency.png", "cpu", "added_p99_ms", "Added latency of a token, p99, ms (less is better)"),
-    ("first-token.png", "arrivals", "first_p99_ms", "Added time of the first token, p99, ms"),
-    ("memory.png", "arrivals", "kb_a_stream", "Memory for a running stream, KB (less is better)"),
-    (
-        "saturation.png",
-        "saturation",
-        "tokens_a_cpu_second",
-        "Tokens for a CPU second (more is better)",
+# The file of each picture, and its charts, side by side: the scenario, the figure, and the title.
+CHARTS = {
+    "cpu.png": (
+        ("runs", "cpu_us_a_run_new", "CPU for a run of 2 tokens, µs"),
+        ("cpu", "cpu_us_a_token", "CPU for a relayed token, µs (less is better)"),
     ),
-)
+    "latency.png": (("cpu", "added_p99_ms", "Added latency of a token, p99, ms (less is better)"),),
+    "first-token.png": (("arrivals", "first_p99_ms", "Added time of the first token, p99, ms"),),
+    "memory.png": (
+        ("arrivals", "kb_a_stream", "Memory for a running stream, KB (less is better)"),
+    ),
+    "saturation.png": (
+        ("saturation", "tokens_a_cpu_second", "Tokens for a CPU second (more is better)"),
+    ),
+}
 
 
 def bars_of(report, scenario, figure):
@@ -83,8 +83,7 @@ def main():
     """Draw every chart that has figures."""
     report = json.loads(Path(sys.argv[1]).read_text())
     folder = Path(sys.argv[2])
-    charts = [("cpu.png", PRICE), *((name, [panel]) for name, *panel in CHARTS)]
-    for name, panels in charts:
+    for name, panels in CHARTS.items():
         path = draw(report, name, panels, folder)
         if path is not None:
             sys.stdout.write(f"{path}\n")

@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bench.processes import Server, ServerFailedError, free_port
-from bench.targets import MissingError, Place, Running, Target, clean_environment, serve_ours
+from bench.targets import (
+    CHAT_PATH,
+    MissingError,
+    Place,
+    Running,
+    Target,
+    clean_environment,
+    serve_ours,
+)
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-_CHAT: Final = "/ai/chat/stream-sse"
 _USER: Final = "postgres"
 _PATIENCE: Final = 30.0
 _EACH: Final = {"conversationId": "new"}
@@ -37,7 +44,7 @@ def _postgres(place: Place, stack: ExitStack) -> Running:
     if os.geteuid() == 0:  # PostgreSQL refuses to run as root
         account = pwd.getpwnam(_USER)
         os.chown(data, account.pw_uid, account.pw_gid)
-        for folder in (place.folder, *place.folder.parents[:1]):
+        for folder in (place.folder, place.folder.parent):
             folder.chmod(0o755)
         become = ["setpriv", "--reuid", _USER, "--regid", _USER, "--clear-groups"]
     made = [*become, programs / "initdb", "-D", data, "-U", _USER, "--auth=trust", "--no-sync"]
@@ -78,18 +85,14 @@ def _programs() -> Path:
     return Path(there).resolve().parent
 
 
-def _need_postgres() -> None:
-    _programs()
-
-
 SQLITE: Final = Target(
-    "ours-sqlite", "stream-serve, a conversation each, SQLite", _CHAT, _sqlite, fields=_EACH
+    "ours-sqlite", "stream-serve, a conversation each, SQLite", CHAT_PATH, _sqlite, fields=_EACH
 )
 POSTGRES: Final = Target(
     "ours-postgres",
     "stream-serve, a conversation each, PostgreSQL",
-    _CHAT,
+    CHAT_PATH,
     _postgres,
-    _need_postgres,
-    _EACH,
+    prepare=_programs,
+    fields=_EACH,
 )

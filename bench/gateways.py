@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bench.processes import free_port
-from bench.targets import PEERS, Place, Running, Target, fill, install_python
+from bench.targets import COMPLETIONS_PATH, PEERS, Place, Running, Target, fill, install_python
 from bench.tools import BUILD
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-_COMPLETIONS: Final = "/v1/chat/completions"
 _SILENCE: Final = 300
 """Seconds after which Envoy gives up a silent stream: what it does when nothing is set."""
 
@@ -45,14 +44,14 @@ def _router(name: str, title: str) -> Target:
         command = router(name, place.port, place.upstream.port)
         return Running(stack.enter_context(place.server(*command)))
 
-    return Target(name, title, _COMPLETIONS, start, lambda: _install(name))
+    return Target(name, title, COMPLETIONS_PATH, start, lambda: _install(name))
 
 
 def _install(name: str) -> None:
     install_python(name, PEERS / name / "requirements.txt")
 
 
-ENVOY: Final = Target("envoy", "Envoy", _COMPLETIONS, _envoy, lambda: _install("envoy"))
+ENVOY: Final = Target("envoy", "Envoy", COMPLETIONS_PATH, _envoy, lambda: _install("envoy"))
 SMG: Final = _router("smg", "smg (Rust)")
 SGLANG: Final = _router("sglang-router", "sglang-router (Rust)")
 GATEWAYS: Final = (ENVOY, SMG, SGLANG)

@@ -22,8 +22,10 @@ from bench import machine, report, tools
 from bench.measure import Bench, Sample, Size
 from bench.page import run as page
 from bench.processes import ServerFailedError, free_port
+from bench.results import Results
 from bench.scenarios import SCENARIOS, Scenario
 from bench.targets import NGINX, OURS, MissingError, Target, install_python
+from bench.verdicts import quick_problem, verdicts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return page.main(options.out, machine.describe())
     tools.build()
     wanted = _wanted(options)
-    results = report.Results(
+    results = Results(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         command=shlex.join(["scripts/bench", *(sys.argv[1:] if argv is None else argv)]),
         machine=machine.describe(),
@@ -81,7 +83,7 @@ def _play(
     bench: Bench,
     scenario: Scenario,
     targets: Sequence[Target],
-    results: report.Results,
+    results: Results,
     rounds: int,
 ) -> None:
     """Play one scenario, every target in turn in each round."""
@@ -104,9 +106,7 @@ def _sample(bench: Bench, scenario: Scenario, target: Target) -> Sample:
         return scenario.play(stage)
 
 
-def _prepare(
-    wanted: Sequence[Scenario], results: report.Results, chosen: Sequence[str]
-) -> dict[str, str]:
+def _prepare(wanted: Sequence[Scenario], results: Results, chosen: Sequence[str]) -> dict[str, str]:
     """Set up every target that is needed; return why the missing ones are missing."""
     targets = {target.name: target for scenario in wanted for target in scenario.targets}
     for target in targets.values():
@@ -120,7 +120,7 @@ def _prepare(
     return results.missing
 
 
-def _finish(results: report.Results, options: argparse.Namespace) -> int:
+def _finish(results: Results, options: argparse.Namespace) -> int:
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)
     source = out / "report.json"
@@ -134,17 +134,17 @@ def _finish(results: report.Results, options: argparse.Namespace) -> int:
                 shutil.copy(chart, options.images / f"bench-{chart.name}")
     text = report.markdown(results, [chart.name for chart in charts])
     (out / "report.md").write_text(text)
-    _say("\n" + report.table(report.verdicts(results)))
+    _say("\n" + report.table(verdicts(results)))
     _say(f"the report is {out / 'report.md'}")
     if options.quick:
-        problem = report.quick_problem(results)
+        problem = quick_problem(results)
         if problem:
             _say(f"failed: {problem}")
         return 1 if problem else 0
     return 1 if any(f", {OURS.name}" in error for error in results.errors) else 0
 
 
-def _draw(source: Path, out: Path, results: report.Results) -> list[Path]:
+def _draw(source: Path, out: Path, results: Results) -> list[Path]:
     """Draw the charts in an environment of their own."""
     try:
         install_python("charts", tools.ROOT / "requirements.txt")
@@ -194,7 +194,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="two minutes: the CPU of a token and a run beside nginx; ends with 1 when it is too much",
     )
     parser.add_argument(
-        "--page", action="store_true", help="the chat page in Chromium instead, about 10 minutes"
+        "--page", action="store_true", help="the chat page in Chromium instead, 10 to 25 minutes"
     )
     parser.add_argument("--rounds", type=int, default=3, help="of every measurement (3)")
     parser.add_argument("--soak", action="store_true", help="also the soak")

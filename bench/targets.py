@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PEERS: Final = ROOT / "peers"
-_CHAT: Final = "/ai/chat/stream-sse"
-_COMPLETIONS: Final = "/v1/chat/completions"
+CHAT_PATH: Final = "/ai/chat/stream-sse"
+COMPLETIONS_PATH: Final = "/v1/chat/completions"
 _INSTALLING: Final = 900
 
 
@@ -68,14 +68,15 @@ class Target:
     title: str
     path: str
     start: Callable[[Place, ExitStack], Running] | None
-    prepare: Callable[[], None] = lambda: None
+    prepare: Callable[[], object] = lambda: None
+    """Sets up what is missing. Raises `MissingError`."""
     fields: Mapping[str, object] = field(default_factory=dict[str, object])
     """What each request to our service also says."""
 
     def body(self, wish: str, **fields: object) -> str:
         """Return the body of a request; `wish` is for the upstream, `fields` are for our service."""
         asked: dict[str, object]
-        if self.path == _CHAT:
+        if self.path == CHAT_PATH:
             asked = {"message": "Tell me about streams.", "model": wish, **self.fields, **fields}
         else:
             message = {"role": "user", "content": wish}
@@ -279,25 +280,27 @@ def _install(folder: Path, wanted: Path, commands: list[list[str]]) -> None:
     ready.write_text(digest)
 
 
-DIRECT: Final = Target("direct", "no server between", _COMPLETIONS, None)
-NGINX: Final = Target("nginx", "nginx, pass-through", _COMPLETIONS, _nginx, need_nginx)
-OURS: Final = Target("ours", "stream-serve", _CHAT, _ours)
+DIRECT: Final = Target("direct", "no server between", COMPLETIONS_PATH, None)
+NGINX: Final = Target("nginx", "nginx, pass-through", COMPLETIONS_PATH, _nginx, need_nginx)
+OURS: Final = Target("ours", "stream-serve", CHAT_PATH, _ours)
 COMPLETIONS: Final = Target(
-    "ours-completions", "stream-serve, Chat Completions", _COMPLETIONS, _ours
+    "ours-completions", "stream-serve, Chat Completions", COMPLETIONS_PATH, _ours
 )
-REDIS: Final = Target("ours-redis", "stream-serve with Redis", _CHAT, _ours_with_redis, _need_redis)
-NODE: Final = Target("node", "Node: Express + openai", _CHAT, _node, _install_node)
+REDIS: Final = Target(
+    "ours-redis", "stream-serve with Redis", CHAT_PATH, _ours_with_redis, _need_redis
+)
+NODE: Final = Target("node", "Node: Express + openai", CHAT_PATH, _node, _install_node)
 FASTAPI: Final = Target(
     "fastapi",
     "FastAPI + openai",
-    _CHAT,
+    CHAT_PATH,
     _fastapi,
     lambda: install_python("fastapi", PEERS / "fastapi" / "requirements.txt"),
 )
 LITELLM: Final = Target(
     "litellm",
     "LiteLLM proxy",
-    _COMPLETIONS,
+    COMPLETIONS_PATH,
     _litellm,
     lambda: install_python("litellm", PEERS / "litellm" / "requirements.txt"),
 )

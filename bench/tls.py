@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Final
 import trustme
 
 from bench.processes import free_port
-from bench.targets import Place, Running, Target, need_nginx, serve_nginx, serve_ours
+from bench.targets import (
+    CHAT_PATH,
+    COMPLETIONS_PATH,
+    Place,
+    Running,
+    Target,
+    need_nginx,
+    serve_nginx,
+    serve_ours,
+)
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
-
-_CHAT: Final = "/ai/chat/stream-sse"
-_COMPLETIONS: Final = "/v1/chat/completions"
 
 
 def encrypt(place: Place, upstream: int, stack: ExitStack) -> tuple[int, Path]:
@@ -51,7 +57,9 @@ def _nginx(place: Place, stack: ExitStack) -> Running:
     return Running(stack.enter_context(serve_nginx(place, port, authority=trusted)))
 
 
-OURS_TLS: Final = Target("ours-tls", "stream-serve, TLS to the provider", _CHAT, _ours, need_nginx)
+OURS_TLS: Final = Target(
+    "ours-tls", "stream-serve, TLS to the provider", CHAT_PATH, _ours, need_nginx
+)
 NGINX_TLS: Final = Target(
-    "nginx-tls", "nginx, pass-through, TLS to the provider", _COMPLETIONS, _nginx, need_nginx
+    "nginx-tls", "nginx, pass-through, TLS to the provider", COMPLETIONS_PATH, _nginx, need_nginx
 )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from bench.gateways import envoy, router
 from bench.processes import Server
-from bench.targets import PEERS, clean_environment, fill, install_python
+from bench.targets import COMPLETIONS_PATH, PEERS, clean_environment, fill, install_python
 from bench.tools import BUILD
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ SILENCE: Final = 5
 """Seconds after which a silent provider is given up, where there is a setting."""
 KEY: Final = "sk-bench"
 """What is asked with; LiteLLM's has to begin like this."""
-_COMPLETIONS: Final = "/v1/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -62,12 +61,12 @@ class Peer:
     start: Callable[[Place], Server]
     setup: str
     """How it is set up, in words."""
-    path: str = _COMPLETIONS
+    path: str = COMPLETIONS_PATH
 
     @property
     def native(self) -> bool:
         """Whether it is asked in our service's own format."""
-        return self.path != _COMPLETIONS
+        return self.path != COMPLETIONS_PATH
 
     def prepare(self) -> None:
         """Install it, once. Raises `MissingError`."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
+from bench.report import markdown
+from bench.results import Results
+from bench.verdicts import QUICK_RUN_LIMIT, quick_problem, verdicts
 
+from bench import dialects
 from stream_serve.testing import unused_port
 from support.missing import lack
 from support.service import Service
@@ -141,7 +143,7 @@ async def test_each_stream_puts_its_number_into_the_body(
 
 
 async def test_every_door_of_the_benchmark_brings_each_token_as_often_as_it_says(
-    programs: Path, port: int, dialects: Any
+    programs: Path, port: int
 ) -> None:
     async with Service(upstream_url=f"http://127.0.0.1:{port}/v1") as service:
         for door in dialects.DOORS:
@@ -161,7 +163,7 @@ async def test_every_door_of_the_benchmark_brings_each_token_as_often_as_it_says
 
 
 async def test_every_dialect_of_the_benchmark_brings_a_run_to_its_readers(
-    programs: Path, port: int, dialects: Any
+    programs: Path, port: int
 ) -> None:
     run_id = "bench-0123456789abcdef"
     async with Service(upstream_url=f"http://127.0.0.1:{port}/v1") as service:
@@ -266,21 +268,7 @@ async def test_the_upstream_tells_when_a_marked_run_was_closed(programs: Path, p
             assert await response.json() == {"at": None}
 
 
-@pytest.fixture
-def dialects(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that measures the dialects."""
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-    return importlib.import_module("bench.dialects")
-
-
-@pytest.fixture
-def report(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The module that judges."""
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-    return importlib.import_module("bench.report")
-
-
-def results(report: Any, ours: list[float], nginx: list[float], run: float = 80.0) -> Any:
+def results(ours: list[float], nginx: list[float], run: float = 80.0) -> Results:
     """Results of the cost of a token in each round; a run costs nginx 10 in each, and us `run`."""
     both = (("ours", ours), ("nginx", nginx))
     samples = {
@@ -291,7 +279,7 @@ def results(report: Any, ours: list[float], nginx: list[float], run: float = 80.
         name: [{"cpu_us_a_run_new": cost, "failed_new": 0.0} for _ in figures]
         for (name, figures), cost in zip(both, (run, 10.0), strict=True)
     }
-    return report.Results(
+    return Results(
         made="",
         command="",
         machine={},
@@ -302,38 +290,32 @@ def results(report: Any, ours: list[float], nginx: list[float], run: float = 80.
     )
 
 
-def test_the_quick_run_fails_only_beyond_the_bound_and_its_margin(report: Any) -> None:
-    assert report.quick_problem(results(report, [29.0, 28.0, 70.0], [10.0, 10.0, 10.0])) == ""
-    assert "token costs 3.10 times" in report.quick_problem(
-        results(report, [31.0, 31.0], [10.0, 10.0])
-    )
-    dear = results(report, [10.0], [10.0], run=10 * report.QUICK_RUN_LIMIT * 1.3)
-    assert "run costs" in report.quick_problem(dear)
+def test_the_quick_run_fails_only_beyond_the_bound_and_its_margin() -> None:
+    assert quick_problem(results([29.0, 28.0, 70.0], [10.0, 10.0, 10.0])) == ""
+    assert "token costs 3.10 times" in quick_problem(results([31.0, 31.0], [10.0, 10.0]))
+    dear = results([10.0], [10.0], run=10 * QUICK_RUN_LIMIT * 1.3)
+    assert "run costs" in quick_problem(dear)
 
 
-def test_the_quick_run_fails_when_there_is_nothing_to_compare_with(report: Any) -> None:
-    alone = results(report, [10.0], [])
+def test_the_quick_run_fails_when_there_is_nothing_to_compare_with() -> None:
+    alone = results([10.0], [])
     alone.missing["nginx"] = "nginx is not installed"
-    assert report.quick_problem(alone) == "nginx is not installed"
-    assert report.quick_problem(results(report, [10.0], [])) == (
-        "what a token costs was not measured"
-    )
+    assert quick_problem(alone) == "nginx is not installed"
+    assert quick_problem(results([10.0], [])) == "what a token costs was not measured"
 
 
-def test_the_report_names_what_is_missing_and_what_was_not_measured(report: Any) -> None:
-    made = results(report, [30.0, 20.0], [10.0, 10.0])
+def test_the_report_names_what_is_missing_and_what_was_not_measured() -> None:
+    made = results([30.0, 20.0], [10.0, 10.0])
     made.missing["litellm"] = "its installation failed"
-    text = report.markdown(made, [])
+    text = markdown(made, [])
     assert "| CPU a token beside nginx | ≤ 2.1 × | ≤ 1.6 × | 2.5 × | NOT MET |" in text
     assert "| CPU a token beside the Node pattern | ≤ 0.4 × |  | – | not measured |" in text
     assert "| ours | 25 [20 – 30] |" in text
     assert "- litellm: missing: its installation failed" in text
 
 
-def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_the_same(
-    report: Any,
-) -> None:
-    made = report.Results(
+def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_the_same() -> None:
+    made = Results(
         made="",
         command="",
         machine={},
@@ -349,7 +331,7 @@ def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_
             }
         },
     )
-    found = {verdict.what: verdict for verdict in report.verdicts(made)}
+    found = {verdict.what: verdict for verdict in verdicts(made)}
     assert found["CPU a token, ag-ui beside native"].measured == 31 / 20
     assert found["CPU a token, ag-ui beside native"].met == "NOT MET"
     assert found["CPU a token, ai-sdk-kept beside native-kept"].measured == 50 / 40
