@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
@@ -12,9 +14,11 @@ from support.history import ask, ended, sqlite_place
 from support.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
     from pathlib import Path
 
     from stream_serve.testing import ScriptedUpstream
+    from support.chat import Serve
     from support.page import PageFactory
 
 COUNT: Final = 20_000
@@ -36,6 +40,22 @@ WATCH: Final = """() => {
 }"""
 
 
+@asynccontextmanager
+async def stored(
+    text: str, folder: Path, upstream: ScriptedUpstream
+) -> AsyncGenerator[tuple[Service, str]]:
+    """Yield a service that keeps a conversation with this answer, and the path of its page."""
+    place = sqlite_place(folder)
+    history = await place.history()
+    turn = await ask(history)
+    await history.finish(turn, ended(text))
+    try:
+        async with Service(upstream_url=upstream.url, database_url=place.url) as service:
+            yield service, f"/c/{turn.conversation_id}"
+    finally:
+        await place.close()
+
+
 @pytest.mark.parametrize(
     ("text", "seen"),
     [
@@ -47,15 +67,11 @@ WATCH: Final = """() => {
 async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person(
     upstream: ScriptedUpstream, page_context: PageFactory, tmp_path: Path, text: str, seen: str
 ) -> None:
-    place = sqlite_place(tmp_path)
-    history = await place.history()
-    turn = await ask(history)
-    await history.finish(turn, ended(text))
-    async with Service(upstream_url=upstream.url, database_url=place.url) as service:
+    async with stored(text, tmp_path, upstream) as (service, path):
         chat = await visit(page_context, service)
         page = chat.page
         await page.add_init_script(f"({WATCH})()")
-        await page.goto(f"{service.url}/c/{turn.conversation_id}")
+        await page.goto(service.url + path)
         await expect(page.locator(".answer > *").first).to_be_attached()
         await chat.box.press_sequentially("taken")
         await expect(chat.box).to_have_value("taken")
@@ -63,21 +79,30 @@ async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person
         await expect(page.locator(seen)).to_have_count(blocks, timeout=120_000)
         counts: dict[str, int] = await page.evaluate("() => ({ most, last })")
         assert counts["most"] < counts["last"] / MOST
-    await place.close()
+
+
+async def test_an_answer_of_very_many_blocks_is_stopped_while_it_comes(
+    upstream: ScriptedUpstream, page_context: PageFactory, serve: Serve
+) -> None:
+    flood = {"text": FENCES, "size": len(FENCES), "tokens": COUNT + 1, "hold": COUNT}
+    chat = await visit(page_context, await serve(f"answer?{urlencode(flood)}"))
+    await chat.ask("fences")
+    await expect(chat.page.locator(".answer > *").first).to_be_attached()
+    await chat.box.press_sequentially("taken")
+    await expect(chat.box).to_have_value("taken")
+    await chat.button("Stop").click()
+    await upstream.wait_for(lambda record: record.closed_by == "peer")
+    await expect(chat.answer).to_contain_text("Stopped", timeout=120_000)
+    await expect(chat.button("Stop")).to_have_count(0)
 
 
 async def test_a_table_of_very_many_columns_is_shown_as_it_is_written(
     upstream: ScriptedUpstream, page_context: PageFactory, tmp_path: Path
 ) -> None:
-    place = sqlite_place(tmp_path)
-    history = await place.history()
-    turn = await ask(history)
-    await history.finish(turn, ended(COLUMNS))
-    async with Service(upstream_url=upstream.url, database_url=place.url) as service:
-        chat = await visit(page_context, service, f"/c/{turn.conversation_id}")
+    async with stored(COLUMNS, tmp_path, upstream) as (service, path):
+        chat = await visit(page_context, service, path)
         text = chat.page.get_by_role("group", name="Code")
         await expect(text).to_have_text(COLUMNS.rstrip("\n"), use_inner_text=False)
         assert await chat.page.locator(".answer *").count() < 100
         await chat.box.press_sequentially("taken")
         await expect(chat.box).to_have_value("taken")
-    await place.close()

@@ -93,6 +93,18 @@ async def test_nothing_wide_makes_the_page_scroll_sideways(
         await page.wait_for_function("(one) => one.scrollLeft > 0", arg=handle)
 
 
+# The observer is called at the end of each task that changed anything.
+WATCH_FORMULAS: Final = """() => {
+  window.most = 0;
+  let last = 0;
+  new MutationObserver(() => {
+    const now = document.querySelectorAll(".answer .katex").length;
+    most = Math.max(most, now - last);
+    last = now;
+  }).observe(document, { childList: true, subtree: true });
+}"""
+
+
 async def test_long_code_keeps_its_head_in_view_and_is_copied_exactly(
     service: Service, page_context: PageFactory
 ) -> None:
@@ -116,3 +128,29 @@ async def test_long_code_keeps_its_head_in_view_and_is_copied_exactly(
     assert not await code.evaluate(wide)
     await wrap.click()
     assert await code.evaluate(wide)
+
+
+async def test_only_code_that_may_be_higher_than_its_room_keeps_its_head_in_view(
+    service: Service, page_context: PageFactory
+) -> None:
+    text = await open_text(page_context, service)
+    short = "```python\nx = 1\n```\n\n"
+    await text.run(SHOW, f"{short * 200}```python\n{LINES}```\n")
+    bars = text.page.locator(".code > .bar")
+    heads = "(bars) => bars.map((bar) => getComputedStyle(bar).position)"
+    # Each head that may stay costs the browser a layer.
+    assert await bars.evaluate_all(heads) == [*["static"] * 200, "sticky"]
+    await bars.first.get_by_role("button", name="Wrap").click()
+    assert (await bars.evaluate_all(heads))[0] == "sticky"
+
+
+async def test_formulas_that_waited_are_drawn_in_slices_and_one_that_is_too_long_as_it_is_written(
+    service: Service, page_context: PageFactory
+) -> None:
+    text = await open_text(page_context, service)
+    await text.run(WATCH_FORMULAS)
+    long = "x+" * 2_000 + "x"
+    await text.run(SHOW, "\\(x^2\\) and\n\n" * 1_000 + f"$$\n{long}\n$$\n")
+    await expect(text.page.locator(".katex")).to_have_count(1_000)
+    await expect(text.page.locator(".math code")).to_have_text(long)
+    assert await text.run("() => most") < 1_000 / 2

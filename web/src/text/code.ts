@@ -6,6 +6,8 @@ import type { Words } from "./words.js";
 const LINES = 32;
 /** A piece with so many characters has no more lines. */
 const LONG = 8000;
+/** Code with so many lines may be higher than what is seen of it: its bar stays in view, which costs the browser a layer. */
+const HIGH = 16;
 /** Code with more lines, or with long ones, is not coloured. */
 const COLOURED = 2000;
 
@@ -51,7 +53,7 @@ export class CodeBox {
         const next = text.indexOf("\n", end);
         this.#whole = next >= 0;
         end = this.#whole ? next + 1 : text.length;
-        if (this.#whole) this.#lines++;
+        if (this.#whole && ++this.#lines === HIGH) this.node.classList.add("high");
       } while (end < text.length && !this.#full(end - at));
       this.#piece!.appendData(text.slice(at, end));
       at = end;

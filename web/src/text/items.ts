@@ -51,7 +51,7 @@ export function listItems(list: Tokens.List, formulas: Formulas): Item[] {
 }
 
 export function rowItem(cells: Tokens.TableCell[], formulas: Formulas): Item {
-  const raw = cells.map(({ text }) => text).join(" | ");
+  const raw = cells.map(({ text }) => `|${text}`).join("");
   return itemOf("tr", { type: "row", raw }, "", () => cells.map((cell) => cellItem(cell, formulas)));
 }
 

@@ -41,7 +41,7 @@ class Rules extends Tokenizer {
 
   override table(src: string): Tokens.Table | undefined {
     const [all, , line] = this.rules.block.table.exec(src) ?? [];
-    if (!line || line.split("|").length <= WIDE + 2) return super.table(src);
+    if (!line || line.split("|").length <= WIDE + 2) return short(super.table(src));
     const raw = all!.replace(/\n+$/, "\n");
     return { type: "code", raw, text: raw, wide: true } as Loose as Tokens.Table;
   }
@@ -103,6 +103,12 @@ class Bounded extends Lexer {
     this.#depth--;
     return tokens;
   }
+}
+
+/** Leave out the cells at a row's end that have no text: many short rows would cost as much as all columns. */
+function short(table: Tokens.Table | undefined): Tokens.Table | undefined {
+  for (const row of table?.rows ?? []) row.length = row.findLastIndex(({ text }) => text) + 1 || 1;
+  return table;
 }
 
 /** At every letter it is asked whether an address of mail begins: what stands before its @ is at most 64 letters. */

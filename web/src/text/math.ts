@@ -33,8 +33,7 @@ async function load(): Promise<void> {
   try {
     const [module] = await Promise.all([import("./formula.js"), style()]);
     draw = module.draw;
-    for (const show of waiting) show();
-    waiting.clear();
+    await module.sliced(waiting);
   } catch {
     loading = undefined; // The next formula tries again; until then the source is shown.
   }

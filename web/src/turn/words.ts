@@ -52,10 +52,13 @@ const ENDS: Readonly<Record<string, TurnWord>> = { length: "turn.tooLong", conte
 
 function stopped(turn: Turn): Word {
   const { receipt, usage } = turn;
-  if (!receipt) return { key: turn.phase === "sending" ? "turn.stoppedBeforeStart" : "turn.stopped" };
-  const tokens = (receipt.usage ?? usage)?.completionTokens;
+  if (!receipt && turn.phase === "sending") return { key: "turn.stoppedBeforeStart" };
+  const tokens = (receipt?.usage ?? usage)?.completionTokens;
+  const known = tokens !== undefined && { tokens };
+  // After a reload the receipt is the service's, and asked for when somebody opens it.
+  if (!receipt) return { key: "turn.stopped", ...known };
   const key = receipt.upstreamClosed === null ? "turn.stopped" : receipt.upstreamClosed ? "turn.stoppedClosed" : "turn.stoppedOpen";
-  return { key, ms: Math.round(receipt.latencyMs), ...(tokens !== undefined && { tokens }) };
+  return { key, ms: Math.round(receipt.latencyMs), ...known };
 }
 
 /** Return how long it thought, or thinks; undefined where it does not. */

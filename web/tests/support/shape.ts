@@ -33,6 +33,7 @@ function shapeOf(node: Node): string {
   if (node instanceof Text) return blank(node) ? "" : node.data;
   if (!(node instanceof Element)) return "";
   const name = node.localName;
+  if (name === "td" && missing(node)) return "";
   if (node.matches(".host, .bar, .notes, thead:empty, tbody:empty")) return "";
   if (name === "pre") return `\n<pre>${node.textContent!.replace(/\n$/, "")}</pre>\n`;
   if (name === "code") return `<code>${node.textContent}</code>`;
@@ -52,6 +53,12 @@ function blank(node: Text): boolean {
   const parent = node.parentElement!;
   if (/^(?:ul|ol|table|thead|tbody|tr|blockquote|div)$/.test(parent.localName)) return true;
   return parent.localName === "li" && node.data.includes("\n");
+}
+
+/** Whether a cell is one of those at a row's end that have nothing in them: marked makes them, we do not. */
+function missing(cell: Element): boolean {
+  const { nextElementSibling: next } = cell;
+  return !!cell.previousElementSibling && !cell.hasChildNodes() && (!next || missing(next));
 }
 
 function link(node: Element, inner: string): string {

@@ -85,6 +85,16 @@ it.each([[100, "table"], [101, "pre"]])("a table of %i columns is a %s", (column
   expect(blocks(streamed.element)).toEqual(blocks(element));
 });
 
+it("a short row costs no more than it has in it, however many columns its table has", () => {
+  const line = (cell: string) => `|${`${cell}|`.repeat(100)}\n`;
+  const { answer, element } = begin();
+  const { made } = cost(() => answer.set(line("a") + line("-") + "|b|\n".repeat(500) + "||\n|b||c|\n"));
+  const cells = [...element.querySelectorAll("tbody tr")].map((row) => [...row.children].map((cell) => cell.textContent));
+  expect(cells.slice(-3)).toEqual([["b"], [""], ["b", "", "c"]]);
+  expect(cells).toHaveLength(502);
+  expect(made).toBeLessThan(3_000);
+});
+
 // In each of them something begins again and again, and never ends.
 it.each(["**a ", "_a ", "~~a ", "*a _b "])("the end of %s is searched for at most 2.2 times as much in twice the text", (begun) => {
   const search = (length: number) => {

@@ -23,6 +23,7 @@ it("says what a stop did", () => {
   expect(of({ receipt })).toEqual({ key: "turn.stoppedClosed", ms: 12 });
   const usage = { promptTokens: 1, completionTokens: 7, totalTokens: 8, source: "estimated" } as const;
   expect(of({ receipt: { ...receipt, usage } })).toMatchObject({ tokens: 7 });
+  expect(of({ usage })).toEqual({ key: "turn.stopped", tokens: 7 });
   expect(of({ receipt: { ...receipt, upstreamClosed: false } }).key).toBe("turn.stoppedOpen");
   expect(of({ receipt: { ...receipt, upstreamClosed: null } }).key).toBe("turn.stopped");
 });
