@@ -38,7 +38,10 @@ BACKENDS: Final = {
 }
 """What only the composition root names."""
 
-LOADERS: Final = {"__main__", "app", "backends", "commands.cli", "library.streams"}
+LOADERS: Final = {
+    *("__main__", "app", "backends", "commands.cli", "library.streams"),
+    *("server.children", "server.loading"),
+}
 """What imports some modules only where they are needed: not every process takes all of them."""
 
 
@@ -219,7 +222,7 @@ def test_only_the_settings_read_the_environment() -> None:
             if names & {"environ", "environb", "getenv", "putenv", "dotenv_values", "load_dotenv"}:
                 lineno = node.lineno if isinstance(node, ast.expr | ast.stmt) else 1
                 touches.append((module, text.splitlines()[lineno - 1].strip()))
-    assert touches == [("server.lifetime", "os.environ.update(")]
+    assert touches == [("server.roles", "os.environ.update(")]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,10 @@ def test_only_the_settings_read_the_environment() -> None:
         ("httpx2", {"client.wire"}),
         ("httptools", {"producers.http1.connection", "producers.http1.exchange"}),
         ("aiohappyeyeballs", {"producers.http1.pool"}),
-        ("uvicorn", {"server.protocol", "server.cycle", "server.lifetime"}),
+        (
+            "uvicorn",
+            {f"server.{name}" for name in ("protocol", "connection", "cycle", "lifetime", "roles")},
+        ),
         ("typer", {"commands.cli"}),
         ("rich", {f"commands.{name}" for name in ("cli", "doctor", "chat", "models")}),
         ("pydantic_settings", {READS_ENVIRONMENT}),

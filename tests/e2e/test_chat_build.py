@@ -110,7 +110,7 @@ async def test_without_a_registry_the_service_starts_and_its_first_page_says_wha
             assert line, printed
             printed += line
         assert "The chat page was not built: " in printed
-        assert "Serving without it; scripts/web builds it." in printed
+        assert "Serving the debug page in its place" in printed
         listening = json.loads(printed.splitlines()[-1])
         assert listening["page"] == f"{url}/"
         assert listening["debugger"] == f"{url}/test-stream.html"

@@ -21,8 +21,8 @@ DESK: Final[dict[str, Any]] = {"viewport": (1440, 900)}
 PHONE: Final[dict[str, Any]] = {"viewport": (390, 844), "touch": True}
 SCREENS: Final = pytest.mark.parametrize("screen", [DESK, PHONE], ids=["desk", "phone"])
 VIEWPORTS: Final = [(1366, 768), (1440, 900), (1920, 1080), (390, 844), (412, 915)]
-MODEL: Final = "answer?tokens=200&size=12&interval=0.01"
-HELD: Final = f"{MODEL}&hold=150"
+HELD: Final = "answer?tokens=200&size=12&interval=0.01&hold=150"
+LONG: Final = "answer?tokens=1200&size=12&interval=0.01&hold=1199"
 ENDLESS: Final = "answer?tokens=20000&interval=0.01"
 THINKING: Final = "thinking?thoughts=60&tokens=20000&size=12&interval=0.01"
 
@@ -40,6 +40,11 @@ WATCH: Final = """() => {
         requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
+}"""
+
+OVERFLOWN: Final = """(room) => {
+    const heights = window.seen.map((frame) => frame.height).filter((height) => height > room);
+    return new Set(heights).size > 20;
 }"""
 
 
@@ -112,19 +117,19 @@ async def drag(chat: Chat, start: int, end: int) -> None:
 
 
 async def test_the_newest_text_is_in_view_in_every_frame(
-    serve: Serve, page_context: PageFactory
+    serve: Serve, page_context: PageFactory, upstream: ScriptedUpstream
 ) -> None:
-    service = await serve(MODEL)
+    service = await serve(LONG)
     chat = await visit(page_context, service)
     for width, height in VIEWPORTS:
         await chat.page.set_viewport_size({"width": width, "height": height})
         await chat.page.goto(service.url)
         await watch(chat)
         await chat.ask("And so on")
+        await chat.page.wait_for_function(OVERFLOWN, arg=height)
+        upstream.release(upstream.requests[-1])
         await chat.ends()
         frames = await seen(chat)
-        assert frames[-1]["height"] > height
-        assert len({frame["height"] for frame in frames}) > 20
         assert max(frame["below"] for frame in frames) <= 0
 
 

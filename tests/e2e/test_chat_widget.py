@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from playwright.async_api import expect
 
-from support.chat import RULES, SCHEMES
+from support.chat import faults_in_any_light
 from support.service import HOLDS, Service
-from support.widget import Hosted, come, somebodys_site, write
+from support.widget import come, somebodys_site, write
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,20 +53,6 @@ async def held_service(upstream: ScriptedUpstream, site: Site) -> AsyncIterator[
     async with running:
         write(site, running.url)
         yield running
-
-
-async def faults(hosted: Hosted) -> list[str]:
-    """Return what axe finds in the page and in its frame, in the dark and in the light, in short."""
-    violations: list[dict[str, Any]] = []
-    for scheme in SCHEMES:
-        await hosted.page.emulate_media(color_scheme=scheme)
-        for frame in hosted.page.frames:
-            await frame.evaluate(
-                "() => Promise.all(document.getAnimations().map((one) => one.finished))"
-            )
-        found: dict[str, Any] = await hosted.page.evaluate("(rules) => axe.run(rules)", RULES)
-        violations += found["violations"]
-    return [f"{one['id']}: {node['html']}" for one in violations for node in one["nodes"]]
 
 
 async def test_the_widget_is_small_and_any_page_may_load_it(
@@ -213,13 +199,13 @@ async def test_on_a_phone_it_covers_the_page_and_on_a_desk_it_is_beside_it(
     assert await page.evaluate(reach) is False
     await page.set_viewport_size({"width": 1280, "height": 800})
     await expect(hosted.panel).to_have_css("width", "420px")
-    assert await page.evaluate(reach) is True
+    await page.wait_for_function(reach)  # a page hears of its size after it is laid out anew
     await expect(hosted.box).to_have_value("half a question")
     await page.set_viewport_size({"width": 844, "height": 390})
     await expect(hosted.panel).to_have_css("width", "844px")
     await page.get_by_role("button", name="Close the chat").click()
     await expect(hosted.panel).to_be_hidden()
-    assert await page.evaluate(reach) is True
+    await page.wait_for_function(reach)
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -233,14 +219,14 @@ async def test_axe_finds_no_fault_in_the_page_around_the_button_the_panel_and_th
 ) -> None:
     write(site, service.url, lang=lang)
     hosted = await come(page_context, site, viewport=viewport)
-    assert await faults(hosted) == []
+    assert await faults_in_any_light(hosted.page) == []
     await hosted.button.click()
     await expect(hosted.chat.locator("#message")).to_be_visible()
-    assert await faults(hosted) == []
+    assert await faults_in_any_light(hosted.page) == []
     await hosted.chat.locator("#message").fill("Hello")
     await hosted.chat.locator("#message").press("Control+Enter")
     await expect(hosted.chat.get_by_role("article").last).to_contain_text(WHOLE)
-    assert await faults(hosted) == []
+    assert await faults_in_any_light(hosted.page) == []
 
 
 async def test_a_page_that_may_not_have_the_chat_says_so_in_words(
@@ -256,7 +242,7 @@ async def test_a_page_that_may_not_have_the_chat_says_so_in_words(
         origin = site.url.rstrip("/")
         await expect(said).to_contain_text(f"allow it: {origin} in STREAM_SERVE_EMBED_ORIGINS")
         await expect(hosted.page.locator("iframe")).to_be_hidden()
-        assert await faults(hosted) == []
+        assert await faults_in_any_light(hosted.page) == []
         alone = hosted.panel.get_by_role("link", name="Open the chat in a window of its own")
         await expect(alone).to_have_attribute("href", f"{service.url}/")
         await hosted.panel.get_by_role("button", name="Try again").click()

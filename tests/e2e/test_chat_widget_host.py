@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from playwright.async_api import async_playwright, expect
 
-from support.browser import BROWSER, FLAGS
+from support.browser import CHROMIUM, FLAGS
 from support.service import Service
 from support.widget import Hosted, come, somebodys_site, write
 
@@ -171,7 +171,7 @@ async def test_where_the_browser_keeps_nothing_for_frames_of_others_the_chat_wor
     errors: list[str] = []
     async with async_playwright() as playwright:
         context = await playwright.chromium.launch_persistent_context(
-            tmp_path, executable_path=BROWSER, args=FLAGS, locale="en-US"
+            tmp_path, executable_path=CHROMIUM, args=FLAGS, locale="en-US"
         )
         page = await context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))

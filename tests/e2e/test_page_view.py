@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Final, Literal
 import pytest
 from playwright.async_api import expect
 
-from support.chat import AXE, Chat
+from support.chat import faults
 from support.page import visit
 
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
+    from stream_serve.testing import ScriptedUpstream
     from support.page import Debugger, PageFactory, Service
 
 DESK: Final = (1366, 768)
 PHONE: Final = (390, 844)
 WINDOWS: Final = [DESK, (1440, 900), (1920, 1080), (1024, 768), PHONE, (412, 915)]
-WRITTEN: Final = "answer?tokens=600&interval=0.004"
+WRITTEN: Final = "answer?tokens=1200&interval=0.004&hold=1199"
 
 SAMPLE: Final = """() => {
     const box = document.getElementById("answer");
@@ -43,7 +44,7 @@ SAMPLE: Final = """() => {
         const across = Math.max(left + 8, Math.min(right - 8, place.left + place.width / 2));
         const there = document.elementFromPoint(across, place.top + place.height / 2);
         seen.frames += 1;
-        seen.texts.add(shown.find((one) => !one.hidden).textContent.length);
+        if (box.scrollTop > 0) seen.texts.add(shown.find((one) => !one.hidden).textContent.length);
         if (!box.contains(there)) seen.hidden.push([place.top, scrollY, innerHeight, box.scrollTop]);
     };
     window.sampled = () => ({ frames: seen.frames, texts: seen.texts.size, hidden: seen.hidden });
@@ -64,24 +65,26 @@ async def covered(part: Locator) -> bool:
     )
 
 
-async def sample(debugger: Debugger) -> None:
-    """Stream an answer, and look at every frame of it."""
+async def sample(debugger: Debugger, upstream: ScriptedUpstream) -> None:
+    """Stream an answer, and look at every frame of it, until enough were seen of its overflow."""
     await debugger.page.evaluate(SAMPLE)
     await debugger.send(WRITTEN)
+    await debugger.page.wait_for_function("() => window.sampled().texts > 10")
+    upstream.release(upstream.requests[-1])
     await debugger.reaches("finished")
     sampled = await debugger.page.evaluate("window.sampled()")
     assert sampled["hidden"] == []
-    assert sampled["texts"] > 10
-    box = debugger.page.locator("#answer")
-    assert await box.evaluate("box => box.scrollTop") > 0
 
 
 @pytest.mark.parametrize("viewport", WINDOWS)
 async def test_the_newest_text_is_in_view_in_every_frame_and_so_is_the_receipt(
-    service: Service, page_context: PageFactory, viewport: tuple[int, int]
+    service: Service,
+    upstream: ScriptedUpstream,
+    page_context: PageFactory,
+    viewport: tuple[int, int],
 ) -> None:
     debugger = await visit(page_context, service, viewport=viewport)
-    await sample(debugger)
+    await sample(debugger, upstream)
     assert not await covered(debugger.page.locator("#outcome"))
 
     await debugger.send("answer?tokens=9000&interval=0.004")
@@ -99,11 +102,11 @@ async def test_the_newest_text_is_in_view_in_every_frame_and_so_is_the_receipt(
 
 
 async def test_the_newest_text_of_the_source_is_in_view_in_every_frame(
-    service: Service, page_context: PageFactory
+    service: Service, upstream: ScriptedUpstream, page_context: PageFactory
 ) -> None:
     debugger = await visit(page_context, service, viewport=PHONE)
     await debugger.source.click()
-    await sample(debugger)
+    await sample(debugger, upstream)
     await expect(debugger.answer).to_be_visible()
 
 
@@ -128,37 +131,35 @@ async def test_axe_finds_no_fault_in_any_state(
     )
     page = debugger.page
     await page.emulate_media(reduced_motion="reduce")
-    await page.evaluate(AXE.read_text(encoding="utf-8"))
-    chat = Chat(page)
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await debugger.send("", "   ")
     await expect(page.locator("#message-error")).to_be_visible()
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await debugger.send("thinking?thought=THOUGHT&text=ANSWER")
     await debugger.reaches("finished")
     await expect(debugger.rendered).to_have_text("ANSWER")
-    assert await chat.faults() == []
+    assert await faults(page) == []
     for tab in ("raw", "curl"):
         await page.locator(f"#tab-{tab}").click()
-        assert await chat.faults() == []
+        assert await faults(page) == []
     await debugger.source.click()
     await debugger.send("hang-mid")
     await expect(debugger.answer).not_to_be_empty()
     await debugger.reaches("streaming")
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await page.context.set_offline(offline=True)
     await debugger.reaches("lost")
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await debugger.stop.click()
     await debugger.reaches("unconfirmed")
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await page.context.set_offline(offline=False)
     await debugger.reaches("stopped")
     await expect(debugger.receipt.locator("dl")).to_be_visible()
-    assert await chat.faults() == []
+    assert await faults(page) == []
     await debugger.send("unauthorized")
     await debugger.reaches("failed")
-    assert await chat.faults() == []
+    assert await faults(page) == []
 
 
 async def test_each_landmark_has_a_name_of_its_own(

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
     from playwright.async_api import ConsoleMessage, Page, Request, WebError
 
-BROWSER: Final = shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+CHROMIUM: Final = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or "/usr/bin/chromium"
+)
 """The whole browser, with its settings of privacy."""
-CHROMIUM: Final = shutil.which("chromium-headless-shell") or BROWSER
+_SHELL: Final = shutil.which("chromium-headless-shell") or CHROMIUM
 """The same engine without windows, menus and settings, which cost a test seconds of CPU time."""
 FLAGS: Final = [
     "--no-sandbox",
@@ -65,7 +67,7 @@ async def browser(host: str = "127.0.0.1") -> AsyncGenerator[Callable[..., Await
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=[*FLAGS, f"--host-resolver-rules=MAP {host} 127.0.0.1"]
+            executable_path=_SHELL, args=[*FLAGS, f"--host-resolver-rules=MAP {host} 127.0.0.1"]
         )
 
         async def open_page(

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     Serve = Callable[[str], Awaitable[service.Service]]
 
 ROOT: Final = Path(__file__).parent.parent.parent
-AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
-RULES: Final = {
+_AXE: Final = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+_RULES: Final = {
     "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "resultTypes": ["violations"],
 }
@@ -119,23 +119,32 @@ class Chat:
 
     async def faults(self) -> list[str]:
         """Return what axe finds, in short."""
-        if not await self.page.evaluate("'axe' in window"):
-            await self.page.evaluate(AXE.read_text(encoding="utf-8"))
-        await self.page.evaluate(
-            "() => Promise.all(document.getAnimations().map((one) => one.finished))"
-        )
-        found: dict[str, Any] = await self.page.evaluate("(rules) => axe.run(rules)", RULES)
-        return [
-            f"{one['id']}: {node['html']}" for one in found["violations"] for node in one["nodes"]
-        ]
+        return await faults(self.page)
 
     async def faults_in_any_light(self) -> list[str]:
         """Return what axe finds in the dark colours and in the light ones, in short."""
-        found: list[str] = []
-        for scheme in SCHEMES:
-            await self.page.emulate_media(color_scheme=scheme)
-            found += await self.faults()
-        return found
+        return await faults_in_any_light(self.page)
+
+
+async def faults(page: Page) -> list[str]:
+    """Return what axe finds in a page and in its frames, in short."""
+    for frame in page.frames:
+        if not await frame.evaluate("'axe' in window"):
+            await frame.evaluate(_AXE.read_text(encoding="utf-8"))
+        await frame.evaluate(
+            "() => Promise.all(document.getAnimations().map((one) => one.finished))"
+        )
+    found: dict[str, Any] = await page.evaluate("(rules) => axe.run(rules)", _RULES)
+    return [f"{one['id']}: {node['html']}" for one in found["violations"] for node in one["nodes"]]
+
+
+async def faults_in_any_light(page: Page) -> list[str]:
+    """Return what axe finds in the dark colours and in the light ones, in short."""
+    found: list[str] = []
+    for scheme in SCHEMES:
+        await page.emulate_media(color_scheme=scheme)
+        found += await faults(page)
+    return found
 
 
 async def visit(

@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from support.chat import AXE
 from support.site import Site
 
 if TYPE_CHECKING:
@@ -78,6 +77,5 @@ class Hosted:
 async def come(page_context: PageFactory, site: Site, **options: object) -> Hosted:
     """Open the site's page."""
     page = await page_context(**{"locale": "en-US", **options})
-    await page.add_init_script(path=AXE)
     await page.goto(site.url)
     return Hosted(page)
