@@ -75,14 +75,15 @@ def install(*, everything: bool, until: float | None = None) -> None:
     quiet = ("--no-audit", "--no-fund", "--no-update-notifier", "--loglevel=error")
     short = () if until is None else ("--fetch-retries=0", "--fetch-timeout=10000")
     some = () if everything else ("--omit=dev",)
-    _run([*npm(), "ci", "--ignore-scripts", *quiet, *short, *some], until=until)
+    command = [*npm(), "ci", "--ignore-scripts", *quiet, *short, *some]
+    _run(command, "the packages could not be installed, see above", until=until)
     ready.write_text(f"{'all' if everything else 'build'} {wanted}", encoding="utf-8")
 
 
 def build(*, until: float | None = None) -> None:
     """Build the page, and record what of."""
     made_of = state()
-    _run([*node(), "build.mjs", str(BUILT)], until=until)
+    _run([*node(), "build.mjs", str(BUILT)], "the build failed, see above", until=until)
     (BUILT / _MADE_OF).write_text(made_of, encoding="utf-8")
 
 
@@ -137,7 +138,7 @@ def _has_system() -> bool:
     return major.isdigit() and int(major) >= OLDEST_NODE
 
 
-def _run(command: list[str], *, until: float | None) -> None:
+def _run(command: list[str], problem: str, *, until: float | None) -> None:
     with subprocess.Popen(command, cwd=WEB, stdout=sys.stderr, start_new_session=True) as process:
         try:
             status = process.wait(None if until is None else max(0.0, until - time.monotonic()))
@@ -145,7 +146,7 @@ def _run(command: list[str], *, until: float | None) -> None:
             os.killpg(process.pid, 9)  # npm's children, too
             raise
     if status != 0:
-        raise subprocess.SubprocessError(f"{' '.join(command[:2])} ended with {status}")
+        raise subprocess.SubprocessError(problem)
 
 
 def _read(path: Path) -> str | None:
