@@ -32,7 +32,6 @@ UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _MAY_PASS: Final = frozenset({408, 425, 429, 502, 503, 504})
 """The statuses after which the same may succeed later, where no code says it."""
-_MAX_WORDS: Final = 300
 
 
 class _Field(Struct):
