@@ -201,7 +201,10 @@ class Exchange:
             return
         if self._receive is not None:
             try:
-                self._pass_on(pieces)
+                if self._codings:
+                    self._pass_on(pieces)
+                else:
+                    self._receive(b"".join(pieces))
             except Exception as error:  # noqa: BLE001 - it is raised to the caller of `read_body`
                 self._receive = None
                 _set_error(self._body, error)
@@ -210,7 +213,7 @@ class Exchange:
         pieces.clear()
 
     def _pass_on(self, pieces: list[bytes]) -> None:
-        for piece in pieces if self._codings or not pieces else (b"".join(pieces),):
+        for piece in pieces:
             if self._receive is not None:
                 self._receive(piece)
 
