@@ -12,6 +12,7 @@ from playwright.async_api import expect
 from support.chat import visit
 from support.history import ask, ended, sqlite_place
 from support.service import Service
+from support.text import count_made
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -28,16 +29,6 @@ COLUMNS: Final = "".join(f"|{cell * 5_000}\n" for cell in ("a|", "-|", *["b|"] *
 
 MOST: Final = 4
 """This part of an answer may be drawn in one task: on any machine it is a small part of that."""
-
-# The observer is called at the end of each task that changed anything.
-WATCH: Final = """() => {
-  window.most = window.last = 0;
-  new MutationObserver(() => {
-    const now = document.querySelectorAll(".answer *").length;
-    most = Math.max(most, now - last);
-    last = now;
-  }).observe(document, { childList: true, subtree: true });
-}"""
 
 
 @asynccontextmanager
@@ -70,7 +61,7 @@ async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person
     async with stored(text, tmp_path, upstream) as (service, path):
         chat = await visit(page_context, service)
         page = chat.page
-        await page.add_init_script(f"({WATCH})()")
+        await page.add_init_script(f"({count_made('.answer *')})()")
         await page.goto(service.url + path)
         await expect(page.locator(".answer > *").first).to_be_attached()
         await chat.box.press_sequentially("taken")

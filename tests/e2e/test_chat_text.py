@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from playwright.async_api import expect
 
 from support.chat import Chat
-from support.text import open_text
+from support.text import count_made, open_text
 
 if TYPE_CHECKING:
     from support.page import PageFactory, Service
@@ -93,18 +93,6 @@ async def test_nothing_wide_makes_the_page_scroll_sideways(
         await page.wait_for_function("(one) => one.scrollLeft > 0", arg=handle)
 
 
-# The observer is called at the end of each task that changed anything.
-WATCH_FORMULAS: Final = """() => {
-  window.most = 0;
-  let last = 0;
-  new MutationObserver(() => {
-    const now = document.querySelectorAll(".answer .katex").length;
-    most = Math.max(most, now - last);
-    last = now;
-  }).observe(document, { childList: true, subtree: true });
-}"""
-
-
 async def test_long_code_keeps_its_head_in_view_and_is_copied_exactly(
     service: Service, page_context: PageFactory
 ) -> None:
@@ -148,7 +136,7 @@ async def test_formulas_that_waited_are_drawn_in_slices_and_one_that_is_too_long
     service: Service, page_context: PageFactory
 ) -> None:
     text = await open_text(page_context, service)
-    await text.run(WATCH_FORMULAS)
+    await text.run(count_made(".answer .katex"))
     long = "x+" * 2_000 + "x"
     await text.run(SHOW, "\\(x^2\\) and\n\n" * 1_000 + f"$$\n{long}\n$$\n")
     await expect(text.page.locator(".katex")).to_have_count(1_000)

@@ -52,6 +52,21 @@ class Text:
         return await self.page.evaluate("() => [...hits.map((one) => `hit ${one}`), ...violations]")
 
 
+def count_made(selector: str) -> str:
+    """Return a script that counts what there is: `last` in all, and `most` that one task has made.
+
+    The observer is called at the end of each task that changed anything.
+    """
+    return """() => {
+        window.most = window.last = 0;
+        new MutationObserver(() => {
+            const now = document.querySelectorAll("SELECTOR").length;
+            most = Math.max(most, now - last);
+            last = now;
+        }).observe(document, { childList: true, subtree: true });
+    }""".replace("SELECTOR", selector)
+
+
 async def open_text(page_context: PageFactory, service: Service, **options: object) -> Text:
     """Open the chat page with an empty conversation, and load the module into it."""
     page = await page_context(**{"locale": "en-US", **options})

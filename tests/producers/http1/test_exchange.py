@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
 from stream_serve.producers.http1 import IncompleteResponse, ProtocolError
 from support.http1 import CHUNKED, END, OK, chunk, talk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from support.http1 import Talk
 
 pytestmark = pytest.mark.both_loops
 
@@ -180,12 +187,19 @@ async def test_what_the_receiver_raises_is_raised_to_who_waits() -> None:
         assert len(one.pieces) == 1
 
 
-async def test_what_one_read_brings_of_a_body_is_passed_on_as_one_piece() -> None:
+@asynccontextmanager
+async def reading_chunks() -> AsyncGenerator[tuple[Talk, asyncio.Future[None]]]:
+    """Yield an exchange whose body is being read, which comes in chunks."""
     async with talk() as one:
         one.say(CHUNKED)
         await one.exchange.read_head()
         reading = asyncio.ensure_future(one.exchange.read_body(one.pieces.append))
         await asyncio.sleep(0)
+        yield one, reading
+
+
+async def test_what_one_read_brings_of_a_body_is_passed_on_as_one_piece() -> None:
+    async with reading_chunks() as (one, reading):
         one.connection.data_received(chunk(b"one") + chunk(b"two"))
         one.connection.data_received(chunk(b"three") + END)
         await reading
@@ -193,11 +207,7 @@ async def test_what_one_read_brings_of_a_body_is_passed_on_as_one_piece() -> Non
 
 
 async def test_what_came_before_a_defect_in_the_framing_is_passed_on() -> None:
-    async with talk() as one:
-        one.say(CHUNKED)
-        await one.exchange.read_head()
-        reading = asyncio.ensure_future(one.exchange.read_body(one.pieces.append))
-        await asyncio.sleep(0)
+    async with reading_chunks() as (one, reading):
         one.connection.data_received(chunk(b"one") + chunk(b"two") + b"no size\r\n")
         with pytest.raises(IncompleteResponse):
             await reading
