@@ -21,11 +21,12 @@ from stream_serve.server.cycle import HotCycle
 from stream_serve.settings import Settings
 from stream_serve.web import hot
 from stream_serve.web.hot import Hot, HotDoor
+from stream_serve.web.stream import WRITE, EventStream
 from support.properties import steady
 from support.service import Service
 
 if TYPE_CHECKING:
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
     from stream_serve.testing import ScriptedUpstream
 
@@ -210,6 +211,37 @@ def test_a_header_with_a_line_end_is_not_sent() -> None:
     cycle.keep_alive = True
     with pytest.raises(RuntimeError, match="line end"):
         cycle.start(200, [(b"x-name", b"a\r\nset-cookie: b")])
+
+
+async def test_a_head_waits_for_a_first_piece_which_may_be_empty_and_nothing_goes_before_it(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[bool, bool]] = []
+    stream = EventStream.stream
+
+    async def watch(response: EventStream, scope: Scope, receive: Receive, send: Send) -> None:
+        async def look(message: Message) -> None:
+            open_writer = scope["extensions"][WRITE]
+            before = message["type"] == "http.response.body" and open_writer() is not None
+            await send(message)
+            opened.append((before, open_writer() is not None))
+
+        await stream(response, scope, receive, look)
+
+    monkeypatch.setattr(EventStream, "stream", watch)
+    loop = asyncio.get_running_loop()
+    async with Service(upstream_url=upstream.url, heartbeat_interval=3600) as service:
+        asked = {"messages": [{"role": "user", "content": "x"}], "model": "silent", "stream": True}
+        data = written("POST", COMPLETIONS, [], "application/json", json.dumps(asked).encode(), "")
+        parts = urlsplit(service.url)
+        with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+            connection.setblocking(False)
+            await loop.sock_sendall(connection, data)
+            said = b""
+            while b"\r\n\r\n" not in said:
+                said += await loop.sock_recv(connection, 1_000)
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert opened[:2] == [(False, False), (False, True)]
 
 
 async def test_a_defect_is_told_in_the_same_way_and_logged(

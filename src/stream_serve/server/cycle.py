@@ -67,6 +67,11 @@ class HotCycle(RequestResponseCycle):
         self.waiting_for_100_continue = protocol.expect_100_continue
         self.body = bytearray()
 
+    @property
+    def headless(self) -> bool:
+        """Whether nothing of the response has gone out yet."""
+        return not self.response_started or self._head != b""
+
     async def send(self, message: ASGISendEvent) -> None:
         """Send a part of the response, as uvicorn does; nothing where the client is gone.
 

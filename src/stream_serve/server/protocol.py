@@ -122,7 +122,7 @@ class HttpProtocol(Connection):
 
     def on_message_begin(self) -> None:
         """Start to read a head. Its scope is made when it is needed."""
-        self._part = Part.HEAD
+        self._part = _HEAD
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -258,7 +258,7 @@ class HttpProtocol(Connection):
         }
 
     def open_writer(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
-        """Return a function that writes a piece of the response's body, once its head has been sent.
+        """Return a function that writes a piece of the response's body, once a first one has been sent.
 
         The function returns False, and writes nothing, when the client cannot take more.
         """
@@ -427,11 +427,16 @@ class HttpProtocol(Connection):
 def _open_writer(
     protocol: ref[HttpProtocol], cycle: ref[RequestResponseCycle]
 ) -> Callable[[bytes], bool] | None:
-    """Return the function that writes; None if the body is not chunked or the client is gone."""
+    """Return the function that writes.
+
+    None if the body is not chunked, the client is gone, or the head is yet to go out.
+    """
     connection, response = protocol(), cycle()
     if connection is None or response is None or response.disconnected:
         return None
     if not response.chunked_encoding or response.scope["method"] == "HEAD":
+        return None
+    if isinstance(response, HotCycle) and response.headless:
         return None
     return connection.open_writer(response)
 

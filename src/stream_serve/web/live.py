@@ -88,6 +88,7 @@ class LiveStream(Streamed):
 
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
             extension = scope.get("extensions", {}).get(WRITE)
             write = None if extension is None else extension()
             for line in self._lines:

@@ -147,8 +147,7 @@ class Exchange:
             if self._complete.done() and self._reusable and not self._released:
                 self._released = self._connection.release()
         finally:
-            if not self._released:
-                await self.close()
+            await self.close()
         return self._released
 
     async def close(self) -> None:

@@ -170,7 +170,7 @@ class Reading:
             self._add_unusual(data, deltas)
             return not self.over
         if self.settled and self._add_plain(data, deltas):
-            return not self.done
+            return not self.over
         try:
             chunk = decode_usual(data)
         except FAILED:
@@ -198,7 +198,7 @@ class Reading:
                 self._add_delta(delta, deltas)
             if self.settled and has_text(delta):
                 self._unsettle()
-        return True
+        return not self.unread.flooded
 
     def _add_unusual(self, data: bytes, deltas: list[Delta]) -> None:
         """Add an event where one that is not usual is likely."""
