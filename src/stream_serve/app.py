@@ -11,7 +11,7 @@ from contextlib import (
     asynccontextmanager,
 )
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from msgspec import Struct
@@ -25,7 +25,7 @@ from stream_serve.runs.service import Runs
 from stream_serve.settings import Settings, explain, explain_to_operator
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from fastapi import FastAPI
     from starlette.responses import Response
@@ -54,13 +54,15 @@ class Hooks(Struct, frozen=True, kw_only=True):
     `on_start` is called with the runs and the streams when the application has started, before the first
     request; `on_piece` for each piece that a provider brings, `on_direct` for each request that the
     server takes past the application (`web.hot`). `log_run` writes the line of a run where the log in
-    its usual way is not to.
+    its usual way is not to. `open_later` is given what opens the conversations, for when the server
+    listens: that loads the libraries of the database. Without it they are opened before.
     """
 
     on_start: Callable[[Runs, Streams], None] = _nothing
     on_piece: Callable[[], None] = _nothing
     on_direct: Callable[[], None] = _nothing
     log_run: Callable[[str, RunLine], None] | None = None
+    open_later: Callable[[Callable[[], Coroutine[Any, Any, None]]], None] | None = None
 
 
 def create_app(
@@ -155,7 +157,7 @@ def _lifespan(
     hooks: Hooks,
 ) -> Lifespan:
     """Return what the application lives by: it makes the runs, and ends them."""
-    from stream_serve.conversations.sql.files import plain_file
+    from stream_serve.conversations.sql.files import is_current, plain_file
     from stream_serve.web.chats import Chats
 
     file = plain_file(settings.database_url)
@@ -182,7 +184,9 @@ def _lifespan(
             # The last one first: runs end before what they need.
             for one in (conversations, recorder, provider, streams):
                 last.push_async_callback(one.close)
-            if not new:
+            if hooks.open_later is not None and file is not None and is_current(file):
+                hooks.open_later(partial(_look, conversations))
+            elif not new:
                 # Before the runs: what an earlier process left of them is stored there at once.
                 await _look(conversations)
             last.push_async_callback(runs.close)

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import insert, select
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.schema import messages
-from stream_serve.conversations.sql.urls import database_url
 from support.client import ask
+from support.history import transact
 from support.service import Service
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import aiohttp
+    from sqlalchemy import Connection
 
     from stream_serve.conversations.base import Turn
     from stream_serve.testing import ScriptedUpstream
@@ -70,10 +70,10 @@ def said(size: int, number: int) -> str:
 
 async def repeat(database: str, turn: Turn, texts: list[str]) -> None:
     """Store more answers as the first one was, with other texts; the end of another one counts them."""
-    engine = create_async_engine(database_url(database))
-    async with engine.begin() as connection:
+
+    def work(connection: Connection) -> None:
         wanted = select(messages).where(messages.c.id == turn.answer_id)
-        first = dict((await connection.execute(wanted)).mappings().one())
+        first = dict(connection.execute(wanted).mappings().one())
         del first["seq"]
         rows = [
             {
@@ -87,8 +87,9 @@ async def repeat(database: str, turn: Turn, texts: list[str]) -> None:
             for number, text in enumerate(texts)
         ]
         if rows:
-            await connection.execute(insert(messages), rows)
-    await engine.dispose()
+            connection.execute(insert(messages), rows)
+
+    await transact(database, work)
 
 
 async def pages(client: aiohttp.ClientSession, url: str, after: str | None) -> list[Any]:

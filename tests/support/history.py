@@ -5,22 +5,36 @@ from __future__ import annotations
 import asyncio
 import secrets
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from stream_serve.conversations.base import Answer, NewAnswer, NewMessage, Status
+from stream_serve.conversations.sql.database import Database
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import migrate
 from stream_serve.conversations.sql.schema import messages
-from stream_serve.conversations.sql.urls import database_url
 from support.postgres import Postgres, shared_server
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from sqlalchemy import Connection
+
     from stream_serve.conversations.base import History, Message, Turn
+
+
+T = TypeVar("T")
+
+
+async def transact(url: str, work: Callable[[Connection], T]) -> T:
+    """Do something in a database as somebody else, in a transaction."""
+    database = Database(url, timeout=20)
+    try:
+        return await database.run(work, write=True)
+    finally:
+        await database.close()
 
 
 class Place:
@@ -56,21 +70,18 @@ class Place:
             }
             for number in range(count)
         ]
-        engine = create_async_engine(database_url(self.url))
-        async with engine.begin() as connection:
-            await connection.execute(insert(messages), rows)
-        await engine.dispose()
+        await transact(self.url, lambda connection: connection.execute(insert(messages), rows))
 
     async def execute(self, statement: str, *, before: str | None = None) -> list[Any]:
         """Run a statement as somebody else, another one before it; return its rows."""
-        engine = create_async_engine(database_url(self.url))
-        async with engine.begin() as connection:
+
+        def work(connection: Connection) -> list[Any]:
             if before is not None:
-                await connection.exec_driver_sql(before)
-            result = await connection.exec_driver_sql(statement)
-            rows = list(result.all()) if result.returns_rows else []
-        await engine.dispose()
-        return rows
+                connection.exec_driver_sql(before)
+            result = connection.exec_driver_sql(statement)
+            return list(result.all()) if result.returns_rows else []
+
+        return await transact(self.url, work)
 
     async def close(self) -> None:
         """Close what was opened, and drop the database."""

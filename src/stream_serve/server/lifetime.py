@@ -16,10 +16,9 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 import uvicorn
@@ -38,6 +37,7 @@ from stream_serve.web.stream import Streaming
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Coroutine
     from types import FrameType
 
     from stream_serve.runs.service import Runs
@@ -52,7 +52,6 @@ _log = structlog.stdlib.get_logger("stream_serve.server")
 
 def serve_child(sockets: list[socket.socket] | None, *, channel: socket.socket | None) -> None:
     """Serve in a child process, which reads the settings from the environment again."""
-    signal.signal(signal.SIGTERM, leave)
     try:
         settings = Settings.load()
         log_run = logs.configure(settings.log_level, settings.log_format)
@@ -80,12 +79,15 @@ class Server(uvicorn.Server):
         channel: socket.socket | None = None,
         grace: float | None = None,
     ) -> None:
+        self._after_start: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._opening: list[asyncio.Task[None]] = []
         coalescer = Coalescer(settings.coalesce_interval)
         hooks = Hooks(
             on_start=self._started_with,
             on_piece=coalescer.count,
             on_direct=coalescer.hurry,
             log_run=log_run,
+            open_later=self._after_start.append,
         )
         self._startup = Startup(create_app(settings, hooks=hooks))
         # A request takes many turns of the event loop: the coalescer must not sleep in each of them.
@@ -134,6 +136,7 @@ class Server(uvicorn.Server):
             self._channel.send_ready()
         elif self._standalone:
             announce(self._settings, listener_url(self.servers[0].sockets[0]))
+        self._opening = [asyncio.create_task(work()) for work in self._after_start]
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain at the first signal; a standalone server exits at once at the second.
@@ -208,9 +211,3 @@ class Server(uvicorn.Server):
         """Disconnect clients that do not read: their unsent data would delay the shutdown."""
         for connection in list(self.server_state.connections):
             connection.transport.abort()
-
-
-def leave(number: int, frame: FrameType | None) -> None:
-    """End the process with code 0: a signal that comes before uvicorn handles them."""
-    del number, frame
-    sys.exit(0)

@@ -20,9 +20,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import Pool
 
 from stream_serve.conversations.base import Answer, Status
-from stream_serve.conversations.sql.database import CONNECTIONS, RETRY, Database
+from stream_serve.conversations.sql.database import CONNECTIONS, Database
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import migrate
+from stream_serve.conversations.sql.sqlite import RETRY
 from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import ConversationNotFound, HistoryError, HistoryUnavailable
 from support.history import all_messages, ask, ended, talk
@@ -32,7 +33,7 @@ from support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from support.history import Place
 
@@ -410,8 +411,8 @@ async def test_a_refused_statement_tells_neither_itself_nor_its_values(
     await place.history()
     database = Database(place.url, timeout=5)
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(text(wrong))
+    def work(connection: Connection) -> None:
+        connection.execute(text(wrong))
 
     with pytest.raises(HistoryError, match="the database") as refused:
         await database.run(work, write=True)
@@ -454,12 +455,11 @@ async def test_closing_waits_for_what_goes_on_and_leaves_no_thread_or_task(place
 
 
 async def test_after_closing_a_locked_file_nothing_waits_for_its_thread(sqlite: Place) -> None:
-    # A loop that ends while a transaction is being cancelled can hang for ever in aiosqlite.
     await (await sqlite.history()).close()
     database = Database(sqlite.url, timeout=PATIENCE)
 
-    async def work(connection: AsyncConnection) -> None:
-        await connection.execute(text("SELECT 1"))
+    def work(connection: Connection) -> None:
+        connection.execute(text("SELECT 1"))
 
     with locked(sqlite):
         writing = asyncio.create_task(database.run(work, write=True))

@@ -14,7 +14,7 @@ from support.history import talk
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection
 
     from support.history import Place
 
@@ -36,11 +36,11 @@ async def failing(place: Place, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     await place.execute("UPDATE messages SET indexed = false")
     failures: list[int] = []
 
-    async def fails(connection: AsyncConnection) -> int:
+    def fails(connection: Connection) -> int:
         if len(failures) < FAILURES:
             failures.append(1)
             raise HistoryUnavailable("the database took longer than it may")
-        return await index_some(connection)
+        return index_some(connection)
 
     monkeypatch.setattr(module, "index_some", fails)
     monkeypatch.setattr(module, "INDEXING", (0.001, 0.002))

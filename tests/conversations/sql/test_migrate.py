@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,15 +20,14 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
-from sqlalchemy.ext.asyncio import create_async_engine
-from sqlalchemy.util import await_only
 
+from stream_serve.conversations.sql.files import TABLES, is_current, newest_version
 from stream_serve.conversations.sql.history import SQLHistory
 from stream_serve.conversations.sql.migrate import MIGRATIONS, migrate
 from stream_serve.conversations.sql.schema import VERSION_TABLE, metadata
 from stream_serve.conversations.sql.urls import database_url
 from stream_serve.errors import HistoryError, HistorySchemaError, HistoryUnavailable
-from support.history import Place, all_messages, talk
+from support.history import Place, all_messages, talk, transact
 from support.postgres import shared_server
 from support.waiting import PATIENCE
 
@@ -53,11 +53,11 @@ asyncio.run(main())
 
 
 async def execute(place: Place, *statements: str) -> None:
-    engine = create_async_engine(database_url(place.url))
-    async with engine.begin() as connection:
+    def work(connection: Connection) -> None:
         for statement in statements:
-            await connection.execute(text(statement))
-    await engine.dispose()
+            connection.execute(text(statement))
+
+    await transact(place.url, work)
 
 
 def config_for(connection: Connection) -> Config:
@@ -83,13 +83,30 @@ def differences(connection: Connection) -> list[object]:
 
 async def test_the_migrations_make_what_the_code_says(place: Place) -> None:
     await place.history()
-    engine = create_async_engine(database_url(place.url))
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-        await connection.run_sync(metadata.tables["messages"].drop)
-        assert await connection.run_sync(differences) != []
-        await connection.rollback()
-    await engine.dispose()
+
+    def work(connection: Connection) -> tuple[list[object], list[object]]:
+        before = differences(connection)
+        metadata.tables["messages"].drop(connection)
+        after = differences(connection)
+        connection.rollback()
+        return before, after
+
+    before, after = await transact(place.url, work)
+    assert before == []
+    assert after != []
+
+
+async def test_whether_a_file_is_current_is_known_without_the_libraries(sqlite: Place) -> None:
+    file = Path(database_url(sqlite.url).database or "")
+    assert not is_current(file)
+    await (await sqlite.history()).close()
+    assert newest_version() == HEAD
+    assert set(metadata.tables) | {"message_grams"} == TABLES
+    assert is_current(file)
+    await execute(sqlite, f"UPDATE {VERSION_TABLE} SET version_num = '0005'")
+    assert not is_current(file)
+    file.write_text("dear diary, " * 1000)
+    assert not is_current(file)
 
 
 async def test_migrating_again_changes_nothing_and_gives_the_version(place: Place) -> None:
@@ -113,12 +130,12 @@ async def test_a_migration_that_takes_longer_than_a_call_goes_on_and_is_waited_f
     turn = await talk(await sqlite.history())
     await sqlite.close()
     await execute(sqlite, f"UPDATE {VERSION_TABLE} SET version_num = '0002'")
-    steps, refused = 0, asyncio.Event()
+    steps, refused = 0, threading.Event()
 
     def slow(connection: Connection) -> None:
         nonlocal steps
         steps += 1
-        await_only(refused.wait())
+        refused.wait()
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '{HEAD}'")
 
     monkeypatch.setattr("stream_serve.conversations.sql.migrate._steps", slow)
@@ -224,35 +241,28 @@ async def test_a_migration_that_fails_leaves_everything_as_it_was(
 
 async def test_the_step_back_takes_all_away(place: Place) -> None:
     await (await place.history()).close()
-    engine = create_async_engine(database_url(place.url))
 
     def back(connection: Connection) -> set[str]:
         command.downgrade(config_for(connection), "base")
         return set(inspect(connection).get_table_names()) & set(metadata.tables)
 
-    async with engine.begin() as connection:
-        assert await connection.run_sync(back) == set()
-    await engine.dispose()
+    assert await transact(place.url, back) == set()
 
 
 async def test_the_sizes_of_what_is_there_are_measured(place: Place) -> None:
     history = await place.history()
     turn = await talk(history, content="四个汉字")
     await history.close()
-    engine = create_async_engine(database_url(place.url))
 
     def back(connection: Connection) -> None:
         command.downgrade(config_for(connection), "0001")
 
-    async with engine.begin() as connection:
-        await connection.run_sync(back)
+    await transact(place.url, back)
     assert await migrate(place.url) == HEAD
-    async with engine.begin() as connection:
-        sizes = list(await connection.scalars(text("SELECT size FROM messages ORDER BY seq")))
-        total = await connection.scalar(text("SELECT size FROM conversations"))
-        counted = list(await connection.execute(text("SELECT messages FROM conversations")))
-        kept = list(await connection.execute(text("SELECT conversations, size FROM owner_totals")))
-    await engine.dispose()
+    sizes = [row[0] for row in await place.execute("SELECT size FROM messages ORDER BY seq")]
+    total = (await place.execute("SELECT size FROM conversations"))[0][0]
+    counted = await place.execute("SELECT messages FROM conversations")
+    kept = await place.execute("SELECT conversations, size FROM owner_totals")
     quotes = 2
     assert [tuple(row) for row in [*counted, *kept]] == [(2,), (1, sum(sizes))]
     assert sizes == [12 + quotes, len("because") + quotes]

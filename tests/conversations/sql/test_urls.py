@@ -16,12 +16,12 @@ CANARY = "canary-0451"
 @pytest.mark.parametrize(
     ("written", "meant"),
     [
-        ("chat.db", "sqlite+aiosqlite:///chat.db"),
-        ("/var/lib/chat 1.db", "sqlite+aiosqlite:////var/lib/chat 1.db"),
-        ("sqlite:///data/chat.db", "sqlite+aiosqlite:///data/chat.db"),
-        ("sqlite:////data/chat.db", "sqlite+aiosqlite:////data/chat.db"),
-        ("sqlite+aiosqlite:////data/chat.db", "sqlite+aiosqlite:////data/chat.db"),
-        ("~/chat.db", f"sqlite+aiosqlite:///{Path.home()}/chat.db"),
+        ("chat.db", "sqlite:///chat.db"),
+        ("/var/lib/chat 1.db", "sqlite:////var/lib/chat 1.db"),
+        ("sqlite:///data/chat.db", "sqlite:///data/chat.db"),
+        ("sqlite:////data/chat.db", "sqlite:////data/chat.db"),
+        ("sqlite+aiosqlite:////data/chat.db", "sqlite:////data/chat.db"),
+        ("~/chat.db", f"sqlite:///{Path.home()}/chat.db"),
         ("postgres://u:p@h:1/n", "postgresql+asyncpg://u:p@h:1/n"),
         ("postgresql://u:p%40@h/n", "postgresql+asyncpg://u:p%40@h/n"),
         ("postgresql+asyncpg://h/n", "postgresql+asyncpg://h/n"),

@@ -19,8 +19,7 @@ from stream_serve.conversations.sql.schema import owner_totals
 from stream_serve.errors import ConversationFull, StorageFull
 
 if TYPE_CHECKING:
-    from sqlalchemy import ColumnElement, Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection, Row
 
     from stream_serve.conversations.base import Capacity
 
@@ -51,8 +50,8 @@ _totals = select(
 ).where(owner_totals.c.owner == bindparam("of"))
 
 
-async def check_room(
-    connection: AsyncConnection,
+def check_room(
+    connection: Connection,
     may: Capacity,
     owner: str,
     here: Used | None,
@@ -72,7 +71,7 @@ async def check_room(
             f"{'begin a new one' if used.messages else 'send less'}",
             parameters=["Capacity.messages", "Capacity.bytes"],
         )
-    has = await _has(connection, may, owner)
+    has = _has(connection, may, owner)
     many = here is None and has.conversations >= may.conversations
     if many or has.bytes + size > may.all_bytes:
         raise StorageFull(
@@ -82,14 +81,14 @@ async def check_room(
         )
 
 
-async def _has(connection: AsyncConnection, may: Capacity, owner: str) -> Row[int, int]:
+def _has(connection: Connection, may: Capacity, owner: str) -> Row[int, int]:
     """Return how many conversations and bytes an owner has; close to a quota nobody else adds any."""
-    has = (await connection.execute(_totals, {"of": owner})).one()
+    has = connection.execute(_totals, {"of": owner}).one()
     if connection.dialect.name == "postgresql" and _near(has, may):
         number = zlib.crc32(owner.encode("utf-8", "surrogatepass")) - 2**31
         key = literal(number, Integer)  # a number of 32 bits would be a BIGINT otherwise
-        await connection.execute(select(func.pg_advisory_xact_lock(LOCK, key)))
-        has = (await connection.execute(_totals, {"of": owner})).one()
+        connection.execute(select(func.pg_advisory_xact_lock(LOCK, key)))
+        has = connection.execute(_totals, {"of": owner}).one()
     return has
 
 

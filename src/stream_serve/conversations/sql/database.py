@@ -1,18 +1,18 @@
 """A database connection with transactions that are bounded in time and atomic, and raise our errors.
 
-How it works: every transaction runs in a task of its own, and the caller waits for it for at most
-`timeout` seconds. After that the task is cancelled, its connection is discarded, and the caller gets
-`HistoryUnavailable`. When the caller is cancelled, the task is not, because cancelling the driver might
-lose a connection or leave a thread behind. The task runs on to its commit, sees that its caller is gone,
-and rolls back. A cancelled caller that writes waits for that, so that it never leaves a change in
-progress.
+How it works: a transaction is a function that gets a connection and waits for it as if it were not
+asynchronous: on SQLite in a thread (`sqlite.py`), on PostgreSQL in a greenlet of the event loop
+(`postgresql.py`). It runs in a task of its own, and the caller waits for it for at most `timeout`
+seconds. After that the task is cancelled, what SQLite does is interrupted or PostgreSQL's connection
+discarded, and the caller gets `HistoryUnavailable`. When the caller is cancelled, the task is not,
+because cancelling the driver might lose a connection. The task runs on to its commit, sees that its
+caller is gone, and rolls back. A cancelled caller that writes waits for that, so that it never leaves a
+change in progress.
 
 SQLite allows one writer at a time. Writers of one process queue for a lock in their order. A file that
 another process has locked is tried again from the loop: SQLite itself would wait in a thread that nobody
-can cancel, and the process could not end. A file that was deleted or replaced is refused: SQLite would go
-on with the old one, which nobody finds again. PostgreSQL's connections are tested before
-use, so that a restarted server gets new ones. Statements have no names there and none is kept: between
-us and the server may be a pooler (PgBouncer) that gives each transaction another connection.
+can cancel. A file that was deleted or replaced is refused: SQLite would go on with the old one, which
+nobody finds again.
 
 Times come from the database if several processes share it (PostgreSQL), otherwise from this process.
 """
@@ -23,13 +23,12 @@ import asyncio
 import os
 import sqlite3
 import time
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import structlog
-from sqlalchemy import ColumnElement, Double, bindparam, cast, event, extract, func, literal
+from sqlalchemy import ColumnElement, Double, bindparam, cast, extract, func, literal
 from sqlalchemy.exc import (
     DataError,
     IntegrityError,
@@ -38,15 +37,15 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
     StatementError,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from stream_serve.conversations.sql.driver import opener
+from stream_serve.conversations.sql.postgresql import ServerEngine
 from stream_serve.conversations.sql.schema import Words
+from stream_serve.conversations.sql.sqlite import RETRY, FileEngine
 from stream_serve.conversations.sql.urls import SQLITE, read_address
 from stream_serve.errors import HistoryError, HistoryUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import Callable
 
     from sqlalchemy import Connection
 
@@ -57,14 +56,8 @@ _log = structlog.stdlib.get_logger("stream_serve.conversations")
 CONNECTIONS: Final = 8
 """The number of transactions at a time; further ones wait."""
 
-RETRY: Final = 0.02
-"""Seconds that SQLite waits for a lock, and between two attempts."""
-
-LET_GO: Final = 10 * RETRY
-"""Seconds that the end waits at most for SQLite's thread."""
-
 INTERRUPTING: Final = 0.5
-"""Seconds that a transaction of SQLite has to end after it was interrupted."""
+"""Seconds that transactions have to end after they were cancelled at the end."""
 
 GONE: Final = (
     "the database's file was deleted, moved or replaced: put it back, or restart the service to begin "
@@ -86,36 +79,16 @@ class Database:
             _log.warning(address.warning)
         self._file: tuple[int, int] | None = None
         self._timeout = timeout
-        self._abandoned: WeakSet[asyncio.Task[Any]] = WeakSet()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._writing = asyncio.Lock()
-        self._drivers: WeakSet[Any] = WeakSet()
-        server = {
-            "timeout": min(timeout, address.connect_timeout or timeout),
-            "statement_cache_size": 0,
-            "prepared_statement_cache_size": 0,
-            "prepared_statement_name_func": _unnamed,
-            **({"ssl": True} if address.system_certificates else {}),
-        }
-        self._engine = create_async_engine(
-            at,
-            pool_size=CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=timeout,
-            pool_pre_ping=self.path is None,
-            hide_parameters=True,
-            **(
-                {"async_creator": opener(self.path, patience=RETRY)}
-                if self.path
-                else {"connect_args": server}
-            ),
+        self._engine = (
+            ServerEngine(address, most=CONNECTIONS, timeout=timeout)
+            if self.path is None
+            else FileEngine(at, most=CONNECTIONS)
         )
-        event.listen(self._engine.sync_engine, "connect", self._connected)
-        event.listen(self._engine.sync_engine, "begin", self._begun)
 
     async def run(
         self,
-        work: Callable[[AsyncConnection], Awaitable[T]],
+        work: Callable[[Connection], T],
         *,
         write: bool,
         bounded: bool = True,
@@ -128,7 +101,8 @@ class Database:
         nothing of it.
         """
         end = time.monotonic() + self._timeout
-        task = asyncio.create_task(self._transact(work, write=write))
+        transaction = Transaction(work)
+        task = asyncio.create_task(self._transact(transaction, write=write))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         if bounded:
@@ -137,7 +111,7 @@ class Database:
         try:
             await asyncio.wait({task}, timeout=self._timeout if bounded else None)
         except asyncio.CancelledError:
-            self._abandoned.add(task)
+            transaction.abandoned = True
             if write:
                 await asyncio.wait({task}, timeout=max(0.0, end - time.monotonic()))
             raise
@@ -173,28 +147,17 @@ class Database:
             async with asyncio.timeout(self._timeout if patience is None else patience):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
-                await self._engine.dispose()
+                await self._engine.close()
         except TimeoutError:
-            await self._interrupt()
-            await self._give_up()
-            if self.path is not None and not self._tasks:
-                await self._engine.dispose()
+            for task in self._tasks:
+                _cancel(task)
+            if isinstance(self._engine, FileEngine):
+                if self._tasks:
+                    await asyncio.wait(self._tasks, timeout=INTERRUPTING)
+                await self._engine.close()
         finally:
-            if self.path is None:
-                for driver in list(self._drivers):
-                    driver.terminate()
-
-    async def _give_up(self) -> None:
-        """Cancel all transactions; those of SQLite end as soon as its thread lets go of the lock.
-
-        A loop that ended before, or a second cancellation, would leave aiosqlite waiting for its thread
-        after that has gone, and so the process for ever.
-        """
-        tasks = list(self._tasks)
-        for task in tasks:
-            _cancel(task)
-        if tasks and self.path is not None:
-            await asyncio.wait(tasks, timeout=LET_GO)
+            if isinstance(self._engine, ServerEngine):
+                self._engine.terminate()
 
     def now(self) -> ColumnElement[float]:
         """Return an expression for the present time in epoch seconds, as a part of a statement.
@@ -211,64 +174,17 @@ class Database:
         find = func.strpos if self.path is None else func.instr
         return find(column, literal(words, Words)) > 0
 
-    async def _transact(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
+    async def _transact(self, transaction: Transaction[T], *, write: bool) -> T:
         """Run a transaction, again from its beginning while another process has locked the file."""
         while True:
             try:
-                return await self._attempt(work, write=write)
+                if self.path is not None and self._file not in (None, _identity(self.path)):
+                    raise HistoryUnavailable(GONE)
+                return await self._engine.run(transaction, write=write)
             except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-                if not _busy(error) or asyncio.current_task() in self._abandoned:
+                if not _busy(error) or transaction.abandoned:
                     raise _mapped(error) from None
             await asyncio.sleep(RETRY)
-
-    async def _attempt(self, work: Callable[[AsyncConnection], Awaitable[T]], *, write: bool) -> T:
-        if self.path is not None and self._file not in (None, _identity(self.path)):
-            raise HistoryUnavailable(GONE)
-        async with self._connection(write=write) as connection:
-            result = await work(connection)
-            if asyncio.current_task() in self._abandoned:
-                await connection.rollback()
-            else:
-                await connection.commit()
-            return result
-
-    @asynccontextmanager
-    async def _connection(self, *, write: bool) -> AsyncGenerator[AsyncConnection]:
-        if self.path is None:
-            async with self._engine.connect() as connection:
-                yield connection
-        elif write:
-            async with self._writing, self._engine.connect() as connection:
-                yield await connection.execution_options(write=True)
-        else:
-            async with self._engine.connect() as connection:
-                yield connection
-
-    async def _interrupt(self) -> None:
-        """Interrupt what SQLite does in its threads: cancelled, the end of the process waits for it."""
-        if self.path is None:
-            return
-        for driver in list(self._drivers):
-            with suppress(ValueError, sqlite3.Error):  # it is closed
-                await driver.interrupt()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=INTERRUPTING)
-
-    def _connected(self, dbapi_connection: Any, _record: object) -> None:
-        self._drivers.add(dbapi_connection.driver_connection)
-        if self.path is None:
-            return
-        dbapi_connection.isolation_level = None
-        cursor = dbapi_connection.cursor()
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.execute("PRAGMA synchronous = NORMAL")
-        cursor.close()
-
-    def _begun(self, connection: Connection) -> None:
-        """Lock SQLite for writing at the beginning: a reader that writes later may get SQLITE_BUSY."""
-        if self.path is not None:
-            write = connection.get_execution_options().get("write", False)
-            connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -276,15 +192,29 @@ class Database:
             task.exception()  # retrieved here, because a cancelled caller never does
 
 
+class Transaction(Generic[T]):
+    """What is done in a transaction. An `abandoned` one is rolled back: its caller has gone."""
+
+    __slots__ = ("_work", "abandoned")
+
+    def __init__(self, work: Callable[[Connection], T]) -> None:
+        self._work = work
+        self.abandoned = False
+
+    def __call__(self, connection: Connection) -> T:
+        """Do it, and commit."""
+        result = self._work(connection)
+        if self.abandoned:
+            connection.rollback()
+        else:
+            connection.commit()
+        return result
+
+
 def _cancel(task: asyncio.Task[Any]) -> None:
     """Cancel a task, once."""
     if not task.cancelling():
         task.cancel()
-
-
-def _unnamed() -> str:
-    """Return the name of a prepared statement: the one that the next statement replaces."""
-    return ""
 
 
 def _make_file(path: Path) -> tuple[int, int] | None:

@@ -57,8 +57,7 @@ from stream_serve.errors import HistoryError, HistoryUnavailable, MessageNotFoun
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection
 
     from stream_serve.conversations.base import Feedback, Message, NewAnswer, NewMessage
     from stream_serve.events.types import MessageRef
@@ -128,8 +127,8 @@ class SQLHistory:
     async def check(self) -> None:
         """Check that the database responds."""
 
-        async def work(connection: AsyncConnection) -> None:
-            await connection.execute(select(literal(1)))
+        def work(connection: Connection) -> None:
+            connection.execute(select(literal(1)))
 
         await self._database.run(work, write=False)
 
@@ -138,12 +137,12 @@ class SQLHistory:
     ) -> Conversation:
         """Create an empty conversation and return it."""
 
-        async def work(connection: AsyncConnection) -> Conversation:
-            made = await self._turns.make(connection, owner, title)
+        def work(connection: Connection) -> Conversation:
+            made = self._turns.make(connection, owner, title)
             if metadata:
-                has = await self._turns.lock(connection, owner, made)
-                await self._turns.keep(connection, owner, has, metadata)
-            return await self._conversation(connection, made)
+                has = self._turns.lock(connection, owner, made)
+                self._turns.keep(connection, owner, has, metadata)
+            return self._conversation(connection, made)
 
         return await self._database.run(work, write=True)
 
@@ -153,8 +152,8 @@ class SQLHistory:
         """Return a page; only conversations that change between two pages can be missed."""
         place = None if cursor is None else position_of(cursor)
 
-        async def work(connection: AsyncConnection) -> Page:
-            return await self._lists.page(connection, owner, limit, place, query or "")
+        def work(connection: Connection) -> Page:
+            return self._lists.page(connection, owner, limit, place, query or "")
 
         return await self._database.run(work, write=False)
 
@@ -174,10 +173,10 @@ class SQLHistory:
     ) -> MessagePage:
         """Return a page of the messages of the tree."""
 
-        async def work(connection: AsyncConnection) -> MessagePage:
-            if await connection.scalar(select(c.seq).where(owned(owner, conversation_id))) is None:
+        def work(connection: Connection) -> MessagePage:
+            if connection.scalar(select(c.seq).where(owned(owner, conversation_id))) is None:
                 raise not_found()
-            return await message_page(
+            return message_page(
                 connection,
                 self._database.now(),
                 conversation_id,
@@ -199,13 +198,13 @@ class SQLHistory:
     ) -> Conversation:
         """Change the title, the metadata, or both; return the conversation."""
 
-        async def work(connection: AsyncConnection) -> Conversation:
-            has = await self._turns.lock(connection, owner, conversation_id)
+        def work(connection: Connection) -> Conversation:
+            has = self._turns.lock(connection, owner, conversation_id)
             if metadata is not None:
-                await self._turns.keep(connection, owner, has, metadata)
+                self._turns.keep(connection, owner, has, metadata)
             if title is not None:
-                await self._turns.name(connection, conversation_id, title)
-            return await self._conversation(connection, conversation_id)
+                self._turns.name(connection, conversation_id, title)
+            return self._conversation(connection, conversation_id)
 
         return await self._database.run(work, write=True)
 
@@ -221,13 +220,13 @@ class SQLHistory:
             has_id(message_id),
         )
 
-        async def work(connection: AsyncConnection) -> Message:
-            row = (await connection.execute(wanted)).mappings().one_or_none()
+        def work(connection: Connection) -> Message:
+            row = connection.execute(wanted).mappings().one_or_none()
             if row is None:
                 raise MessageNotFound("there is no such answer in this conversation")
             value = None if feedback is None else feedback.value
             rated = update(messages).where(m.id == row["id"]).values(feedback=value)
-            await connection.execute(rated)
+            connection.execute(rated)
             return structs.replace(message_of(row), feedback=feedback)
 
         return await self._database.run(work, write=True)
@@ -235,9 +234,9 @@ class SQLHistory:
     async def delete(self, owner: str, conversation_id: str) -> None:
         """Delete a conversation with its messages."""
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             statement = delete(conversations).where(owned(owner, conversation_id))
-            if (await connection.execute(statement)).rowcount == 0:
+            if connection.execute(statement).rowcount == 0:
                 raise not_found()
 
         await self._database.run(work, write=True)
@@ -268,8 +267,8 @@ class SQLHistory:
         await self.message(owner, message_id)
         statement = answers_at(self._database.now(), message_id, max_bytes)
 
-        async def work(connection: AsyncConnection) -> Sequence[Kept]:
-            return [kept_of(row) for row in (await connection.execute(statement)).mappings()]
+        def work(connection: Connection) -> Sequence[Kept]:
+            return [kept_of(row) for row in connection.execute(statement).mappings()]
 
         return await self._database.run(work, write=False)
 
@@ -278,8 +277,8 @@ class SQLHistory:
         await self.message(owner, answer_id)
         statement = turn_of(answer_id)
 
-        async def work(connection: AsyncConnection) -> Sequence[str]:
-            return (await connection.execute(statement)).scalars().all()
+        def work(connection: Connection) -> Sequence[str]:
+            return connection.execute(statement).scalars().all()
 
         return await self._database.run(work, write=False)
 
@@ -303,8 +302,8 @@ class SQLHistory:
         brought = incoming(new)
         place = Place(parent_id=parent_id, at_root=at_root, caller_id=caller_id)
 
-        async def work(connection: AsyncConnection) -> Turn:
-            return await self._turns.ask(connection, owner, conversation_id, brought, answer, place)
+        def work(connection: Connection) -> Turn:
+            return self._turns.ask(connection, owner, conversation_id, brought, answer, place)
 
         return await self._database.run(work, write=True)
 
@@ -313,30 +312,28 @@ class SQLHistory:
     ) -> Turn:
         """Store another new answer to the same user message; return both."""
 
-        async def work(connection: AsyncConnection) -> Turn:
-            return await self._turns.ask_again(
-                connection, owner, conversation_id, message_id, answer
-            )
+        def work(connection: Connection) -> Turn:
+            return self._turns.ask_again(connection, owner, conversation_id, message_id, answer)
 
         return await self._database.run(work, write=True)
 
     async def erase(self, owner: str, message_id: str) -> None:
         """Erase what is in a message."""
 
-        async def work(connection: AsyncConnection) -> None:
+        def work(connection: Connection) -> None:
             statement = kept_at(self._database.now(), owner, m.id == message_id)
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            row = connection.execute(statement).mappings().one_or_none()
             if row is None:
                 raise MessageNotFound("there is no such message")
-            await self._turns.erase(connection, owner, row["conversation_id"], message_id)
+            self._turns.erase(connection, owner, row["conversation_id"], message_id)
 
         await self._database.run(work, write=True)
 
     async def touch(self, ref: MessageRef, answer: Answer) -> None:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
 
-        async def work(connection: AsyncConnection) -> None:
-            await self._turns.touch(connection, ref, answer)
+        def work(connection: Connection) -> None:
+            self._turns.touch(connection, ref, answer)
 
         await self._database.run(work, write=True)
 
@@ -349,8 +346,8 @@ class SQLHistory:
             raise ValueError("an answer cannot end as one that is being generated")
         pairs = await found_pairs(searchable(answer).casefold())
 
-        async def work(connection: AsyncConnection) -> bool:
-            return await self._turns.finish(connection, ref, answer, pairs)
+        def work(connection: Connection) -> bool:
+            return self._turns.finish(connection, ref, answer, pairs)
 
         return await self._database.run(work, write=True)
 
@@ -367,15 +364,15 @@ class SQLHistory:
             .values(status=Status.INTERRUPTED.value, lease_until=None)
         )
 
-        async def work(connection: AsyncConnection) -> int:
-            return (await connection.execute(statement)).rowcount
+        def work(connection: Connection) -> int:
+            return connection.execute(statement).rowcount
 
         return await self._database.run(work, write=True)
 
     async def _shown(self, *where: ColumnElement[bool]) -> Conversation:
-        async def work(connection: AsyncConnection) -> Conversation:
+        def work(connection: Connection) -> Conversation:
             statement = conversations_at(self._database.now()).where(*where)
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            row = connection.execute(statement).mappings().one_or_none()
             if row is None:
                 raise not_found()
             return conversation_of(row)
@@ -383,9 +380,9 @@ class SQLHistory:
         return await self._database.run(work, write=False)
 
     async def _kept(self, owner: str, *where: ColumnElement[bool]) -> Kept:
-        async def work(connection: AsyncConnection) -> Kept:
+        def work(connection: Connection) -> Kept:
             statement = kept_at(self._database.now(), owner, *where)
-            row = (await connection.execute(statement)).mappings().one_or_none()
+            row = connection.execute(statement).mappings().one_or_none()
             if row is None:
                 raise MessageNotFound("there is no such message")
             return kept_of(row)
@@ -425,8 +422,6 @@ class SQLHistory:
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
 
-    async def _conversation(
-        self, connection: AsyncConnection, conversation_id: str
-    ) -> Conversation:
+    def _conversation(self, connection: Connection, conversation_id: str) -> Conversation:
         statement = conversations_at(self._database.now()).where(c.id == conversation_id)
-        return conversation_of((await connection.execute(statement)).mappings().one())
+        return conversation_of(connection.execute(statement).mappings().one())

@@ -28,8 +28,7 @@ from stream_serve.conversations.sql.statements import conversations_at
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sqlalchemy import ColumnElement, RowMapping, Select
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
     from stream_serve.conversations.sql.database import Database
 
@@ -60,31 +59,31 @@ class Lists:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(
-        self, connection: AsyncConnection, owner: str, limit: int, place: Place, query: str
+    def page(
+        self, connection: Connection, owner: str, limit: int, place: Place, query: str
     ) -> Page:
         """Return the page after `place`; with a `query` only of the conversations that contain it."""
         if not query:
-            return _page(await self._rows(connection, self._after(owner, place), limit), limit)
+            return _page(self._rows(connection, self._after(owner, place), limit), limit)
         words = query.casefold()
-        await prefer_index(connection)
-        hits = Hits(owner, words, await unsearched_until(connection))
+        prefer_index(connection)
+        hits = Hits(owner, words, unsearched_until(connection))
         sqlite = self._database.path is not None
         probe = select(func.count()).select_from(hits.some(FEW + 1, sqlite=sqlite))
-        many = (await connection.scalar(probe) or 0) > FEW
-        rows = await self._found(connection, owner, limit, place, hits, many=many)
+        many = (connection.scalar(probe) or 0) > FEW
+        rows = self._found(connection, owner, limit, place, hits, many=many)
         page = _page(rows, limit, indexing=hits.since > 0)
         matches = Matches(hits, self._contains(words), sqlite=sqlite)
         ids = [one.id for one in page.conversations]
-        found = await matches.of(connection, ids, most=SHORT if many else None)
+        found = matches.of(connection, ids, most=SHORT if many else None)
         return structs.replace(page, matches=found)
 
     def _contains(self, words: str) -> Condition:
         return lambda column: self._database.found(column, words)
 
-    async def _found(
+    def _found(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         limit: int,
         place: Place,
@@ -97,24 +96,22 @@ class Lists:
         if many:
             here = or_(contains(c.search), _inside(contains))
             near = after.where(c.seq.in_(_recent(owner, place)), here)
-            rows = await self._rows(connection, near, limit)
+            rows = self._rows(connection, near, limit)
             if len(rows) > limit:
                 return rows
         titled = select(c.id).where(c.owner == owner, contains(c.search))
         sqlite = self._database.path is not None
         inside = hits.found("conversation_id", contains, sqlite=sqlite)
         found = union(titled, *inside).subquery("found")
-        return await self._rows(connection, after.join(found, found.c.id == c.id), limit)
+        return self._rows(connection, after.join(found, found.c.id == c.id), limit)
 
     def _after(self, owner: str, place: Place) -> Select[Any]:
         return _behind(conversations_at(self._database.now()).where(c.owner == owner), place)
 
-    async def _rows(
-        self, connection: AsyncConnection, statement: Select[Any], limit: int
-    ) -> list[RowMapping]:
+    def _rows(self, connection: Connection, statement: Select[Any], limit: int) -> list[RowMapping]:
         """Return the rows of a page, and one more if there is a further page."""
         newest = statement.order_by(c.updated_at.desc(), c.seq.desc()).limit(limit + 1)
-        return list((await connection.execute(newest)).mappings())
+        return list(connection.execute(newest).mappings())
 
 
 def _page(rows: list[RowMapping], limit: int, *, indexing: bool = False) -> Page:

@@ -18,8 +18,7 @@ from stream_serve.conversations.sql.schema import Words, conversations, messages
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sqlalchemy import ColumnElement, RowMapping, Select
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection, RowMapping, Select
 
     from stream_serve.conversations.sql.search import Hits
 
@@ -48,8 +47,8 @@ class Matches:
         self._contains = contains
         self._sqlite = sqlite
 
-    async def of(
-        self, connection: AsyncConnection, ids: Sequence[str], *, most: int | None
+    def of(
+        self, connection: Connection, ids: Sequence[str], *, most: int | None
     ) -> dict[str, Match]:
         """Return the newest match of each conversation, for its id.
 
@@ -58,7 +57,7 @@ class Matches:
         if not ids:
             return {}
         newest = self._indexed(ids) if most is None else self._recent(ids, most)
-        rows = (await connection.execute(self._shown(newest))).mappings()
+        rows = connection.execute(self._shown(newest)).mappings()
         return {row["conversation_id"]: _match(row, self._hits.words) for row in rows}
 
     def _indexed(self, ids: Sequence[str]) -> Select[int]:

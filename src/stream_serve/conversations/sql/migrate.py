@@ -26,7 +26,6 @@ from stream_serve.errors import HistorySchemaError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncConnection
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -72,15 +71,20 @@ async def upgrade(database: Database) -> None:
     if database.path is not None and await database.run(_is_current, write=False):
         return
 
-    async def work(connection: AsyncConnection) -> None:
+    def work(connection: Connection) -> None:
         if database.path is None:
-            await connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
-        if await _schema_state(connection) is not SchemaState.CURRENT:
-            await _migrate(connection)
-        if await lacks_table(connection):
-            await make_table(connection)
+            connection.execute(select(func.pg_advisory_xact_lock(ADVISORY_LOCK)))
+        if _schema_state(connection) is not SchemaState.CURRENT:
+            _steps(connection)
+        if lacks_table(connection):
+            make_table(connection)
 
-    await database.run(work, write=True, bounded=False)
+    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 - a lock between threads
+        await asyncio.sleep(0.01)
+    try:
+        await database.run(work, write=True, bounded=False)
+    finally:
+        _alembic.release()
 
 
 async def require(database: Database) -> None:
@@ -91,32 +95,19 @@ async def require(database: Database) -> None:
         raise HistorySchemaError(f"the database {what}: run `stream-serve migrate`")
 
 
-async def _migrate(connection: AsyncConnection) -> None:
-    while not _alembic.acquire(blocking=False):  # noqa: ASYNC110 - a lock between threads
-        await asyncio.sleep(0.01)
-    try:
-        await connection.run_sync(_steps)
-    finally:
-        _alembic.release()
-
-
 def _steps(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
 
 
-async def _is_current(connection: AsyncConnection) -> bool:
+def _is_current(connection: Connection) -> bool:
     """Return whether nothing is to be made, not even the index of a file from a SQLite without FTS5."""
-    current = await _schema_state(connection) is SchemaState.CURRENT
-    return current and not await lacks_table(connection)
+    current = _schema_state(connection) is SchemaState.CURRENT
+    return current and not lacks_table(connection)
 
 
-async def _schema_state(connection: AsyncConnection) -> SchemaState:
-    return await connection.run_sync(_compare)
-
-
-def _compare(connection: Connection) -> SchemaState:
+def _schema_state(connection: Connection) -> SchemaState:
     """Return the state of the schema. Raises `HistorySchemaError` for one that cannot be migrated."""
     there = set(inspect(connection).get_table_names())
     ours = set(metadata.tables)

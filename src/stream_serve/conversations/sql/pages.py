@@ -15,14 +15,13 @@ from stream_serve.errors import BadCursor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import ColumnElement, Connection
 
 m = messages.c
 
 
-async def message_page(  # noqa: PLR0913 - where it begins, and how large it may be
-    connection: AsyncConnection,
+def message_page(  # noqa: PLR0913 - where it begins, and how large it may be
+    connection: Connection,
     now: ColumnElement[float],
     conversation_id: str,
     limit: int,
@@ -32,9 +31,9 @@ async def message_page(  # noqa: PLR0913 - where it begins, and how large it may
     newest_first: bool,
 ) -> MessagePage:
     """Return the page after the message `after`, in the order that is asked for. Raises `BadCursor`."""
-    seq = None if after is None else await _position(connection, conversation_id, after)
+    seq = None if after is None else _position(connection, conversation_id, after)
     statement = sizes_from(conversation_id, seq, limit + 1, newest_first=newest_first)
-    sizes = [(row.seq, row.size) for row in await connection.execute(statement)]
+    sizes = [(row.seq, row.size) for row in connection.execute(statement)]
     kept = _fitting(sizes[:limit], max_bytes)
     if not kept:
         return MessagePage(messages=[], next_cursor=None)
@@ -43,16 +42,16 @@ async def message_page(  # noqa: PLR0913 - where it begins, and how large it may
         m.conversation_id == conversation_id, m.seq.between(first, last)
     )
     wanted = wanted.order_by(m.seq.desc() if newest_first else m.seq)
-    rows = (await connection.execute(wanted)).mappings()
+    rows = connection.execute(wanted).mappings()
     found = [message_of(row) for row in rows]
     more = len(kept) < len(sizes)
     return MessagePage(messages=found, next_cursor=found[-1].id if more and found else None)
 
 
-async def _position(connection: AsyncConnection, conversation_id: str, message_id: str) -> int:
+def _position(connection: Connection, conversation_id: str, message_id: str) -> int:
     """Return the `seq` of a message. Raises `BadCursor`."""
     statement = select(m.seq).where(m.id == message_id, m.conversation_id == conversation_id)
-    found = await connection.scalar(statement)
+    found = connection.scalar(statement)
     if found is None:
         raise BadCursor("there is no such message in this conversation to go on after")
     return found

@@ -22,7 +22,7 @@ import zlib
 from contextlib import closing
 from functools import cache, partial
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from msgspec import Struct
 from sqlalchemy import (
@@ -47,8 +47,7 @@ from stream_serve.errors import HistorySchemaError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Set, Sized
 
-    from sqlalchemy import ColumnElement, Select, Subquery
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import AdaptedConnection, ColumnElement, Connection, Select, Subquery
 
 T = TypeVar("T")
 Of = TypeVar("Of", bound="Sized")
@@ -92,7 +91,7 @@ def has_fts5() -> bool:
     return True
 
 
-async def lacks_table(connection: AsyncConnection) -> bool:
+def lacks_table(connection: Connection) -> bool:
     """Return whether the table for SQLite is still to be made: the file may be older than its FTS5.
 
     Raises `HistorySchemaError` if it is there and cannot be used: then nothing could be deleted.
@@ -100,7 +99,7 @@ async def lacks_table(connection: AsyncConnection) -> bool:
     if connection.dialect.name != "sqlite":
         return False
     name = text("SELECT count(*) FROM sqlite_master WHERE name = 'message_grams'")
-    there = bool(await connection.scalar(name))
+    there = bool(connection.scalar(name))
     if there and not has_fts5():
         raise HistorySchemaError(
             "the database has an index for searches that needs FTS5, which the SQLite of this Python "
@@ -109,10 +108,10 @@ async def lacks_table(connection: AsyncConnection) -> bool:
     return not there and has_fts5()
 
 
-async def make_table(connection: AsyncConnection) -> None:
+def make_table(connection: Connection) -> None:
     """Make the table for SQLite."""
     for statement in IN_SQLITE:
-        await connection.exec_driver_sql(statement)
+        connection.exec_driver_sql(statement)
 
 
 def pairs_of(words: str) -> set[str]:
@@ -134,26 +133,28 @@ def numbers(owner: str, pairs: Iterable[str]) -> list[int]:
 
 
 async def found_pairs(words: str) -> set[str]:
-    """Return `pairs_of` a text."""
-    return await _aside(words, pairs_of)
+    """Return `pairs_of` a text, before a transaction."""
+    if len(words) > LARGE:
+        return await asyncio.to_thread(pairs_of, words)
+    return pairs_of(words)
 
 
-async def prefer_index(connection: AsyncConnection) -> None:
+def prefer_index(connection: Connection) -> None:
     """Let PostgreSQL go by indexes until the end of the transaction.
 
     It guesses how often a text is there. Where it guesses too much, it would look through the table for
     the first ones, and not find them before its end.
     """
     if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.set_config("enable_seqscan", "off", True)))
+        connection.execute(select(func.set_config("enable_seqscan", "off", True)))
 
 
-async def unsearched_until(connection: AsyncConnection) -> int:
+def unsearched_until(connection: Connection) -> int:
     """Return `seq` of the newest message that a search leaves out because too many are not indexed; 0."""
     if connection.dialect.name == "sqlite" and not has_fts5():
         return 0
     newest = select(m.seq).where(~m.indexed).order_by(m.seq.desc())
-    return await connection.scalar(newest.offset(WAITING).limit(1)) or 0
+    return connection.scalar(newest.offset(WAITING).limit(1)) or 0
 
 
 class Hits(Struct, frozen=True):
@@ -198,19 +199,24 @@ class Hits(Struct, frozen=True):
         return numbers(self.owner, wanted(self.words))
 
 
-async def numbers_of(owner: str, pairs: Set[str]) -> list[int]:
-    """Return `numbers`."""
-    return await _aside(pairs, partial(numbers, owner))
+def numbers_of(connection: Connection, owner: str, pairs: Set[str]) -> list[int]:
+    """Return `numbers`, in a transaction."""
+    return _aside(connection, pairs, partial(numbers, owner))
 
 
-async def index(connection: AsyncConnection, owner: str, seq: int, pairs: Set[str]) -> None:
-    """Index a message, anew if it is indexed."""
-    kept = await numbers_of(owner, pairs)
+def numbers_in(connection: Connection, owner: str, words: str) -> list[int]:
+    """Return the `numbers` of what is in a text, in a transaction."""
+    return numbers_of(connection, owner, _aside(connection, words, pairs_of))
+
+
+def index(connection: Connection, owner: str, seq: int, words: str) -> None:
+    """Index a message with that text, anew if it is indexed."""
+    kept = numbers_in(connection, owner, words)
     sqlite = connection.dialect.name == "sqlite"
     at = messages if sqlite else messages_in_postgresql
     values = as_indexed(kept, sqlite=sqlite)
-    await connection.execute(update(at).where(at.c.seq == seq).values(values))
-    await keep_in_sqlite(connection, seq, kept)
+    connection.execute(update(at).where(at.c.seq == seq).values(values))
+    keep_in_sqlite(connection, seq, kept)
 
 
 def as_indexed(kept: list[int], *, sqlite: bool) -> dict[str, object]:
@@ -218,13 +224,13 @@ def as_indexed(kept: list[int], *, sqlite: bool) -> dict[str, object]:
     return {"indexed": has_fts5()} if sqlite else {"indexed": True, "grams": kept}
 
 
-async def keep_in_sqlite(connection: AsyncConnection, seq: int | None, kept: list[int]) -> None:
+def keep_in_sqlite(connection: Connection, seq: int | None, kept: list[int]) -> None:
     """Keep the numbers of a message in SQLite, instead of those that there are; else do nothing."""
     if connection.dialect.name == "sqlite" and has_fts5():
-        await connection.execute(replace_in_sqlite, {"rowid": seq, "grams": words_of(kept)})
+        connection.execute(replace_in_sqlite, {"rowid": seq, "grams": words_of(kept)})
 
 
-async def index_some(connection: AsyncConnection) -> int:
+def index_some(connection: Connection) -> int:
     """Index some messages that have ended and are not indexed; return how many."""
     if connection.dialect.name == "sqlite" and not has_fts5():
         return 0
@@ -236,21 +242,27 @@ async def index_some(connection: AsyncConnection) -> int:
         .limit(BATCH)
         .with_for_update(of=messages, skip_locked=True)
     )
-    rows: list[Any] = list(await connection.execute(statement))
+    rows: list[Any] = list(connection.execute(statement))
     done = total = 0
     for seq, size, owner in rows:
         total += size
         if done and total > BATCH_BYTES:
             break
-        words = await connection.scalar(select(m.search).where(m.seq == seq))
-        await index(connection, owner, seq, await found_pairs(words or ""))
+        words = connection.scalar(select(m.search).where(m.seq == seq))
+        index(connection, owner, seq, words or "")
         done += 1
     return done
 
 
-async def _aside(given: Of, work: Callable[[Of], T]) -> T:
-    """Return what `work` makes of what is given, in a thread if that is large."""
-    return await asyncio.to_thread(work, given) if len(given) > LARGE else work(given)
+def _aside(connection: Connection, given: Of, work: Callable[[Of], T]) -> T:
+    """Return what `work` makes of what is given, aside from the loop if that is large.
+
+    A transaction of SQLite is in a thread anyway.
+    """
+    if len(given) <= LARGE or connection.dialect.name == "sqlite":
+        return work(given)
+    driver = cast("AdaptedConnection", connection.connection.dbapi_connection)
+    return driver.run_async(lambda _: asyncio.to_thread(work, given))
 
 
 def words_of(kept: Iterable[int]) -> str:

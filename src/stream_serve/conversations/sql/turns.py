@@ -1,11 +1,11 @@
 """Writes questions and answers, with statements that are built once and as few as there can be.
 
-How it works: a question is one transaction, the end of its answer another. To SQLite each statement goes
-by another thread, to PostgreSQL twice over the network, and SQLAlchemy takes longer to build one than to
-execute it. So the statements are built with the history, and what one has read is not read again. A
-conversation knows how many messages and bytes it has, so that nothing has to be counted for a question;
-the end of an answer counts both anew: the answer has grown, and an older version of this service, which
-still runs while a new one is rolled out, does not keep the number of messages.
+How it works: a question is one transaction, the end of its answer another. To PostgreSQL each statement
+goes twice over the network, and SQLAlchemy takes longer to build one than to execute it. So the
+statements are built with the history, and what one has read is not read again. A conversation knows how
+many messages and bytes it has, so that nothing has to be counted for a question; the end of an answer
+counts both anew: the answer has grown, and an older version of this service, which still runs while a
+new one is rolled out, does not keep the number of messages.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from stream_serve.conversations.sql.rows import columns_of, message_of, size_of,
 from stream_serve.conversations.sql.schema import conversations, messages
 from stream_serve.conversations.sql.search import (
     as_indexed,
-    found_pairs,
     keep_in_sqlite,
+    numbers_in,
     numbers_of,
 )
 from stream_serve.conversations.sql.writes import (
@@ -39,8 +39,7 @@ from stream_serve.errors import ConversationNotFound, MessageNotFound
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Row
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy import Connection, Row
 
     from stream_serve.conversations.base import Answer, Capacity, NewAnswer
     from stream_serve.conversations.sql.database import Database
@@ -92,24 +91,22 @@ class Turns:
         self._find = MessageReads(now, reach)
         self._write = MessageWrites(now, sqlite=self._sqlite)
 
-    async def lock(
-        self, connection: AsyncConnection, owner: str, conversation_id: str
+    def lock(
+        self, connection: Connection, owner: str, conversation_id: str
     ) -> Row[Any, Any, Any, Any, Any]:
         """Lock a conversation until the end of the transaction; return its id, title and size.
 
         Raises `ConversationNotFound`.
         """
-        result = await connection.execute(
-            self._conversation.found, {"of": owner, "at": conversation_id}
-        )
+        result = connection.execute(self._conversation.found, {"of": owner, "at": conversation_id})
         found = result.one_or_none()
         if found is None:
             raise not_found()
         return found
 
-    async def make(
+    def make(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         title: str,
         *,
@@ -118,21 +115,21 @@ class Turns:
         size: int = 0,
     ) -> str:
         """Make a conversation for that many messages and bytes; return its id. Raises `StorageFull`."""
-        await check_room(connection, self._capacity, owner, None, count=count, size=size)
+        check_room(connection, self._capacity, owner, None, count=count, size=size)
         made = secrets.token_urlsafe(16)
         values = {"id": made, "owner": owner, "title": title, "search": title.casefold()}
         values |= {"caller_id": caller_id, "messages": count, "size": size}
-        await connection.execute(self._conversation.made, values)
+        connection.execute(self._conversation.made, values)
         return made
 
-    async def name(self, connection: AsyncConnection, conversation_id: str, title: str) -> None:
+    def name(self, connection: Connection, conversation_id: str, title: str) -> None:
         """Give a locked conversation another title."""
         values = {"at": conversation_id, "title": title, "search": title.casefold()}
-        await connection.execute(self._conversation.renamed, values)
+        connection.execute(self._conversation.renamed, values)
 
-    async def keep(
+    def keep(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         has: Row[Any, Any, Any, Any, Any],
         metadata: dict[str, Any],
@@ -142,15 +139,13 @@ class Turns:
         more = size - has.metadata_size
         if more > 0:
             used = Used(has.messages, has.bytes)
-            await check_room(connection, self._capacity, owner, used, size=more)
+            check_room(connection, self._capacity, owner, used, size=more)
         values = {"at": has.id, "size": has.bytes + more, "metadata_size": size}
-        await connection.execute(
-            self._conversation.changed, {**values, "metadata": metadata or None}
-        )
+        connection.execute(self._conversation.changed, {**values, "metadata": metadata or None})
 
-    async def ask(
+    def ask(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         conversation_id: str | None,
         new: Sequence[Incoming],
@@ -160,95 +155,93 @@ class Turns:
         """Store messages and their new, empty answer; raises as `History.ask`."""
         at = conversation_id
         if at is None and place.caller_id is not None:
-            at = await self._called(connection, owner, place.caller_id)
-        has = None if at is None else await self.lock(connection, owner, at)
-        parent = await self._parent_of(connection, at, place)
-        there = {} if at is None else await self._present(connection, at, new)
+            at = self._called(connection, owner, place.caller_id)
+        has = None if at is None else self.lock(connection, owner, at)
+        parent = self._parent_of(connection, at, place)
+        there = {} if at is None else self._present(connection, at, new)
         fresh = [one for one in new if one.message.id not in there]
         count, size = len(fresh) + 1, sum(one.size for one in fresh) + door_size(answer)
         title = title_of(next((one.words for one in new if one.message.role == USER), ""))
         if has is None:
             named = place.caller_id
-            at = await self.make(connection, owner, title, caller_id=named, count=count, size=size)
+            at = self.make(connection, owner, title, caller_id=named, count=count, size=size)
         else:
-            at = await self._grow(connection, owner, has, count=count, size=size, title=title)
+            at = self._grow(connection, owner, has, count=count, size=size, title=title)
         for one in new:
             known = None if one.message.id is None else there.get(one.message.id)
-            parent = known or await self._store(connection, owner, at, parent, one)
-        return await self._begin(connection, at, cast("str", parent), answer)
+            parent = known or self._store(connection, owner, at, parent, one)
+        return self._begin(connection, at, cast("str", parent), answer)
 
-    async def ask_again(
+    def ask_again(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         conversation_id: str,
         message_id: str,
         answer: NewAnswer,
     ) -> Turn:
         """Store another new answer to a question; raises as `History.ask_again`."""
-        has = await self.lock(connection, owner, conversation_id)
-        result = await connection.execute(
-            self._find.asked, {"at": conversation_id, "wanted": message_id}
-        )
+        has = self.lock(connection, owner, conversation_id)
+        result = connection.execute(self._find.asked, {"at": conversation_id, "wanted": message_id})
         found = result.one_or_none()
         asked = None if found is None else found.parent_id if found.role == ASSISTANT else found.id
         if asked is None:
             raise MessageNotFound("there is no such message in this conversation")
-        await self._more(connection, owner, has, count=1, size=door_size(answer))
-        return await self._begin(connection, conversation_id, asked, answer)
+        self._more(connection, owner, has, count=1, size=door_size(answer))
+        return self._begin(connection, conversation_id, asked, answer)
 
-    async def erase(
-        self, connection: AsyncConnection, owner: str, conversation_id: str, message_id: str
+    def erase(
+        self, connection: Connection, owner: str, conversation_id: str, message_id: str
     ) -> None:
         """Erase what is in a message of a conversation."""
-        await self.lock(connection, owner, conversation_id)
+        self.lock(connection, owner, conversation_id)
         values = {**ERASED, **as_indexed([], sqlite=self._sqlite), "wanted": message_id}
-        seq = await connection.scalar(self._write.erased, values)
-        await keep_in_sqlite(connection, seq, [])
-        await connection.execute(self._conversation.ended, {"at": conversation_id})
+        seq = connection.scalar(self._write.erased, values)
+        keep_in_sqlite(connection, seq, [])
+        connection.execute(self._conversation.ended, {"at": conversation_id})
 
-    async def touch(self, connection: AsyncConnection, ref: MessageRef, answer: Answer) -> None:
+    def touch(self, connection: Connection, ref: MessageRef, answer: Answer) -> None:
         """Renew the lease of an answer and store its text so far; do nothing if it has ended."""
         values = {**columns_of(answer), "answer": ref.answer_id, "lease": self._lease}
-        await connection.execute(self._write.touched, values)
+        connection.execute(self._write.touched, values)
 
-    async def finish(
-        self, connection: AsyncConnection, ref: MessageRef, answer: Answer, pairs: set[str]
+    def finish(
+        self, connection: Connection, ref: MessageRef, answer: Answer, pairs: set[str]
     ) -> bool:
         """Store the end of an answer, unless one is stored; return False if there is no such message.
 
         An answer that was interrupted may have been indexed as such; it is indexed anew.
         """
         at = {"at": ref.conversation_id}
-        owner = await connection.scalar(self._conversation.owner, at)
+        owner = connection.scalar(self._conversation.owner, at)
         if owner is None:
             return False
-        kept = await numbers_of(owner, pairs)
+        kept = numbers_of(connection, owner, pairs)
         values = {**columns_of(answer), "status": answer.status.value, "answer": ref.answer_id}
-        seq = await connection.scalar(
+        seq = connection.scalar(
             self._write.ended, {**values, **as_indexed(kept, sqlite=self._sqlite)}
         )
         if seq is None:
-            return await connection.scalar(self._find.seq, {"answer": ref.answer_id}) is not None
-        await keep_in_sqlite(connection, seq, kept)
-        await connection.execute(self._conversation.ended, at)
+            return connection.scalar(self._find.seq, {"answer": ref.answer_id}) is not None
+        keep_in_sqlite(connection, seq, kept)
+        connection.execute(self._conversation.ended, at)
         return True
 
-    async def _called(self, connection: AsyncConnection, owner: str, caller_id: str) -> str | None:
+    def _called(self, connection: Connection, owner: str, caller_id: str) -> str | None:
         """Return the id of the conversation with the caller's own id.
 
         Where there is none, nobody else makes it before the end of this transaction.
         """
         at = {"of": owner, "called": caller_id}
-        found = await connection.scalar(self._conversation.named, at)
+        found = connection.scalar(self._conversation.named, at)
         if found is None and not self._sqlite:
             key = zlib.crc32(f"{owner}\0{caller_id}".encode("utf-8", "surrogatepass")) - 2**31
-            await connection.execute(select(func.pg_advisory_xact_lock(NAMES, key)))
-            found = await connection.scalar(self._conversation.named, at)
+            connection.execute(select(func.pg_advisory_xact_lock(NAMES, key)))
+            found = connection.scalar(self._conversation.named, at)
         return found
 
-    async def _present(
-        self, connection: AsyncConnection, conversation_id: str, new: Sequence[Incoming]
+    def _present(
+        self, connection: Connection, conversation_id: str, new: Sequence[Incoming]
     ) -> dict[str, str]:
         """Return the ids of the messages that are there already, by the ids that the caller gave."""
         given = [one.message.id for one in new if one.message.id is not None]
@@ -256,15 +249,15 @@ class Turns:
         for at in range(0, len(given), SOME):
             ids = given[at : at + SOME]
             for column in (m.caller_id, m.id):
-                rows = await connection.execute(
+                rows = connection.execute(
                     self._find.there.where(column.in_(ids)), {"at": conversation_id}
                 )
                 found |= {row.id if column is m.id else row.caller_id: row.id for row in rows}
         return found
 
-    async def _grow(
+    def _grow(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         has: Row[Any, Any, Any, Any, Any],
         *,
@@ -276,15 +269,15 @@ class Turns:
 
         The first question of one without a title names it.
         """
-        await self._more(connection, owner, has, count=count, size=size)
+        self._more(connection, owner, has, count=count, size=size)
         if has.title == "" and has.messages == 0:
             values = {"at": has.id, "title": title, "search": title.casefold()}
-            await connection.execute(self._conversation.changed, values)
+            connection.execute(self._conversation.changed, values)
         return cast("str", has.id)
 
-    async def _more(
+    def _more(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         has: Row[Any, Any, Any, Any, Any],
         *,
@@ -293,33 +286,33 @@ class Turns:
     ) -> None:
         """Make a locked conversation larger. Raises `ConversationFull`, `StorageFull`."""
         used = Used(has.messages, has.bytes)
-        await check_room(connection, self._capacity, owner, used, count=count, size=size)
+        check_room(connection, self._capacity, owner, used, count=count, size=size)
         grown = {"at": has.id, "more_bytes": size, "more": count}
-        await connection.execute(self._conversation.grown, grown)
+        connection.execute(self._conversation.grown, grown)
 
-    async def _parent_of(
-        self, connection: AsyncConnection, conversation_id: str | None, place: Place
+    def _parent_of(
+        self, connection: Connection, conversation_id: str | None, place: Place
     ) -> str | None:
         """Return the id of the answer that is the parent of a new message; None for the root."""
         if conversation_id is None and place.parent_id is None:
             return None
         at = {"at": conversation_id}
         if place.parent_id is not None:
-            found = await connection.scalar(self._find.parent, {**at, "wanted": place.parent_id})
+            found = connection.scalar(self._find.parent, {**at, "wanted": place.parent_id})
             if found is None:
                 raise MessageNotFound("there is no such answer in this conversation")
             return found
-        return None if place.at_root else await connection.scalar(self._find.newest, at)
+        return None if place.at_root else connection.scalar(self._find.newest, at)
 
-    async def _store(
+    def _store(
         self,
-        connection: AsyncConnection,
+        connection: Connection,
         owner: str,
         conversation_id: str,
         parent: str | None,
         one: Incoming,
     ) -> str:
-        kept = await numbers_of(owner, await found_pairs(one.words.casefold()))
+        kept = numbers_in(connection, owner, one.words.casefold())
         made = secrets.token_urlsafe(16)
         values = {
             **one.columns,
@@ -328,14 +321,14 @@ class Turns:
             "parent_id": parent,
             "status": Status.COMPLETE.value,
         }
-        seq = await connection.scalar(
+        seq = connection.scalar(
             self._write.question, {**values, **as_indexed(kept, sqlite=self._sqlite)}
         )
-        await keep_in_sqlite(connection, seq, kept)
+        keep_in_sqlite(connection, seq, kept)
         return made
 
-    async def _begin(
-        self, connection: AsyncConnection, conversation_id: str, question: str, new: NewAnswer
+    def _begin(
+        self, connection: Connection, conversation_id: str, question: str, new: NewAnswer
     ) -> Turn:
         """Store a new, empty answer, and return it with the path to its question.
 
@@ -359,8 +352,8 @@ class Turns:
             "door_size": size,
             "size": size,
         }
-        await connection.execute(self._write.answer, values)
-        rows = await connection.execute(self._find.path, {"asked": question})
+        connection.execute(self._write.answer, values)
+        rows = connection.execute(self._find.path, {"asked": question})
         path = [message_of(row) for row in rows.mappings()]
         if not path or path[-1].id != question or not prompt.answerable(path):
             raise unanswerable()

@@ -21,12 +21,12 @@ from stream_serve.errors import SettingsError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-SQLITE: Final = "sqlite+aiosqlite"
+SQLITE: Final = "sqlite"
 POSTGRESQL: Final = "postgresql+asyncpg"
 
 DRIVERS: Final = {
-    "sqlite": SQLITE,
     SQLITE: SQLITE,
+    "sqlite+aiosqlite": SQLITE,
     "postgres": POSTGRESQL,
     "postgresql": POSTGRESQL,
     POSTGRESQL: POSTGRESQL,
