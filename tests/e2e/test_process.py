@@ -13,7 +13,7 @@ import pytest
 from stream_serve import __version__
 from stream_serve.testing import ANSWER, ScriptedUpstream, unused_port
 from support.client import ask, text
-from support.process import command, environment, running, serving
+from support.process import PATIENCE, command, environment, running, serving
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -222,6 +222,27 @@ async def test_a_port_in_use_is_said_in_words(upstream: ScriptedUpstream) -> Non
     assert "server process" not in err, "what uvicorn says of its own start is nobody's"
     assert err.count("--port and --host (STREAM_SERVE_PORT, STREAM_SERVE_HOST)") == 1
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("options", [(), ("--reload",)], ids=["alone", "reload"])
+async def test_a_signal_while_it_loads_ends_it_without_a_word(
+    tmp_path: Path, options: tuple[str, ...], number: signal.Signals
+) -> None:
+    slow = "import signal\nprint('loads', flush=True)\nwhile True:\n    signal.pause()\n"
+    (tmp_path / "structlog.py").write_text(slow)
+    async with running(
+        *(sys.executable, "-m", "stream_serve", "serve", "--port", "0", *options),
+        env=environment(PYTHONPATH=str(tmp_path)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await process.stdout.readline() == b"loads\n"
+            process.send_signal(number)
+            out, err = await process.communicate()
+    assert (process.returncode, out, err) == (0, b"", b"")
 
 
 async def test_reload_serves_too(client: aiohttp.ClientSession) -> None:

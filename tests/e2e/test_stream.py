@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 
@@ -10,6 +11,7 @@ import aiohttp
 from stream_serve.testing import ANSWER, THOUGHT, ScriptedUpstream
 from support.client import ask, show, text
 from support.service import UPSTREAM_KEY, Service
+from support.waiting import PATIENCE
 
 
 async def test_an_answer_is_start_then_chunks_then_end(
@@ -55,6 +57,29 @@ async def test_the_headers_are_those_of_an_event_stream_that_no_proxy_may_hold_b
         assert "X-Run-Id" in headers["Access-Control-Expose-Headers"]
         assert "Content-Length" not in headers
         assert len(stream.run_id) == 22
+
+
+async def test_a_client_of_http_1_0_gets_the_stream_as_it_is_to_the_end_of_the_connection(
+    service: Service,
+) -> None:
+    host, port = service.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    body = json.dumps({"message": "hi"}).encode()
+    lines = [
+        *("POST /ai/chat/stream-sse HTTP/1.0", "Host: localhost", "Expect: 100-continue"),
+        *("Content-Type: application/json", f"Content-Length: {len(body)}"),
+    ]
+    writer.write("".join(f"{line}\r\n" for line in lines).encode() + b"\r\n" + body)
+    async with asyncio.timeout(PATIENCE):
+        response = await reader.read()
+    writer.close()
+    head, _, stream = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert b"transfer-encoding" not in head.lower()
+    frames = stream.decode().removesuffix("\n\n").split("\n\n")
+    events = [json.loads(frame.partition("\ndata: ")[2]) for frame in frames]
+    assert [event["type"] for event in (events[0], events[-1])] == ["start", "end"]
+    assert text(events) == ANSWER
 
 
 async def test_start_goes_out_before_the_provider_has_answered(

@@ -209,3 +209,26 @@ async def test_nothing_is_written_behind_the_end() -> None:
         await asyncio.get_running_loop().sock_sendall(client, GET)
         await read(client, b"0\r\n\r\n")
         assert not writes[0](b"late")
+
+
+@pytest.mark.parametrize(
+    "headers", [(), ((b"content-length", b"8"),)], ids=["of no known length", "of a known length"]
+)
+async def test_a_client_of_http_1_0_gets_a_body_without_chunks(
+    headers: tuple[tuple[bytes, bytes], ...],
+) -> None:
+    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
+        assert write is None
+        await send(b"one ")
+        await send(b"two ")
+
+    async with served(play, headers) as client:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, b"GET / HTTP/1.0\r\n\r\n")
+        got = await read(client, b"two ")
+        head, _, body = got.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert b"chunked" not in head
+        assert b"connection: close" in head
+        assert body == b"one two "
+        assert await loop.sock_recv(client, 1) == b""

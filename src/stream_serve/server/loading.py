@@ -3,25 +3,35 @@
 - structlog loads rich, where that is installed, for tracebacks that show variables. Ours never do.
 - FastAPI's models of an OpenAPI document, and those of settings in clouds, are built when they are used.
 - Hardly anything that is made while modules are loaded is garbage, so that the collector rests.
+
+A signal that comes meanwhile ends the process, without a word: uvicorn handles them when it serves.
 """
 
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import sys
 from contextlib import contextmanager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from types import FrameType
+
+_SHUTDOWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def load_libraries() -> None:
     """Load the libraries of a process that serves, before anything else does.
 
-    The garbage collector rests then, until `tune_garbage_collector`.
+    From now on a signal ends the process with code 0, until uvicorn handles them. The garbage collector
+    rests until `tune_garbage_collector`.
     """
+    for number in _SHUTDOWN_SIGNALS:
+        signal.signal(number, _leave)
     gc.disable()
     with _absent("rich"):
         import_module("structlog")
@@ -54,3 +64,8 @@ def _built_when_used() -> Generator[None]:
         yield
     finally:
         model.model_config = usual
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    os._exit(0)  # an exception could be raised where nobody can pass it on, and so be lost

@@ -42,7 +42,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from stream_serve.errors import BadRequest, HeadTooLarge
 from stream_serve.server.connection import Connection
-from stream_serve.server.cycle import ChunkWriter, HotCycle
+from stream_serve.server.cycle import ChunkWriter, HotCycle, for_old
 from stream_serve.web import problems
 from stream_serve.web.hot import STATE
 from stream_serve.web.stream import GONE, WRITE
@@ -104,6 +104,7 @@ class HttpProtocol(Connection):
 
     def data_received(self, data: bytes) -> None:
         """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
+        self.begin_reading()
         while data and self._refusal is None:
             room = self._max_head - self._incomplete
             piece, data = data[:room], data[room:]
@@ -228,6 +229,7 @@ class HttpProtocol(Connection):
             "state": self.app_state.copy(),
         }
         self.scope = cast("HTTPScope", scope)
+        self.headers = []  # they are the scope's
         before, keep_alive = self.cycle, self.parser.should_keep_alive()
         self.cycle = HotCycle(self, self.scope, keep_alive=keep_alive)
         scope["extensions"] = self._extensions()
@@ -262,6 +264,8 @@ class HttpProtocol(Connection):
 
         The function returns False, and writes nothing, when the client cannot take more.
         """
+        if self._part is Part.NONE:
+            self.rest_reading()
         self._writer = ChunkWriter(cycle.transport.write, ready=not cycle.flow.write_paused)
         return self._writer.write
 
@@ -270,12 +274,11 @@ class HttpProtocol(Connection):
         that. The rest of the request's body is not read any more."""
         self._when_gone = call
         self.flow.resume_reading()  # a body with much in it paused that, and would hide the client's end
+        return self._call_nobody
 
-        def forget() -> None:
-            if self._when_gone is call:
-                self._when_gone = None
-
-        return forget
+    def _call_nobody(self) -> None:
+        # The response that ends this has ended in the same step, so that no other one has begun.
+        self._when_gone = None
 
     def on_response_complete(self) -> None:
         """Stop direct writes at the end of a response; send the refusal that waited for it."""
@@ -315,6 +318,8 @@ class HttpProtocol(Connection):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._turn = cycle
         self._unset_keepalive_if_required()  # an append before it in the same data has set it
+        if cycle.scope["http_version"] != "1.1":
+            app = for_old(cycle, app)
         submitted, self._submitted = self._submitted, None
         if submitted is None:
             super()._start_asgi_task(cycle, app)
@@ -434,9 +439,10 @@ def _open_writer(
     connection, response = protocol(), cycle()
     if connection is None or response is None or response.disconnected:
         return None
-    if not response.chunked_encoding or response.scope["method"] == "HEAD":
+    hot = isinstance(response, HotCycle)
+    if response.headless if hot else response.scope["method"] == "HEAD":
         return None
-    if isinstance(response, HotCycle) and response.headless:
+    if not response.chunked_encoding:
         return None
     return connection.open_writer(response)
 

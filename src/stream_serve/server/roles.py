@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.supervisors import ChangeReload
@@ -17,7 +16,7 @@ from stream_serve.app import create_app
 from stream_serve.errors import SettingsError
 from stream_serve.server.announcement import announce, say_cannot_listen
 from stream_serve.server.children import serve_reloaded, serve_worker
-from stream_serve.server.lifetime import Server, leave
+from stream_serve.server.lifetime import Server
 from stream_serve.server.options import listener_url, uvicorn_options
 from stream_serve.server.tuning import tune_garbage_collector
 from stream_serve.server.workers import Supervisor
@@ -25,8 +24,6 @@ from stream_serve.settings import Settings, environment
 
 if TYPE_CHECKING:
     import socket
-
-_SHUTDOWN_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(settings: Settings) -> None:
@@ -44,8 +41,6 @@ def serve(settings: Settings) -> None:
             "nor stop them. Set it to the URL of a Redis or Valkey, or serve with one worker"
         )
     log_run = logs.configure(settings.log_level, settings.log_format)
-    for number in _SHUTDOWN_SIGNALS:
-        signal.signal(number, leave)
     if settings.workers > 1:
         _supervise(settings)
     else:
