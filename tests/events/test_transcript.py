@@ -83,6 +83,19 @@ def test_an_estimate_is_for_what_was_asked_and_what_was_said(
     )
 
 
+@STEADY
+@given(deltas, st.integers(1, 5))
+def test_what_comes_together_adds_up_to_the_same_as_what_comes_one_by_one(
+    events: list[Delta], together: int
+) -> None:
+    one_by_one, joined = Transcript.of(events), Transcript()
+    for start in range(0, len(events), together):
+        joined.add(events[start : start + together])
+    assert joined.pieces == one_by_one.pieces
+    assert (joined.text, joined.reasoning) == (one_by_one.text, one_by_one.reasoning)
+    assert (joined.tool_calls, joined.sources) == (one_by_one.tool_calls, one_by_one.sources)
+
+
 def test_each_piece_with_text_is_at_least_one_token() -> None:
     events = [Chunk("a"), Chunk(""), Reasoning("b"), Chunk("c"), Chunk("d")]
     estimate = Transcript.of(events).estimate(7)

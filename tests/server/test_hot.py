@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import socket
@@ -11,12 +12,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import httptools
 import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 from starlette.middleware import Middleware
 
 from stream_serve.app import create_app
+from stream_serve.producers.provider import ChatRequest
 from stream_serve.server.cycle import HotCycle
 from stream_serve.settings import Settings
 from stream_serve.web import hot
@@ -279,3 +282,36 @@ async def test_a_client_that_goes_after_a_long_question_stops_its_run(
             while first not in said:
                 said += await loop.sock_recv(connection, 1_000)
         await upstream.wait_for(lambda record: record.closed_by == "peer")
+
+
+@pytest.mark.parametrize("path", [NATIVE, COMPLETIONS])
+async def test_while_a_stream_goes_on_what_was_asked_is_not_kept(
+    path: str, upstream: ScriptedUpstream
+) -> None:
+    loop = asyncio.get_running_loop()
+    before = {id(one) for one in _of_requests()}
+    async with Service(upstream_url=upstream.url) as service:
+        parts = urlsplit(service.url)
+        asked = [{"role": "user", "content": "hi"}]
+        body = json.dumps({"messages": asked, "model": "hang-mid", "stream": True}).encode()
+        whole = written("POST", path, [], "application/json", body, "")
+        with socket.create_connection((parts.hostname or "", parts.port or 0)) as connection:
+            connection.setblocking(False)
+            await loop.sock_sendall(connection, whole)
+            said = b""
+            while said.count(b"content") < 2:
+                said += await loop.sock_recv(connection, 1_000)
+            kept = [one for one in _of_requests() if id(one) not in before]
+            assert [type(one).__name__ for one in kept] == []
+        await upstream.wait_for(lambda record: record.closed_by == "peer")
+
+
+def _of_requests() -> list[object]:
+    """Return the parsers, scopes, headers and questions of requests that are in memory."""
+    return [one for one in gc.get_objects() if _is_of_request(one)]
+
+
+def _is_of_request(one: object) -> bool:
+    if type(one) is dict:
+        return "raw_path" in one or {"host", "content-type"} <= one.keys()
+    return isinstance(one, httptools.HttpRequestParser | ChatRequest)

@@ -11,7 +11,7 @@ from stream_serve.eventlog.base import LogInfo
 from stream_serve.eventlog.frames import Frames, FramesReader
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from stream_serve.eventlog.base import Orphan
 
@@ -21,12 +21,11 @@ _MOST_FORBIDDEN: Final = 10_000
 class MemoryLogWriter:
     """The writer of a log in memory."""
 
-    __slots__ = ("_frames", "append", "fingerprint", "finish", "summary")
+    __slots__ = ("_frames", "append", "fingerprint", "summary")
 
     def __init__(self, frames: Frames, fingerprint: bytes) -> None:
         self._frames = frames
         self.append = frames.append
-        self.finish = frames.finish
         self.fingerprint = fingerprint
         self.summary: Callable[[], bytes] = bytes
 
@@ -44,6 +43,10 @@ class MemoryLogWriter:
     def last(self) -> int:
         """The number of the newest frame."""
         return self._frames.last
+
+    def finish(self, frames: Sequence[bytes] = ()) -> None:
+        """Add the last frames, and mark the end."""
+        self._frames.finish(frames)
 
     def skip(self, to: int) -> None:
         """Give up the numbers up to `to`."""

@@ -35,13 +35,24 @@ class CalledTool(Struct, frozen=True):
 class Transcript:
     """The text, the reasoning, the tool calls, the start and the end of a run, so far."""
 
-    __slots__ = ("_arguments", "_calls", "_reasoning", "_sources", "_text", "end", "start")
+    __slots__ = (
+        "_arguments",
+        "_calls",
+        "_reasoning",
+        "_said",
+        "_sources",
+        "_text",
+        "_thought",
+        "end",
+        "start",
+    )
 
     def __init__(self) -> None:
         self.start: Start | None = None
         self.end: End | Error | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._said = self._thought = 0
         self._calls: dict[int, ToolCall] = {}
         self._arguments: dict[int, list[str]] = {}
         self._sources: list[Source] = []
@@ -88,14 +99,25 @@ class Transcript:
         return list(self._sources)
 
     def add(self, deltas: Sequence[Delta]) -> None:
-        """Add what has come. Arguments of a call that has not begun are left out."""
+        """Add what has come. Arguments of a call that has not begun are left out.
+
+        What has come together is joined: a small string takes ten times the memory of its text.
+        """
+        text: list[str] = []
+        reasoning: list[str] = []
         for delta in deltas:
             if isinstance(delta, Chunk):
-                self._text.append(delta.content)
+                text.append(delta.content)
             elif isinstance(delta, Reasoning):
-                self._reasoning.append(delta.content)
+                reasoning.append(delta.content)
             else:
                 self._add_rare(delta)
+        if text:
+            self._said += sum(map(bool, text))
+            self._text.append("".join(text))
+        if reasoning:
+            self._thought += sum(map(bool, reasoning))
+            self._reasoning.append("".join(reasoning))
 
     def estimate(self, prompt_tokens: int) -> Usage:
         """Return an estimate of the tokens that were used, for what was asked and what was said."""
@@ -110,7 +132,7 @@ class Transcript:
     def pieces(self) -> tuple[int, int]:
         """In how many pieces the answer, with its tool calls, and the reasoning have come."""
         arguments = sum(sum(map(bool, pieces)) for pieces in self._arguments.values())
-        return sum(map(bool, self._text)) + arguments, sum(map(bool, self._reasoning))
+        return self._said + arguments, self._thought
 
     def clear(self) -> None:
         """Let go of the text: whoever needs it reads the log."""
@@ -119,6 +141,7 @@ class Transcript:
         self._calls.clear()
         self._arguments.clear()
         self._sources.clear()
+        self._said = self._thought = 0
 
     def _add_rare(self, delta: Delta) -> None:
         match delta:

@@ -1,15 +1,15 @@
 """`Connection`: how a connection of uvicorn's begins, for as little as a short run allows.
 
-How it works: what all connections of a server have in common is made for the first one, and copied for
-the others. The addresses of both ends cost a system call each, so they are looked up where a request is
-told them. An event that writers wait for is made when a client reads too slowly.
+How it works: what all connections of a server have in common is made for the first one, and belongs to a
+class of the server's own. The addresses of both ends cost a system call each, so they are looked up
+where a request is told them. An event that writers wait for is made when a client reads too slowly. A
+parser is there while there is something to read, and not while a response goes on for minutes.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -17,12 +17,12 @@ from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Transport
-    from collections.abc import Sized
+    from collections.abc import Callable, Sized
 
     from uvicorn import Config
     from uvicorn.server import ServerState
 
-_COMMON: Final = "_stream_serve_common"
+_OWN: Final = "_stream_serve_connection"
 
 
 class PipelineFlow(FlowControl):
@@ -55,8 +55,37 @@ class PipelineFlow(FlowControl):
             self._is_writable_event = asyncio.Event()
 
 
+class Pipeline(list[Any]):
+    """The requests that wait for their turn, in place of uvicorn's deque, which keeps 700 bytes empty."""
+
+    __slots__ = ()
+
+    def appendleft(self, request: object) -> None:
+        """Let a request wait behind all others: `pop` returns the oldest one."""
+        self.insert(0, request)
+
+
 class Connection(HttpToolsProtocol):
     """A connection of a client, before anything was read from it."""
+
+    _new_parser: Callable[[HttpToolsProtocol], Any]
+
+    def __new__(
+        cls,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: AbstractEventLoop | None = None,
+    ) -> Self:
+        """Make a connection, of the server's own class."""
+        own: Any = vars(server_state).get(_OWN)
+        if own is None:
+            first = super().__new__(cls)
+            HttpToolsProtocol.__init__(first, config, server_state, app_state, _loop)
+            first.prepare()
+            own = vars(server_state)[_OWN] = type(cls.__name__, (cls,), _shared(first))
+            first.rest_reading()  # else the two refer to each other until the garbage collector runs
+        return super().__new__(own)
 
     def __init__(
         self,
@@ -65,16 +94,18 @@ class Connection(HttpToolsProtocol):
         app_state: dict[str, Any],
         _loop: AbstractEventLoop | None = None,
     ) -> None:
-        common: dict[str, Any] | None = vars(server_state).get(_COMMON)
-        if common is None:
-            super().__init__(config, server_state, app_state, _loop)
-            self.prepare()
-            common = {**vars(self), "parser": cast("Any", type(self.parser))}
-            vars(server_state)[_COMMON] = common
-        vars(self).update(common)
-        self.parser = common["parser"](self)
-        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.pipeline = deque()
+        del config, server_state, app_state, _loop  # its class has them
+        self.pipeline = cast("Any", Pipeline())
+
+    def begin_reading(self) -> None:
+        """Make the parser, unless there is one."""
+        if cast("object", self.parser) is None:
+            self.parser = self._new_parser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def rest_reading(self) -> None:
+        """Let the parser go between two requests: the next one has a parser of its own."""
+        self.parser = cast("Any", None)
 
     def prepare(self) -> None:
         """Make what all connections of a server have in common, beside what uvicorn makes."""
@@ -91,3 +122,12 @@ class Connection(HttpToolsProtocol):
         if self.server is None:
             self.server = get_local_addr(self.transport)
             self.client = get_remote_addr(self.transport)
+
+
+def _shared(first: Connection) -> dict[str, Any]:
+    """Return what the first connection of a server has, as the attributes of a class."""
+    found: dict[str, Any] = {**vars(first), "_new_parser": type(first.parser), "parser": None}
+    # A function would become a method.
+    return {
+        name: staticmethod(one) if hasattr(one, "__get__") else one for name, one in found.items()
+    }

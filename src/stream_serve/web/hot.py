@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 STATE: Final = "hot"
 """What is `Hot` in the state of the application's lifespan; without it there is nothing."""
 
+_KEPT: Final = ("type", "extensions")
+"""What a response takes of the scope."""
+
 _ENDPOINTS: Final[dict[str, Endpoint]] = {
     "/ai/chat/stream-sse": chat.stream_chat,
     "/v1/chat/completions": openai.create_chat_completion,
@@ -83,7 +86,10 @@ class HotDoor:
         response: Response | None = None
         try:
             response = await self._respond(Request(scope, receive, send))
-            await response(scope, receive, send)
+            if isinstance(response, Streamed):
+                await response.stream(_rest_of(scope), receive, send)
+            else:
+                await response(scope, receive, send)
         except asyncio.CancelledError:
             # The server ends, and has waited long enough for a client that does not read.
             return
@@ -104,3 +110,11 @@ class HotDoor:
             return await refusals.on_error(request, error)
         except ClientDisconnect as error:
             return await refusals.on_gone(request, error)
+
+
+def _rest_of(scope: Scope) -> Scope:
+    """Return what a response takes of a scope, and empty that: what a request has said would be kept for
+    minutes."""
+    rest = {name: scope[name] for name in _KEPT if name in scope}
+    scope.clear()
+    return rest

@@ -28,11 +28,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from stream_serve.events.types import Chunk, Delta, Reasoning, Usage
 from stream_serve.producers.openai import endings, figures, odd, reports, thinking
-from stream_serve.producers.openai.extras import Extras
+from stream_serve.producers.openai.rare import RareParts
 from stream_serve.producers.openai.repeats import Pieces, grows, missing
 from stream_serve.producers.openai.surrogates import SurrogateJoiner
 from stream_serve.producers.openai.thinking import ThinkSplitter
-from stream_serve.producers.openai.tool_calls import ToolCalls
 from stream_serve.producers.openai.wire import (
     DONE,
     FAILED,
@@ -80,11 +79,10 @@ class Reading:
         "_before",
         "_by_field",
         "_by_message",
-        "_calls",
         "_compared",
-        "_extras",
         "_figures",
         "_plain",
+        "_rare",
         "_several",
         "_splits",
         "_splitter",
@@ -129,8 +127,7 @@ class Reading:
         self.broken: str | None = None
         self.error: WireChunk | None = None
         self.unread = odd.Unread()
-        self._calls = ToolCalls(self.unread)
-        self._extras = Extras(self.unread)
+        self._rare = RareParts(self.unread)
         self._waiting: list[Delta] = []
         self._unusual = -_FIRST_CHUNKS
         self._figures: object = None
@@ -144,7 +141,7 @@ class Reading:
     @property
     def said(self) -> bool:
         """Whether any part of the answer has come."""
-        return bool(self._texts or self._thoughts or self._calls.begun)
+        return bool(self._texts or self._thoughts or self._rare.called)
 
     @property
     def ending(self) -> tuple[str | None, str | None]:
@@ -152,7 +149,7 @@ class Reading:
 
         An answer with tool calls ends with them, also where the provider says that it just stopped.
         """
-        if self.finish_reason == "stop" and self._calls.begun:
+        if self.finish_reason == "stop" and self._rare.called:
             return "tool_calls", self.word or "stop"
         return self.finish_reason, self.word
 
@@ -241,12 +238,12 @@ class Reading:
         if fields is None or odd.has_numeral(fields):
             self._add_odd(data, deltas)
             return
-        self._extras.careful = data.count(b"[") + data.count(b"{") > _MANY_BRACKETS
+        self._rare.extras.careful = data.count(b"[") + data.count(b"{") > _MANY_BRACKETS
         self._add_fields(odd.chunk_of(fields, self.unread), fields, deltas)
 
     def _add_odd(self, data: bytes, deltas: list[Delta]) -> None:
         """Add an event that is not one JSON object."""
-        self._extras.careful = True
+        self._rare.extras.careful = True
         for value in odd.values(data, self.unread):
             if value is DONE:
                 self.done = True
@@ -258,7 +255,7 @@ class Reading:
 
     def _add_fields(self, chunk: WireChunk, fields: reports.Fields, deltas: list[Delta]) -> None:
         self._add_chunk(chunk, fields, deltas)
-        self._set_aside(self._extras.of_chunk(fields), deltas)
+        self._set_aside(self._rare.extras.of_chunk(fields), deltas)
         if self._waiting:
             if deltas or self.said:
                 deltas += self._waiting
@@ -292,13 +289,13 @@ class Reading:
         """Append what a choice has beside text and thoughts in its delta."""
         fields: dict[str, Any] = choice.fields or {}
         if choice.delta is not None and type(inner := fields["delta"]) is dict:
-            deltas += self._extras.of_delta(cast("reports.Fields", inner))
+            deltas += self._rare.extras.of_delta(cast("reports.Fields", inner))
         text = choice.text or choice.content
         if (choice.message is not None or text) and not is_beside(choice):
             self._add_whole(choice.message or WireDelta(content=text), choice, deltas)
             if type(inner := fields.get("message")) is dict:
-                deltas += self._extras.of_message(cast("reports.Fields", inner))
-        if extras := self._extras.of_choice(fields):
+                deltas += self._rare.extras.of_message(cast("reports.Fields", inner))
+        if extras := self._rare.extras.of_choice(fields):
             self._set_aside(extras, deltas)
 
     def _add_calls(
@@ -365,9 +362,9 @@ class Reading:
             self.error = self.error or WireChunk(error=delta.error)
         self._add_words(delta, deltas)
         if delta.tool_calls:
-            self._add_calls(self._calls.add, delta.tool_calls, deltas)
+            self._add_calls(self._rare.calls.add, delta.tool_calls, deltas)
         if delta.function_call:
-            self._add_calls(self._calls.add_function, delta.function_call, deltas)
+            self._add_calls(self._rare.calls.add_function, delta.function_call, deltas)
 
     def _add_words(self, delta: AnyDelta, deltas: list[Delta]) -> None:
         thought, said = self._read(delta)
@@ -424,9 +421,9 @@ class Reading:
         if has_text(whole):
             self._add_whole_text(whole, choice, deltas)
         if whole.tool_calls:
-            self._add_calls(self._calls.add_whole, whole.tool_calls, deltas)
-        elif whole.function_call and not self._calls.begun:
-            self._add_calls(self._calls.add_function, whole.function_call, deltas)
+            self._add_calls(self._rare.calls.add_whole, whole.tool_calls, deltas)
+        elif whole.function_call and not self._rare.called:
+            self._add_calls(self._rare.calls.add_function, whole.function_call, deltas)
 
     def _add_whole_text(self, whole: WireDelta, choice: WireChoice, deltas: list[Delta]) -> None:
         if self._by_message or not (self._texts or self._thoughts):
@@ -494,7 +491,7 @@ class Reading:
         if rest := self._answer.rest():
             self._say(rest, deltas)
         self._flush(deltas)
-        self._calls.rest(deltas)
-        deltas += [*self._extras.rest(), *self._waiting]
+        self._rare.rest(deltas)
+        deltas += self._waiting
         self._waiting.clear()
         return deltas

@@ -206,11 +206,27 @@ class OpenAIProvider:
 class OpenAIProducer:
     """One POST to `/chat/completions` and its stream; see the contract `Producer`."""
 
+    __slots__ = (
+        "_exchange",
+        "_finished",
+        "_prompt",
+        "_prompt_tokens",
+        "_provider",
+        "_reading",
+        "_refused",
+        "_request",
+        "_sockets",
+        "_usage",
+        "model",
+        "patience",
+    )
+
     def __init__(self, provider: OpenAIProvider, request: ChatRequest) -> None:
         self.model = request.model
         self.patience: Patience | None = provider.patience
         self._provider = provider
         self._request: ChatRequest | None = request
+        self._prompt: str | None = None
         self._prompt_tokens: int | None = None
         self._usage: Usage | None = None
         self._sockets: list[socket.socket] = []
@@ -224,7 +240,9 @@ class OpenAIProducer:
     def prompt_tokens(self) -> int:
         """The estimated tokens of the prompt."""
         if self._prompt_tokens is None:
-            self._prompt_tokens = 0 if self._request is None else usage.count(self._request.text)
+            request, prompt = self._request, self._prompt
+            prompt = prompt if request is None else request.text
+            self._prompt_tokens = 0 if prompt is None else usage.count(prompt)
         return self._prompt_tokens
 
     @property
@@ -249,24 +267,25 @@ class OpenAIProducer:
 
         Raises `UpstreamError`. Cancelled, it emits nothing more; `close` then closes the connection.
         """
-        try:
-            return await self._produce(emit)
-        except UpstreamError as error:
-            self._provider.hide_secrets(error)
-            raise
-
-    async def _produce(self, emit: Emit) -> Finish:
+        exchange: http1.HTTPExchange | None = None
         try:
             exchange = await self._ask_with_retry()
-        except UpstreamError:
-            self._refused = True
+            self._forget_request()
+            receiver = await self._read(exchange, emit)
+            if rest := self._reading.rest():
+                emit(rest)
+            finish = self._conclude(receiver, exchange)
+        except UpstreamError as error:
+            self._refused = exchange is None
+            self._provider.hide_secrets(error)
             raise
-        receiver = await self._read(exchange, emit)
-        if rest := self._reading.rest():
-            emit(rest)
-        finish = self._conclude(receiver, exchange)
         self._finished = True
         return finish
+
+    def _forget_request(self) -> None:
+        """Keep only the text of what was asked, which may have to be counted: pictures can be large."""
+        if self._request is not None:
+            self._prompt, self._request = self._request.text, None
 
     def _conclude(self, receiver: Receiver, exchange: http1.HTTPExchange) -> Finish:
         """Return how the provider ended the answer. Raises `UpstreamError` if it did not end properly."""
@@ -305,7 +324,7 @@ class OpenAIProducer:
         self._log_unread()
         if self.usage is None and not self._refused:
             _ = self.prompt_tokens  # counted while there is a prompt, for who asks later
-        self._request = None
+        self._request = self._prompt = None
         exchange, self._exchange = self._exchange, None
         if exchange is not None and self._finished:
             await exchange.finish(_DRAIN_TIMEOUT)
