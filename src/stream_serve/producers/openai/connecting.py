@@ -41,7 +41,7 @@ def _connection_error(error: Exception) -> UpstreamError:  # noqa: PLR0911 - a t
         case ssl.SSLError():
             reason = (error.reason or "").replace("_", " ").lower() or "no reason was given"
             return UpstreamUnreachable(
-                "no secure connection to the provider: the TLS handshake was not accepted ({reason})",
+                f"no secure connection to the provider: the TLS handshake was not accepted ({reason})",
                 retryable=False,
             )
         case socket.gaierror():
