@@ -14,7 +14,7 @@ from stream_serve.errors import BadRequest, InvalidFields
 from stream_serve.web.body import (
     Body,
     ValueBudget,
-    check_levels,
+    check_values,
     field_name,
     read_json,
     read_object,
@@ -253,7 +253,7 @@ def test_every_list_of_a_body_is_bounded_and_ends_at_its_first_wrong_item(
 )
 def test_a_level_is_what_has_values_in_it(text: str, levels: int) -> None:
     value = json.loads(text)
-    check_levels(value, levels)
+    check_values(value, None, levels=levels)
     if levels:
         with pytest.raises(ValueError, match=f"{levels - 1} levels deep"):
-            check_levels(value, levels - 1)
+            check_values(value, None, levels=levels - 1)

@@ -131,7 +131,7 @@ async def status(
         "server": ("localhost", 3000),
         "state": {"runs": object(), "conversations": object(), "chats": object()},
     }
-    with suppress(AttributeError):  # an endpoint that was reached uses them
+    with suppress(AttributeError, KeyError):  # an endpoint that was reached uses them
         await app(scope, receive, send)
     start = sent[0]
     return start["status"], {n.decode(): v.decode() for n, v in start["headers"]}

@@ -64,7 +64,7 @@ def named(asked: Question) -> str | None:
     for name, value in asked.options.items():
         if _in_option(name, value):
             return name
-    return "extra_body" if _inside(asked.extra) else None
+    return "extra_body" if asked.extra and _inside(asked.extra) else None
 
 
 def values(value: object) -> Iterator[tuple[str, object]]:

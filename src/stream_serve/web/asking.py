@@ -45,11 +45,11 @@ class Asking:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        state = request.state
-        self.runs = cast("Runs", state.runs)
-        self.provider = cast("Provider", state.provider)
-        self.conversations = cast("Conversations", state.conversations)
-        self.settings = cast("Settings", request.app.state.settings)
+        state = request.scope["state"]
+        self.runs: Runs = state["runs"]
+        self.provider: Provider = state["provider"]
+        self.conversations: Conversations = state["conversations"]
+        self.settings: Settings = request.app.state.settings
         self.owner = owner_of(request)
 
     async def start(  # noqa: PLR0913 - what all doors say of a run

@@ -25,7 +25,7 @@ from stream_serve.web.nearest import nearest, plain
 from stream_serve.web.security import fields_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from pydantic import ModelWrapValidatorHandler
     from pydantic_core import ErrorDetails
@@ -39,7 +39,6 @@ _MAX_VALUES: Final = 50_000
 _VALUE_BYTES: Final = 8
 """A body may have a value for every so many of its bytes; short messages of any door have fewer."""
 _MAX_BITS: Final = 64
-_CONTAINERS: Final = frozenset({dict, list})
 _MAX_LEVELS: Final = 200
 """What is nested deeper in a body of a foreign format is refused: it is passed on by recursion."""
 
@@ -129,54 +128,40 @@ class ValueBudget:
             )
 
 
-def check_values(value: object, context: object) -> None:
-    """Check free-form JSON: the range of its numbers, and the number of its values.
+def check_values(value: object, context: object, *, levels: int = _MAX_LEVELS) -> None:
+    """Check free-form JSON: the range of its numbers, the number of its values, and its levels.
 
     `context` is the context of the validation, which is the `ValueBudget` of the whole body. Raises
     `ValueError`.
     """
     budget = context if isinstance(context, ValueBudget) else ValueBudget()
-    waiting = [value]
-    while waiting:
-        inner = waiting.pop()
-        if isinstance(inner, float) and not math.isfinite(inner):
-            raise ValueError("should have only finite numbers")
-        if isinstance(inner, int) and inner.bit_length() > _MAX_BITS:
-            raise ValueError(f"should have only integers of at most {_MAX_BITS} bits")
-        if isinstance(inner, dict | list):
-            parts = cast("dict[str, object] | list[object]", inner)
-            budget.spend(len(parts))
-            inside = parts.values() if isinstance(parts, dict) else parts
-            waiting.extend(part for part in inside if not isinstance(part, str))
+    parts: list[object] = [value]
+    for _ in range(levels + 1):
+        containers: list[dict[str, object] | list[object]] = []
+        for part in parts:
+            kind = type(part)
+            if kind is str:
+                continue
+            if kind is dict or kind is list:
+                if part:
+                    containers.append(cast("dict[str, object] | list[object]", part))
+            elif isinstance(part, float) and not math.isfinite(part):
+                raise ValueError("should have only finite numbers")
+            elif isinstance(part, int) and part.bit_length() > _MAX_BITS:
+                raise ValueError(f"should have only integers of at most {_MAX_BITS} bits")
+        if not containers:
+            return
+        parts = []
+        for one in containers:
+            budget.spend(len(one))
+            parts += one.values() if isinstance(one, dict) else one
+    raise ValueError(f"may be nested {levels} levels deep")
 
 
-def check_size(value: object, *, most: int, levels: int) -> None:
-    """Check that free-form JSON has at most `most` bytes and `levels` of nesting. Raises `ValueError`."""
-    check_levels(value, levels)
+def check_size(value: object, most: int) -> None:
+    """Check that free-form JSON has at most `most` bytes. Raises `ValueError`."""
     if len(msgspec.json.encode(value)) > most:
         raise ValueError(f"may have at most {most} bytes")
-
-
-def check_levels(value: object, levels: int) -> None:
-    """Check that free-form JSON has at most so many levels of nesting. Raises `ValueError`."""
-    inner = _nested([value])
-    for _ in range(levels):
-        if not inner:
-            return
-        inner = _nested([part for one in inner for part in _parts(one)])
-    if inner:
-        raise ValueError(f"may be nested {levels} levels deep")
-
-
-def _nested(values: Sequence[object]) -> list[object]:
-    """Return those of some values that have others in them."""
-    return [one for one in values if one and type(one) in _CONTAINERS]
-
-
-def _parts(value: object) -> list[object]:
-    if isinstance(value, dict):
-        return list(cast("dict[str, object]", value).values())
-    return cast("list[object]", value) if isinstance(value, list) else []
 
 
 _Body = TypeVar("_Body", bound=Body)
@@ -228,7 +213,6 @@ async def read_object(request: Request, *, max_bytes: int) -> dict[str, Any]:
         raise BadRequest(f"the body is not valid JSON: {error}") from None
     try:
         check_values(value, ValueBudget(len(raw)))
-        check_levels(value, _MAX_LEVELS)
     except ValueError as error:
         raise BadRequest(f"the body cannot be taken: {error}") from None
     if not isinstance(value, dict):
@@ -276,12 +260,9 @@ async def _read(request: Request, max_bytes: int) -> bytes:
     # The server keeps the connection open and discards the rest of the body. Closing it while the
     # client is still sending would reset it, and a client that reads only afterwards (such as a proxy)
     # would lose the response (RFC 9112, 9.6).
-    too_large = BodyTooLarge(
-        f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)"
-    )
     declared = fields_of(request.scope).get("content-length", "0")
     if declared.isdigit() and int(declared) > max_bytes:
-        raise too_large
+        raise _too_large(max_bytes)
     pieces: list[bytes] = []
     size = 0
     while True:  # `request.stream`, a generator, costs more than a short body
@@ -292,6 +273,12 @@ async def _read(request: Request, max_bytes: int) -> bytes:
         pieces.append(piece)
         size += len(piece)
         if size > max_bytes:
-            raise too_large
+            raise _too_large(max_bytes)
         if not message.get("more_body", False):
             return b"".join(pieces)
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the body may have at most {max_bytes} bytes (STREAM_SERVE_MAX_BODY_BYTES)"
+    )

@@ -21,8 +21,8 @@ _MAX_LEVELS: Final = 32
 def _metadata(value: object, info: ValidationInfo) -> object:
     """Check free-form JSON. Raises `ValueError`."""
     if isinstance(value, dict):
-        check_values(cast("object", value), info.context)
-        check_size(cast("object", value), most=_MAX_METADATA, levels=_MAX_LEVELS)
+        check_values(cast("object", value), info.context, levels=_MAX_LEVELS)
+        check_size(cast("object", value), _MAX_METADATA)
     return cast("object", value)
 
 

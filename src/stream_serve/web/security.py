@@ -164,7 +164,8 @@ def owner_of(connection: HTTPConnection) -> str | None:
 
     None if nobody had to be known.
     """
-    return cast("str | None", connection.state.owner)
+    owner: str | None = connection.scope["state"]["owner"]
+    return owner
 
 
 def fields_of(scope: Scope) -> Fields:

@@ -32,6 +32,7 @@ from starlette.responses import Response
 from stream_serve.errors import EventsLost, LogLost, StreamMoved
 from stream_serve.events import codec, sse
 from stream_serve.events.types import Error, Start
+from stream_serve.web.dialects.base import events_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -76,6 +77,12 @@ def close_when_gone(subscription: Followed, scope: Scope, receive: Receive) -> C
     if extension is not None:
         return extension(subscription.close)
     return asyncio.get_running_loop().create_task(_close_when_gone(subscription, receive)).cancel
+
+
+def _writer(scope: Scope) -> Callable[[bytes], bool] | None:
+    """Return what writes without a task, if the server has that."""
+    extension = scope.get("extensions", {}).get(WRITE)
+    return None if extension is None else extension()
 
 
 async def _close_when_gone(subscription: Followed, receive: Receive) -> None:
@@ -208,8 +215,8 @@ class EventStream(Streamed):
                 body = translator.translate(body)
             # Also where there is nothing yet: the server may keep the head for it.
             await send({"type": "http.response.body", "body": body, "more_body": True})
-            extension = scope.get("extensions", {}).get(WRITE)
-            write = None if extension is None else extension()
+            write = _writer(scope)
+            del scope, receive  # nobody needs them for the minutes that follow
             if translator is not None and write is not None:
                 write = translator.into(write)
             try:
@@ -244,7 +251,7 @@ class EventStream(Streamed):
         try:
             while loop.time() < until and (data := await reader.read()) is not None:
                 found += data
-                said = [event for _, event in codec.split(data) if not isinstance(event, Start)]
+                said = [event for _, event in events_in(found) if not isinstance(event, Start)]
                 if said and isinstance(said[0], Error):
                     return refusal(said[0], self._headers)
                 if said:

@@ -62,6 +62,14 @@ async def test_chunks_that_come_with_the_head_say_themselves_how_they_are_writte
         assert await one.exchange.finish(5)
 
 
+async def test_what_came_of_a_body_before_it_is_read_is_one_piece() -> None:
+    async with talk() as one:
+        one.connection.data_received(CHUNKED + chunk(b"one"))
+        one.connection.data_received(chunk(b"two") + END)
+        assert await one.read() == b"onetwo"
+        assert one.pieces == [b"onetwo"]
+
+
 async def test_a_body_without_a_length_ends_with_the_connection() -> None:
     async with talk() as one:
         one.say(OK + b"Content-Type: text/event-stream\r\n\r\nall of ")

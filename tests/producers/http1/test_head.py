@@ -58,7 +58,8 @@ def framing(head: Head) -> str:
 def test_a_head_says_how_the_body_ends_and_whether_the_connection_is_kept(
     head: bytes, framed: str, persistent: bool
 ) -> None:
-    for text in (head + b"\r\n", head.replace(b"\r\n", b"\n") + b"\n", head + b"\n"):
+    large = head + b"X: " + b"y" * 5_000 + b"\r\n\r\n"
+    for text in (head + b"\r\n", head.replace(b"\r\n", b"\n") + b"\n", head + b"\n", large):
         found = read(text)
         assert (framing(found), found.persistent) == (framed, persistent)
         again = read(found.canonical)

@@ -1,12 +1,12 @@
 """One request and the response to it: the parser's callbacks, and the futures that wait for them.
 
-How it works: three futures say how far the response is. `_head` is done when the headers of the final
-response are there, `_body` when nobody is to be told more of the body, and `_complete` when the response
-has come to its end or never will. A response that fails sets an error in the first two; `_complete` has
-no error, since it only says that the connection carries nothing more of this exchange.
+How it works: two futures say how far the response is. `_head` is done when the headers of the final
+response are there, and `_body` when nobody is to be told more of the body. A response that fails sets an
+error in both. `_complete` says that the response has come to its end or never will: the connection
+carries nothing more of this exchange.
 
 The parser adds each piece of the body to a list. What one read from the socket has brought of them is
-passed on as one piece (`deliver`); what comes before `read_body` is kept for it. The pieces of a body
+passed on as one piece (`deliver`), and so is what came before `read_body`. The pieces of a body
 with a coding stay apart: one that is not true takes what the same piece has before the fault with it.
 """
 
@@ -64,6 +64,7 @@ class Exchange:
         "_complete",
         "_connection",
         "_early",
+        "_end_waiter",
         "_head",
         "_kept",
         "_parser",
@@ -87,7 +88,8 @@ class Exchange:
         self._connection: Final = connection
         self._head: asyncio.Future[None] = loop.create_future()
         self._body: asyncio.Future[None] = loop.create_future()
-        self._complete: asyncio.Future[None] = loop.create_future()
+        self._complete = False
+        self._end_waiter: asyncio.Future[None] | None = None
         self._receive: Receiver | None = None
         self._pieces: list[bytes] = []
         self.on_body: Final = self._pieces.append
@@ -120,8 +122,11 @@ class Exchange:
         try:
             self._receive = decoded(self._codings, receive)
             early, self._early = self._early, []
-            self._pass_on(early)
-            if self._complete.done():
+            if self._codings:
+                self._pass_on(early)
+            elif early:
+                receive(b"".join(early))
+            if self._complete:
                 _check_complete(self._receive)
             await self._body
         finally:
@@ -142,9 +147,10 @@ class Exchange:
         """
         try:
             self.discard_rest()
-            if not self._complete.done():
-                await asyncio.wait([self._complete], timeout=timeout)
-            if self._complete.done() and self._reusable and not self._released:
+            if not self._complete:
+                self._end_waiter = asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._end_waiter], timeout=timeout)
+            if self._complete and self._reusable and not self._released:
                 self._released = self._connection.release()
         finally:
             await self.close()
@@ -190,7 +196,7 @@ class Exchange:
 
     def on_message_begin(self) -> None:
         """Record a second response, which is no response to a request of ours (RFC 9112, 9.2)."""
-        if self._complete.done():
+        if self._complete:
             self._reusable = False
 
     def deliver(self) -> None:
@@ -265,8 +271,9 @@ class Exchange:
 
     def _end(self) -> None:
         self._parser = self._reader = None
-        if not self._complete.done():
-            self._complete.set_result(None)
+        self._complete = True
+        if self._end_waiter is not None and not self._end_waiter.done():
+            self._end_waiter.set_result(None)
         try:
             _check_complete(self._receive)
         except IncompleteResponse as error:

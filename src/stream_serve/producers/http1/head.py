@@ -3,22 +3,28 @@
 How it works: servers and gateways write heads in ways that RFC 9112 forbids or leaves open: a length
 beside chunks, a length twice, lines that end with LF alone or are folded, names with spaces. `HeadReader`
 takes them and decides once how the body is framed (RFC 9112, 6.3). The parser of bodies never sees the
-server's own head but `Head.canonical`, which leaves nothing to decide.
+server's own head but `Head.canonical`, which leaves nothing to decide. A provider says nearly the same
+in each head, so what its lines mean is kept.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec import Struct
 
 from stream_serve.producers.http1.base import ProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _MAX_HEAD: Final = 65_536
+_USUAL_HEAD: Final = 4_096
+"""Of a head that is not larger, what is likely to stand in the next one too is kept."""
+_KEPT: Final = 256
+_FOLDED: Final = " "
 _MAX_DIGITS: Final = 18
 _BEGIN: Final = b"http/"
 _STATUS: Final = re.compile(
@@ -106,57 +112,98 @@ class HeadReader:
                 return head, rest
 
 
+class _Framing(NamedTuple):
+    """How a body is framed and coded, and whether the connection is kept; see `Head`."""
+
+    chunked: bool
+    length: int | None
+    codings: tuple[str, ...]
+    persistent: bool
+
+
 def _read(lines: bytes) -> Head | None:
     """Return the head of a final response; None for an interim one. Raises `ProtocolError`."""
+    usual = len(lines) <= _USUAL_HEAD
     line, _, fields = lines.partition(b"\n")
-    found = _STATUS.match(line)
-    if found is None:
-        raise ProtocolError("what came is not HTTP")
-    status = int(found[3])
+    status, version = (_usual_status if usual else _read_status)(line)
     if status == 101:
         # We ask for no upgrade, so a server must not switch (RFC 9110, 7.8).
         raise ProtocolError("the server changes to another protocol, which nobody asked for")
     if status < 200:
         return None
-    headers = _read_fields(fields)
-    transfer = _tokens(headers.get("transfer-encoding", ""))
+    headers: dict[str, str] = {}
+    read_field = _usual_field if usual else _read_field
+    key = ""
+    for field in fields.translate(_CLEAN).decode("latin-1").split("\n"):
+        name, value = read_field(field)
+        if name == _FOLDED:
+            if key:
+                headers[key] += f" {value}"
+        elif name:
+            key = name
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    framing = (_usual_framing if usual else _read_framing)(
+        status,
+        version,
+        headers.get("transfer-encoding"),
+        headers.get("content-length"),
+        headers.get("content-encoding"),
+        headers.get("connection"),
+    )
+    return Head(status, headers, *framing)
+
+
+def _read_status(line: bytes) -> tuple[int, tuple[bytes, bytes]]:
+    """Return the status code and the version of a status line. Raises `ProtocolError`."""
+    found = _STATUS.match(line)
+    if found is None:
+        raise ProtocolError("what came is not HTTP")
+    return int(found[3]), (found[1], found[2] or b"0")
+
+
+def _read_field(line: str) -> tuple[str, str]:
+    """Return a header's name and its value; `_FOLDED` as the name of one that goes on (RFC 9112, 5.2).
+
+    The name of a line without a colon is empty: it is left out.
+    """
+    if line.startswith(" "):
+        return _FOLDED, line.strip(" ")
+    name, colon, value = line.partition(":")
+    return (name.strip(" ").lower(), value.strip(" ")) if colon else ("", "")
+
+
+def _read_framing(
+    status: int,
+    version: tuple[bytes, bytes],
+    transfer_encoding: str | None,
+    content_length: str | None,
+    content_encoding: str | None,
+    connection: str | None,
+) -> _Framing:
+    """Return how the body of a final response is framed (RFC 9112, 6.3). Raises `ProtocolError`."""
+    transfer = _tokens(transfer_encoding)
     while transfer[-2:] == ["chunked", "chunked"]:
         transfer.pop()  # two of a chain have each said it
     chunked = transfer[-1:] == ["chunked"]
     if "chunked" in transfer[: -1 if chunked else None]:
         raise ProtocolError("the body was encoded again after it was cut into chunks")
-    length = None if transfer else _read_length(headers.get("content-length", ""))
+    length = None if transfer else _read_length(content_length or "")
     if status in _WITHOUT_BODY:
         chunked, length = False, 0
-    applied = _tokens(headers.get("content-encoding", ""))
-    codings = [coding for coding in applied if coding not in _NO_CODINGS] if applied else []
+    codings = [coding for coding in _tokens(content_encoding) if coding not in _NO_CODINGS]
     codings += [coding for coding in transfer if coding != "chunked"]
-    return Head(
-        status,
-        headers,
-        chunked,
-        length,
-        codings=tuple(codings),
-        persistent=_persists(found, headers) and (chunked or length is not None),
+    persistent = _persists(
+        version,
+        _tokens(connection),
+        coded=transfer_encoding is not None,
+        sized=content_length is not None,
     )
+    return _Framing(chunked, length, tuple(codings), persistent and (chunked or length is not None))
 
 
-def _read_fields(lines: bytes) -> dict[str, str]:
-    """Return the headers. Folded lines are joined (RFC 9112, 5.2); a line without a colon is left out."""
-    headers: dict[str, str] = {}
-    key = ""
-    for line in lines.translate(_CLEAN).decode("latin-1").split("\n"):
-        if line.startswith(" "):
-            if key:
-                headers[key] += " " + line.strip(" ")
-            continue
-        name, colon, value = line.partition(":")
-        name = name.strip(" ").lower()
-        if colon and name:
-            key, known = name, headers.get(name)
-            value = value.strip(" ")
-            headers[name] = value if known is None else f"{known}, {value}"
-    return headers
+_usual_status = lru_cache(_KEPT)(_read_status)
+_usual_field = lru_cache(_KEPT)(_read_field)
+_usual_framing = lru_cache(_KEPT)(_read_framing)
 
 
 def _read_length(text: str) -> int | None:
@@ -170,20 +217,22 @@ def _read_length(text: str) -> int | None:
     return int(length)
 
 
-def _persists(status_line: re.Match[bytes], headers: Mapping[str, str]) -> bool:
+def _persists(
+    version: tuple[bytes, bytes], options: Sequence[str], *, coded: bool, sized: bool
+) -> bool:
     """Return whether the server keeps the connection (RFC 9112, 9.3), and says one length only.
 
     A length beside a transfer coding, or a transfer coding in HTTP/1.0, may be an attack, or a gateway
     that has understood only one of them (RFC 9112, 6.1 and 6.3): such a connection is not used again.
     """
-    options = _tokens(headers.get("connection", ""))
-    new = status_line[1] == b"1" and (status_line[2] or b"0") >= b"1"
-    if "transfer-encoding" in headers and (not new or "content-length" in headers):
+    major, minor = version
+    new = major == b"1" and minor >= b"1"
+    if coded and (not new or sized):
         return False
-    return status_line[1] == b"1" and "close" not in options and (new or "keep-alive" in options)
+    return major == b"1" and "close" not in options and (new or "keep-alive" in options)
 
 
-def _tokens(text: str) -> list[str]:
+def _tokens(text: str | None) -> list[str]:
     """Return the members of a list in small letters, without parameters and `identity`."""
     if not text:
         return []

@@ -85,7 +85,8 @@ class _Newest:
         return self._events
 
 
-_newest: Final = _Newest()
+events_in: Final = _Newest().read
+"""Returns the events in whole frames, with their numbers; see `_Newest`."""
 
 
 @cache
@@ -142,7 +143,7 @@ class Translator:
 
     def translate(self, data: bytes) -> bytes:
         """Return what the reader gets for whole frames of the log."""
-        events = _newest.read(data)
+        events = events_in(data)
         add = self._translation.add if self._passed else self._before
         if len(events) == 1:
             return add(*events[0])

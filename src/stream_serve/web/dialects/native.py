@@ -138,8 +138,8 @@ def _object(value: object, info: ValidationInfo) -> dict[str, object] | None:
         return None
     if not isinstance(value, dict):
         raise ValueError("should be an object")  # noqa: TRY004 - pydantic knows only this one
-    check_values(cast("object", value), info.context)
-    check_size(cast("object", value), most=_MAX_OBJECT, levels=_MAX_LEVELS)
+    check_values(cast("object", value), info.context, levels=_MAX_LEVELS)
+    check_size(cast("object", value), _MAX_OBJECT)
     return cast("dict[str, object]", value)
 
 
