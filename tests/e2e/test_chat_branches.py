@@ -257,3 +257,21 @@ async def test_the_model_and_the_settings_belong_to_their_conversation(
     assert body["max_tokens"] == 100
     await chat.button("New conversation").click()
     await expect(chat.button(f"Model: {LONG}")).to_be_visible()
+
+
+@pytest.mark.parametrize("locale", ["en-US", "zh-CN"])
+async def test_all_that_can_be_done_with_an_answer_is_in_one_line_on_a_phone(
+    page_context: PageFactory, service: Service, locale: str
+) -> None:
+    page = await page_context(locale=locale, viewport=PHONE, touch=True)
+    await page.goto(service.url)
+    await page.locator("#message").fill("First question")
+    await page.locator(".send").click()
+    complete = page.locator(".of-model[data-state=complete]")
+    actions = complete.locator(".actions")
+    await actions.locator("> button").nth(1).click()
+    await expect(complete.locator(".versions")).to_be_visible()
+    boxes = [await one.bounding_box() for one in await actions.get_by_role("button").all()]
+    assert len(boxes) > 4
+    assert len({box["y"] for box in boxes if box}) == 1
+    assert all(box and min(box["width"], box["height"]) >= 44 for box in boxes)

@@ -31,7 +31,7 @@ WATCH: Final = """() => {
     const seen = (window.seen = []);
     const box = document.querySelector("[role=log]");
     const look = () => {
-        const text = [...box.querySelectorAll("article.of-model > [dir=auto]:not(.who)")].at(-1);
+        const text = [...box.querySelectorAll("article.of-model > .answer")].at(-1);
         const observer = new IntersectionObserver(([{ boundingClientRect: at, rootBounds: room }]) => {
             observer.disconnect();
             if (at.height) seen.push({ top: at.top, height: at.height, below: at.bottom - room.bottom });

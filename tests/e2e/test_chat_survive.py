@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import aiohttp
+    from playwright.async_api import Route
 
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Serve
@@ -84,6 +87,39 @@ async def test_reloads_in_the_middle_lose_and_double_nothing(
     await chat.page.reload()
     await expect(chat.answers).to_have_count(1)
     await expect(chat.text).to_have_text(rendered, use_inner_text=True)
+    assert len(upstream.requests) == 1
+
+
+async def test_a_reload_before_a_sent_question_is_heard_of_again_shows_it_with_its_answer(
+    service: Service,
+    upstream: ScriptedUpstream,
+    page_context: PageFactory,
+    client: aiohttp.ClientSession,
+) -> None:
+    chat = await visit(page_context, service, **DESK)
+    began = asyncio.Event()
+
+    async def unanswered(route: Route) -> None:
+        """Let the question arrive, and nothing come back."""
+        if began.is_set():
+            await route.continue_()
+            return
+        asked = route.request
+        async with client.post(asked.url, data=asked.post_data, headers=asked.headers) as response:
+            await response.content.readany()
+        began.set()
+
+    await chat.page.route("**/ai/chat/stream-sse", unanswered)
+    await chat.ask("And so on")
+    await began.wait()
+    await chat.page.reload()
+    await expect(chat.questions).to_contain_text(["And so on"])
+    await chat.grows()
+    await expect(chat.page).to_have_url(re.compile(r"/c/"))
+    await expect(chat.box).to_have_value("")
+    await expect(chat.titles).to_have_text(["And so on"])
+    upstream.release()
+    await is_whole(chat)
     assert len(upstream.requests) == 1
 
 

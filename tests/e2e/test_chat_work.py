@@ -138,7 +138,13 @@ async def test_the_work_for_an_answer_grows_with_its_length_only(
 
 
 @pytest.mark.parametrize(
-    ("kind", "part"), [("one list", "li"), ("one table", "tbody tr"), ("one fence", ".lines span")]
+    ("kind", "part"),
+    [
+        ("one list", "li"),
+        ("one table", "tbody tr"),
+        ("one fence", ".lines span"),
+        ("one paragraph of formulas", ".math"),
+    ],
 )
 async def test_what_is_out_of_sight_in_one_long_block_is_not_laid_out(
     service: Service, page_context: PageFactory, kind: str, part: str

@@ -63,7 +63,7 @@ class Chat:
     @property
     def text(self) -> Locator:
         """The text of the newest answer, without what stands around it."""
-        return self.answer.locator("> [dir=auto]:not(.who)")
+        return self.answer.locator("> .answer")
 
     async def ask(self, question: str) -> None:
         """Write a question, and send it as one does with this screen."""

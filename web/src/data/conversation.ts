@@ -287,8 +287,14 @@ export class Conversation {
     const { drafts, homes, api } = this.#shared;
     const moved = await homes.settled(this.#home);
     if (moved) for (const one of [this.queue, this.preferences]) one.recall();
-    const text = await recovered(drafts, api, this.place, (runId) => answerOf(this.#tree, runId) !== undefined);
+    const here = (runId: string) => answerOf(this.#tree, runId) !== undefined;
+    const text = await recovered(drafts, api, this.place, { here, join: (text, runId) => this.#rejoin(text, runId) });
     if (moved || text !== undefined) this.box.value = { text: drafts.get(this.place) };
+  }
+
+  /** The new conversation began with this question: with its run's id it is not asked again, but read. */
+  #rejoin(text: string, runId: string): void {
+    if (!this.id.peek() && !this.#closed && !this.#tree.path().length) this.#ask(text, undefined, runId);
   }
 
   #wait(content: Content): void {

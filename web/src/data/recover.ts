@@ -1,19 +1,28 @@
-/** After a reload: which questions never reached the service. */
+/** After a reload: which questions never reached the service, and which did unheard of. */
 
 import { troubleOf, type Api } from "./api.js";
 import { joined, type Drafts } from "./drafts.js";
 
+export interface Page {
+  /** Whether the page knows a run. */
+  here(runId: string): boolean;
+  /** This tab sent it, and has not heard that it began. */
+  join(text: string, runId: string): void;
+}
+
 /**
  * Return what is to be in the box where questions were on their way when the page was left and the service does not have
- * them; undefined where there are none. Nothing is sent again by itself. `here` says whether the page knows a run.
+ * them; undefined where there are none. Nothing is sent again by itself.
  */
-export async function recovered(drafts: Drafts, api: Api, place: string, here: (runId: string) => boolean): Promise<string | undefined> {
+export async function recovered(drafts: Drafts, api: Api, place: string, page: Page): Promise<string | undefined> {
   const back: string[] = [];
   for (const { text, runId } of drafts.pending(place)) {
-    const has = here(runId) || (await known(api, runId));
+    const has = page.here(runId) || (await known(api, runId));
     if (has === undefined) continue;
+    const mine = drafts.mine().includes(runId);
     drafts.arrived(place, runId);
     if (!has) back.push(text);
+    else if (mine && !page.here(runId)) page.join(text, runId);
   }
   return back.length ? drafts.returned(place, joined(back)) : undefined;
 }

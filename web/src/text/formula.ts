@@ -2,10 +2,28 @@
 
 import katex from "katex";
 
+declare const FORMULA_STYLE: string | undefined;
+
 /** A formula with more characters is shown as it is written: in KaTeX's form each of them is several elements. */
 const LONG = 4000;
 /** So many ms of work stand between two moments in which a person can use the page. */
 const SLICE = 32;
+
+/** Load KaTeX's style sheet, and with it its fonts. */
+export function style(): Promise<void> | undefined {
+  if (typeof FORMULA_STYLE !== "string") return undefined;
+  const link = document.createElement("link");
+  link.rel = "stylesheet";
+  link.href = new URL(FORMULA_STYLE, import.meta.url).href;
+  document.head.append(link);
+  return new Promise((resolve, reject) => {
+    link.onload = () => resolve();
+    link.onerror = () => {
+      link.remove();
+      reject(new Error());
+    };
+  });
+}
 
 /** Draw a formula; return whether it could be read. */
 export function draw(tex: string, display: boolean, into: HTMLElement): boolean {
@@ -20,14 +38,17 @@ export function draw(tex: string, display: boolean, into: HTMLElement): boolean 
   return true;
 }
 
-/** Draw all that have waited, in slices. */
+/** What of the slice of this task is used, in ms. */
+let used = 0;
+
+/** Draw all that wait, at once while there is time in this task. */
 export async function sliced(waiting: Set<() => void>): Promise<void> {
-  let until = performance.now() + SLICE;
   for (const show of waiting) {
-    waiting.delete(show);
+    if (used > SLICE) await new Promise((resolve) => setTimeout(resolve));
+    if (!used) setTimeout(() => (used = 0));
+    const begin = performance.now();
     show();
-    if (performance.now() < until) continue;
-    await new Promise((resolve) => setTimeout(resolve));
-    until = performance.now() + SLICE;
+    waiting.delete(show);
+    used += performance.now() - begin;
   }
 }

@@ -20,6 +20,11 @@ const itemOf = (kind: string, token: Loose, text: string, inner: () => Item[] = 
 const BLOCKS = new Set(["blockquote", "list", "table", "code", "hr", "footnote", "draft"]);
 const SPANS = new Set(["strong", "em", "del", "br", "image", "checkbox", "reference"]);
 
+/** A text of more formulas, links, and pieces between them than these is in runs, with lines of their own. */
+const LONG = 1000;
+/** So many are in a run: a text is laid out whole when anything in it changes. */
+const RUN = 250;
+
 /** Return what is to be shown of blocks. */
 export function blockItems(tokens: Token[], formulas: Formulas): Item[] {
   return joinTask(tokens).flatMap((token) => blockItem(token as Loose, formulas) ?? []);
@@ -69,8 +74,18 @@ function htmlItem(text: string, token: Loose): Item {
   return itemOf("bdi", token, text, () => [textItem(text, token)], text);
 }
 
-/** Return what is to be shown of a text. */
+/** Return what is to be shown of a text; of very many formulas, links or the like, in runs. */
 function inlineItems(tokens: Token[], formulas: Formulas): Item[] {
+  const items = spanItems(tokens, formulas);
+  return items.length > LONG ? items.flatMap((_, at) => (at % RUN ? [] : runItem(items.slice(at, at + RUN)))) : items;
+}
+
+function runItem(items: Item[]): Item {
+  const raw = items.map(({ raw }) => raw).join("");
+  return itemOf("run", { type: "run", raw }, "", () => items);
+}
+
+function spanItems(tokens: Token[], formulas: Formulas): Item[] {
   const items: Item[] = [];
   for (const token of tokens as Loose[]) {
     const text = textOf(token, formulas);

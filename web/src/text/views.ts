@@ -34,6 +34,8 @@ interface View {
 
 /** So many blocks, items or rows stand side by side: each new one lays out all those beside it. */
 const PART = 64;
+/** With so many formulas there are fewer of them: each formula that is drawn lays out all those beside it, too. */
+const FORMULAS = 128;
 
 /** A column of a long table has room for so many pixels, as for numbers that grow. */
 const COLUMN = 80;
@@ -65,8 +67,7 @@ export class Views implements Display {
 
   blocks(tokens: Token[], finished: number, source: Source): void {
     const items = (tokens: Token[]) => blockItems(tokens, this.markdown.formulas);
-    const full = this.#part.childElementCount >= PART;
-    if (full && tokens[0] && !this.#views[0]) {
+    if (tokens[0] && !this.#views[0] && isFull(this.#part)) {
       const part = make("div", { class: "part" });
       if (this.#part === this.root) this.root.insertBefore(part, this.#notes.anchor);
       else follow(this.#part, part);
@@ -96,7 +97,7 @@ export class Views implements Display {
   /** Go on beside a list or a table's body that is full, in another one like it, with what may change. */
   #begin(view: View): void {
     const into = view.into!;
-    if (into.childElementCount - view.views.length < PART) return;
+    if (!isFull(into, view.views.length)) return;
     const next = into.cloneNode() as HTMLElement;
     next.append(...view.views.map(({ node }) => node));
     if (next instanceof HTMLOListElement) {
@@ -156,7 +157,7 @@ export class Views implements Display {
 
   letters(text: string): boolean {
     let view = this.#views.at(-1);
-    while (view && ["p", "strong", "em", "del"].includes(view.kind)) view = view.views.at(-1);
+    while (view && ["p", "run", "strong", "em", "del"].includes(view.kind)) view = view.views.at(-1);
     if (view?.kind !== "text") return false;
     (view.node as Text).appendData(text);
     return true;
@@ -243,7 +244,7 @@ export class Views implements Display {
         return made(node, node);
       }
       case "table": return this.#table(made);
-      case "raw": return element("p", { class: "raw", dir: "auto" });
+      case "raw": case "run": return element(kind === "raw" ? "p" : "span", { class: kind, dir: "auto" });
       case "a": return element("a", { rel: "noopener noreferrer nofollow", target: "_blank" });
       case "th": case "td": return element(kind, token.align ? { dir: "auto", align: token.align } : { dir: "auto" });
       case "hr": case "br": return made(make(kind));
@@ -342,6 +343,12 @@ export class Views implements Display {
     const link = target.closest(".reference a, .backs a");
     if (link && this.#notes.follow(link)) event.preventDefault();
   }
+}
+
+/** Whether what comes next is to stand beside those in an element, of which the last `open` ones may change. */
+function isFull(element: Element, open = 0): boolean {
+  const most = element.getElementsByClassName("math").length < FORMULAS ? PART : 1;
+  return element.childElementCount - open >= most;
 }
 
 function kindOf({ kind, token, text, raw }: Item): string {

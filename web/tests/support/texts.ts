@@ -29,6 +29,7 @@ export const KINDS: Record<string, (pieces: number) => string> = {
   "one table": (pieces) => `| n | a | b | c |\n|--:|---|---|---|\n${grow(pieces, row)}`,
   "one fence": (pieces) => `\`\`\`python\n${grow(pieces, line)}\`\`\`\n`,
   "one paragraph": (pieces) => grow(pieces, sentence),
+  "one paragraph of formulas": (pieces) => grow(pieces, (n) => `\\(x_{${n % 10}}\\) `),
   "one quotation": (pieces) => grow(pieces, (n) => `> ${sentence(n)}\n`),
   "one item with many inside": (pieces) => `- all\n${grow(pieces, (n) => `  ${item(n)}`)}`,
 };

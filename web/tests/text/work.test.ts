@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
+import { plain } from "../../src/text/copy.js";
 import { begin } from "../support/answers.js";
 import { type Cost, cost } from "../support/meter.js";
 import { cut, HOSTILE, KINDS } from "../support/texts.js";
@@ -27,7 +28,7 @@ beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
 // Those that have no way of their own cost more in each piece.
-const SHORTER = ["one quotation", "one item with many inside"];
+const SHORTER = ["one paragraph of formulas", "one quotation", "one item with many inside"];
 
 describe.each(Object.entries({ ...KINDS, ...HOSTILE }))("%s", (kind, make) => {
   it("costs at most 2.2 times as much when it is twice as long, and makes no node after its end", () => {
@@ -118,6 +119,30 @@ it.each([["\\(a ", "\\(b\\)"], ["\\[a ", "\\[b\\]"]])("%s is looked for up to th
   const { answer, element } = begin();
   answer.set(`So ${begun.repeat(10)}${whole}`);
   expect([...element.querySelectorAll(".math")].map((node) => node.getAttribute("data-source"))).toEqual([whole]);
+});
+
+it("a text of very many formulas is in runs, each with a direction of its own, and is copied as one", () => {
+  const text = KINDS["one paragraph of formulas"]!(5_000).trimEnd();
+  const { piece, answer, element } = begin();
+  cut(text).forEach(piece);
+  answer.end();
+  const [paragraph, ...others] = element.children;
+  expect(others).toEqual([]);
+  const runs = [...paragraph!.children];
+  expect(runs.length).toBeGreaterThan(10);
+  expect(runs.map((run) => `${run.className} ${run.getAttribute("dir")}`)).toEqual(runs.map(() => "run auto"));
+  // The browser looks for the direction of all in which something changes.
+  expect(Math.max(...runs.map(({ childNodes }) => childNodes.length))).toBeLessThanOrEqual(250);
+  expect(plain(element)).toBe(`${text}\n`);
+});
+
+it.each([["blocks", "\\(x\\) ".repeat(10) + "\n\n"], ["items", `- ${"\\(x\\) ".repeat(10)}\n`]])("fewer %s with many formulas stand side by side", (_, text) => {
+  const { answer, element } = begin();
+  answer.set(text.repeat(100));
+  const most = [element, ...element.querySelectorAll(".part, ul")].map((one) => one.querySelectorAll(":scope > p > .math, :scope > li > p > .math").length);
+  // What is drawn in one go may be more.
+  expect(Math.max(...most)).toBeLessThan(260);
+  expect(element.querySelectorAll(".math")).toHaveLength(1_000);
 });
 
 it("a block that is finished is not touched again", () => {
