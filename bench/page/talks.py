@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from sqlalchemy import insert
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import create_engine, insert
 
 from bench.page.chromium import Held, metered
 from bench.processes import Server, free_port
@@ -118,10 +117,10 @@ async def fill(database: str) -> str:
         }
         for number in range(MESSAGES)
     ]
-    engine = create_async_engine(database_url(database))
-    async with engine.begin() as connection:
-        await connection.execute(insert(messages), rows)
-    await engine.dispose()
+    engine = create_engine(database_url(database))
+    with engine.begin() as connection:
+        connection.execute(insert(messages), rows)
+    engine.dispose()
     return turn.conversation_id
 
 

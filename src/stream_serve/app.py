@@ -162,6 +162,8 @@ def _lifespan(
 
     file = plain_file(settings.database_url)
     new = file is not None and not file.exists()
+    # What an earlier process left of its runs is stored when the runs open, and at once.
+    leaves = settings.run_log == "disk" or settings.redis_url is not None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
@@ -184,10 +186,9 @@ def _lifespan(
             # The last one first: runs end before what they need.
             for one in (conversations, recorder, provider, streams):
                 last.push_async_callback(one.close)
-            if hooks.open_later is not None and file is not None and is_current(file):
+            if not leaves and hooks.open_later and file is not None and is_current(file):
                 hooks.open_later(partial(_look, conversations))
             elif not new:
-                # Before the runs: what an earlier process left of them is stored there at once.
                 await _look(conversations)
             last.push_async_callback(runs.close)
             try:

@@ -48,15 +48,20 @@ async def stored(
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "seen", "blocks"),
     [
-        (FENCES * COUNT, ".code"),
-        (BREAKS * COUNT, "hr"),
+        (FENCES * COUNT, ".code", COUNT // 2),
+        (BREAKS * 4 * COUNT, "hr", 4 * COUNT),  # each of them costs little
     ],
     ids=["fences", "breaks"],
 )
 async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person(
-    upstream: ScriptedUpstream, page_context: PageFactory, tmp_path: Path, text: str, seen: str
+    upstream: ScriptedUpstream,
+    page_context: PageFactory,
+    tmp_path: Path,
+    text: str,
+    seen: str,
+    blocks: int,
 ) -> None:
     async with stored(text, tmp_path, upstream) as (service, path):
         chat = await visit(page_context, service)
@@ -66,7 +71,6 @@ async def test_a_stored_answer_of_very_many_blocks_leaves_the_page_to_the_person
         await expect(page.locator(".answer > *").first).to_be_attached()
         await chat.box.press_sequentially("taken")
         await expect(chat.box).to_have_value("taken")
-        blocks = COUNT // 2 if seen == ".code" else COUNT
         await expect(page.locator(seen)).to_have_count(blocks, timeout=120_000)
         counts: dict[str, int] = await page.evaluate("() => ({ most, last })")
         assert counts["most"] < counts["last"] / MOST

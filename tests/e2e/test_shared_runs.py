@@ -204,9 +204,13 @@ async def test_a_runs_state_is_the_same_everywhere_and_counts_every_reader(
             assert states[0] == states[1]
         await stop(client, there.url, stream.run_id)
         await stream.rest()
-    assert await show(client, here.url, stream.run_id) == await show(
-        client, there.url, stream.run_id
-    )
+
+    async def the_same() -> bool:
+        """When all readers have left."""
+        states = [await show(client, one.url, stream.run_id) for one in pair]
+        return states[0] == states[1] and states[0]["readers"] == 0
+
+    await until(the_same)
 
 
 async def test_a_run_goes_on_while_anybody_reads_it_anywhere(

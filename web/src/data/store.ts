@@ -7,7 +7,8 @@ const PREFIX = "stream-serve.";
 export class Store {
   /** The names of what the browser does not keep. */
   readonly unkept: Signal<readonly string[]> = signal([]);
-  #memory = new Map<string, string>();
+  /** What the browser does not do: a text that it does not keep, undefined for one that it does not remove. */
+  #memory = new Map<string, string | undefined>();
   #place: () => Storage;
 
   /** `place` returns the storage; it throws where storage is switched off. */
@@ -38,17 +39,16 @@ export class Store {
   }
 
   setText(name: string, text: string | undefined): void {
-    const before = this.#memory.delete(name);
+    const before = this.#memory.get(name);
+    this.#memory.delete(name);
     try {
       if (text === undefined) this.#place().removeItem(PREFIX + name);
       else this.#place().setItem(PREFIX + name, text);
     } catch {
-      if (text !== undefined) {
-        this.#memory.set(name, text);
-        this.#forget(name);
-      }
+      this.#memory.set(name, text);
+      this.#forget(name);
     }
-    if (before !== this.#memory.has(name)) this.unkept.value = [...this.#memory.keys()];
+    if ((before === undefined) !== (this.#memory.get(name) === undefined)) this.unkept.value = this.#held();
   }
 
   /** Give what is kept under a name another one. */
@@ -61,18 +61,26 @@ export class Store {
 
   /** Return what follows a prefix in the names of all that is kept. */
   names(prefix: string): string[] {
-    const all = [...this.#memory.keys()];
+    const all = this.#held();
     try {
       const place = this.#place();
-      for (let at = 0; at < place.length; at++) all.push((place.key(at) ?? "").slice(PREFIX.length));
+      for (let at = 0; at < place.length; at++) {
+        const name = (place.key(at) ?? "").slice(PREFIX.length);
+        if (!this.#memory.has(name)) all.push(name);
+      }
     } catch {} // switched off: there is nothing
-    return [...new Set(all)].filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
+    return all.filter((name) => name.startsWith(prefix)).map((name) => name.slice(prefix.length));
   }
 
   /** Call a function when another tab has changed something; return what ends that. */
   watch(call: () => void): () => void {
     addEventListener("storage", call);
     return () => removeEventListener("storage", call);
+  }
+
+  /** The names of the texts that the browser does not keep. */
+  #held(): string[] {
+    return [...this.#memory].filter(([, text]) => text !== undefined).map(([name]) => name);
   }
 
   /** What is not true any more is not to be there after a reload. */

@@ -31,7 +31,7 @@ export class AnswerView {
   readonly node: MessageNode;
   #context: Context;
   #who = make("p", { class: "who", dir: "auto" });
-  #into = make("div");
+  #into = make("div", { class: "answer" });
   #thoughts: Thoughts | undefined;
   #tools: Tools | undefined;
   #sources: Sources | undefined;
@@ -147,7 +147,7 @@ export class AnswerView {
   /** The storage knows more of what was cut, or the page speaks another language. */
   #again(turn: Turn): void {
     this.#spoken = language.peek();
-    const into = make("div");
+    const into = make("div", { class: "answer" });
     this.#into.replaceWith(into);
     this.#into = into;
     this.#answer = undefined;

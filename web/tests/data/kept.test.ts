@@ -92,6 +92,17 @@ it("an older value does not come back where the newer one finds no room", () => 
   expect([full.get("draft.new"), store(place).get("draft.new")]).toEqual(["Hello there", undefined]);
 });
 
+it("what the browser does not remove is gone for the page, and is no cause for a notice", () => {
+  const place = storage();
+  const stuck = store(place);
+  stuck.set("draft.c", "Hello");
+  place.removeItem = () => { throw new DOMException("", "SecurityError"); };
+  stuck.set("draft.c", undefined);
+  expect([stuck.get("draft.c"), stuck.names("draft."), stuck.unkept.peek()]).toEqual([undefined, [], []]);
+  stuck.set("draft.c", "Hello again");
+  expect([stuck.get("draft.c"), stuck.names("draft."), place.getItem("stream-serve.draft.c")]).toEqual(["Hello again", ["c"], '"Hello again"']);
+});
+
 it("says what finds no room, until it does", () => {
   const place = storage();
   const full = store(place);
