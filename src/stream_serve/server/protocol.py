@@ -274,11 +274,11 @@ class HttpProtocol(Connection):
         that. The rest of the request's body is not read any more."""
         self._when_gone = call
         self.flow.resume_reading()  # a body with much in it paused that, and would hide the client's end
-        return self._call_nobody
+        return partial(self._forget, call)
 
-    def _call_nobody(self) -> None:
-        # The response that ends this has ended in the same step, so that no other one has begun.
-        self._when_gone = None
+    def _forget(self, call: Callable[[], object]) -> None:
+        if self._when_gone is call:  # else it is the next response's
+            self._when_gone = None
 
     def on_response_complete(self) -> None:
         """Stop direct writes at the end of a response; send the refusal that waited for it."""

@@ -129,10 +129,8 @@ class Worker:
             del job, done, result, error
 
     def _transact(self, work: Callable[[Connection], object], begin: str) -> object:
-        connection, driver = (
-            self._connection or self._connect(),
-            cast("sqlite3.Connection", self._driver),
-        )
+        connection = self._connection or self._connect()
+        driver = cast("sqlite3.Connection", self._driver)
         try:
             driver.execute(begin)
             return work(connection)
