@@ -77,11 +77,9 @@ async def test_axe_finds_no_fault_in_any_state_of_the_frame(
 async def test_nothing_is_wider_than_the_window(
     service: Service, ids: list[str], page_context: PageFactory
 ) -> None:
-    chat = await visit(page_context, service, f"/c/{ids[2]}")
-    side = chat.page.locator("#side")
     for width, wide in {320: 281.6, 390: 320, 768: 320, 1440: 272, 1920: 304}.items():
-        await chat.page.set_viewport_size({"width": width, "height": 700})
-        await chat.page.reload()
+        chat = await visit(page_context, service, f"/c/{ids[2]}", viewport=(width, 700))
+        side = chat.page.locator("#side")
         await expect(chat.heading).to_have_text(TITLES[2])
         assert await chat.overflow() == 0
         if width < 900:
