@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -338,6 +339,21 @@ async def test_a_database_that_is_locked_does_not_hold_up_the_stream_and_storing
         while kept["messages"][1]["status"] != "complete":
             kept = await detail(client, service, start["conversationId"])
     assert kept["messages"][1]["content"] == text(events)
+
+
+async def test_a_message_that_cannot_be_read_holds_up_no_other_conversation(
+    service: Service, client: aiohttp.ClientSession, database: Path
+) -> None:
+    broken, other = [
+        (await say(client, service, conversationId="new"))[0]["conversationId"] for _ in range(2)
+    ]
+    url = f"{service.url}/ai/conversations"
+    with closing(sqlite3.connect(database, isolation_level=None)) as by_hand:
+        by_hand.execute("UPDATE messages SET feedback = 'odd' WHERE conversation_id = ?", [broken])
+        assert (await call(client, "GET", f"{url}/{broken}"))[0] == 500
+        by_hand.execute("UPDATE conversations SET title = 'by hand' WHERE id = ?", [other])
+    assert (await detail(client, service, other))["conversation"]["title"] == "by hand"
+    assert (await call(client, "PATCH", f"{url}/{other}", json={"title": "by page"}))[0] == 200
 
 
 async def test_a_database_that_is_away_refuses_the_question_and_asks_nobody(

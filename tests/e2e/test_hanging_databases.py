@@ -168,6 +168,8 @@ async def test_a_question_that_waits_for_a_hanging_database_does_not_hold_up_the
     }
     async with serving(**settings) as server:
         url = f"{server.url}/ai/chat/stream-sse"
+        async with client.get(f"{server.url}/ai/conversations") as response:
+            assert response.status == 200, "it is open, which may come after the listening"
         with database.hanging():
             asking = asyncio.create_task(
                 client.post(url, json={"message": "a", "conversationId": "new"})

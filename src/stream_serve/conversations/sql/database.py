@@ -57,7 +57,7 @@ CONNECTIONS: Final = 8
 """The number of transactions at a time; further ones wait."""
 
 INTERRUPTING: Final = 0.5
-"""Seconds that transactions have to end after they were cancelled at the end."""
+"""Seconds that SQLite's transactions have to end after `close` has cancelled them."""
 
 GONE: Final = (
     "the database's file was deleted, moved or replaced: put it back, or restart the service to begin "

@@ -55,10 +55,11 @@ class ServerEngine:
         event.listen(pool, "checkout", _test)
         event.listen(pool, "checkin", _used)
 
-    async def run(self, work: Callable[[Connection], T], *, write: bool) -> T:  # noqa: ARG002 - a file's
+    async def run(self, work: Callable[[Connection], T], *, write: bool) -> T:  # noqa: ARG002 - no lock
         """Return what `work` returns in a transaction, which it commits or rolls back.
 
-        Raises what `work` raises, and SQLAlchemy's errors.
+        Raises what `work` raises, and SQLAlchemy's errors. Cancelled, it discards the connection. The
+        server locks rows, and not itself as a file is locked: to `write` makes no difference.
         """
         async with self._engine.connect() as connection:
             return await connection.run_sync(work)
@@ -89,6 +90,7 @@ def _test(connection: Any, entry: ConnectionPoolEntry, _proxy: object) -> None:
 
 
 def _used(_connection: object, entry: ConnectionPoolEntry) -> None:
+    """Record that a connection is given back now."""
     entry.info[_USED] = time.monotonic()
 
 

@@ -10,8 +10,7 @@ PostgreSQL keeps the numbers in an array with a GIN index, in a column `grams` o
 keeps them as words in an FTS5 table `message_grams`. A message that is not `indexed` is looked at in
 every search, if it is one of the newest `WAITING` of these: one that is being generated, and one that
 was written before there was an index, until `index_some` has come to it. A SQLite without FTS5 has no
-index, and its searches look at every message;
-the table is made when the file is opened with FTS5.
+index, and its searches look at every message; the table is made when the file is opened with FTS5.
 """
 
 from __future__ import annotations

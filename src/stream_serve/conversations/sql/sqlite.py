@@ -17,9 +17,13 @@ import sqlite3
 import threading
 from contextlib import suppress
 from queue import SimpleQueue
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from stream_serve.errors import HistoryUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +55,8 @@ class FileEngine:
         """Return what `work` returns in a transaction, which it commits or rolls back.
 
         One that writes locks the file at its beginning: a reader that writes later may get SQLITE_BUSY.
-        Raises what `work` raises, and `sqlite3.Error`. Cancelled, it interrupts the transaction.
+        Raises what `work` raises, `sqlite3.Error`, and `HistoryUnavailable` where the system gives no
+        more threads. Cancelled, it interrupts the transaction.
         """
         if not write:
             async with self._places:
@@ -60,10 +65,9 @@ class FileEngine:
             return await self._run(work, "BEGIN IMMEDIATE")
 
     async def close(self) -> None:
-        """Close the connections that nobody uses, and end their threads."""
-        idle, self._idle = self._idle, []
-        for worker in idle:
-            await worker.end()
+        """Close the connections that nobody uses, and end their threads; cancelled, leave the others."""
+        while self._idle:
+            await self._idle.pop().end()
 
     async def _run(self, work: Callable[[Connection], T], begin: str) -> T:
         worker = self._idle.pop() if self._idle else Worker(self._engine)
@@ -92,17 +96,21 @@ class Worker:
         self._jobs: SimpleQueue[tuple[Callable[[], object], asyncio.Future[Any]]] = SimpleQueue()
         self._ended = False
         self._thread = threading.Thread(target=self._serve, name="conversations", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            raise HistoryUnavailable("the system gives no thread for the database") from None
 
     def put(self, work: Callable[[Connection], object], begin: str) -> asyncio.Future[Any]:
-        """Let the thread run a transaction; return its future result, and its error."""
+        """Let the thread run a transaction; return the future of its result and its error, or None."""
         return self._put(lambda: self._transact(work, begin))
 
     def interrupt(self) -> None:
         """Interrupt the statement that runs; else do nothing."""
-        if self._driver is not None:
+        driver = self._driver  # the thread may let go of it meanwhile
+        if driver is not None:
             with suppress(sqlite3.Error):  # it is closed
-                self._driver.interrupt()
+                driver.interrupt()
 
     async def end(self) -> None:
         """Close the connection and end the thread."""
@@ -115,7 +123,7 @@ class Worker:
         return done
 
     def _serve(self) -> None:
-        """Do what comes, in the thread."""
+        """Do one job after the other, in the thread."""
         while not self._ended:
             job, done = self._jobs.get()
             result: object = None
@@ -134,16 +142,37 @@ class Worker:
         try:
             driver.execute(begin)
             return work(connection)
+        except BaseException as failure:
+            # Rows that it has not read would go on seeing the file as it was, for all later work.
+            clear_frames(failure.__traceback__)
+            raise
         finally:
+            self._roll_back(connection, driver)
+
+    def _roll_back(self, connection: Connection, driver: sqlite3.Connection) -> None:
+        """Roll back what was not committed; close a connection that does not, which holds its locks.
+
+        An interruption stays for as long as something in SQLite is open: its index for searches keeps a
+        reader open until the end of a transaction.
+        """
+        try:
             connection.rollback()
             if driver.in_transaction:  # SQLAlchemy knows of none in which nothing was done
                 driver.rollback()
+        except (SQLAlchemyError, sqlite3.Error):
+            self._connection = self._driver = None
+            connection.invalidate()
+            connection.close()
 
     def _connect(self) -> Connection:
         connection = self._engine.connect()
         driver = cast("sqlite3.Connection", connection.connection.driver_connection)
-        driver.execute("PRAGMA foreign_keys = ON")
-        driver.execute("PRAGMA synchronous = NORMAL")
+        try:
+            driver.execute("PRAGMA foreign_keys = ON")
+            driver.execute("PRAGMA synchronous = NORMAL")
+        except sqlite3.Error:  # it is no database
+            connection.close()
+            raise
         self._connection, self._driver = connection, driver
         return connection
 
