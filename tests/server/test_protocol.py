@@ -214,8 +214,13 @@ async def test_nothing_is_written_behind_the_end() -> None:
 @pytest.mark.parametrize(
     "headers", [(), ((b"content-length", b"8"),)], ids=["of no known length", "of a known length"]
 )
+@pytest.mark.parametrize(
+    "asked",
+    [b"GET / HTTP/1.0\r\n\r\n", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"],
+    ids=["once", "to be kept"],
+)
 async def test_a_client_of_http_1_0_gets_a_body_without_chunks(
-    headers: tuple[tuple[bytes, bytes], ...],
+    headers: tuple[tuple[bytes, bytes], ...], asked: bytes
 ) -> None:
     async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
         assert write is None
@@ -224,11 +229,30 @@ async def test_a_client_of_http_1_0_gets_a_body_without_chunks(
 
     async with served(play, headers) as client:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(client, b"GET / HTTP/1.0\r\n\r\n")
+        await loop.sock_sendall(client, asked)
         got = await read(client, b"two ")
         head, _, body = got.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 ")
         assert b"chunked" not in head
+        assert b"connection: close" in head
+        assert body == b"one two "
+        assert await loop.sock_recv(client, 1) == b""
+
+
+@pytest.mark.parametrize("version", [b"0.9", b"2.0"])
+async def test_a_body_without_chunks_and_of_no_known_length_ends_whatever_version_is_asked_for(
+    version: bytes,
+) -> None:
+    async def play(write: Write | None, send: Callable[[bytes], Awaitable[None]]) -> None:
+        assert write is None
+        await send(b"one ")
+        await send(b"two ")
+
+    async with served(play) as client:
+        loop = asyncio.get_running_loop()
+        asked = b"GET / HTTP/%b\r\nConnection: keep-alive\r\n\r\n" % version
+        await loop.sock_sendall(client, asked)
+        head, _, body = (await read(client, b"two ")).partition(b"\r\n\r\n")
         assert b"connection: close" in head
         assert body == b"one two "
         assert await loop.sock_recv(client, 1) == b""

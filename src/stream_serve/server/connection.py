@@ -3,12 +3,15 @@
 How it works: what all connections of a server have in common is made for the first one, and belongs to a
 class of the server's own. The addresses of both ends cost a system call each, so they are looked up
 where a request is told them. An event that writers wait for is made when a client reads too slowly. A
-parser is there while there is something to read, and not while a response goes on for minutes.
+parser is there while there is something to read, and not while a response goes on for minutes. The timer
+of a connection without a request is not set anew for a request that has its response at once: when it
+rings, it is known when the last one came.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -69,6 +72,7 @@ class Connection(HttpToolsProtocol):
     """A connection of a client, before anything was read from it."""
 
     _new_parser: Callable[[HttpToolsProtocol], Any]
+    _used_at = -math.inf
 
     def __new__(
         cls,
@@ -116,6 +120,28 @@ class Connection(HttpToolsProtocol):
         self.transport = transport
         self.flow = PipelineFlow(transport, self.pipeline)
         self.scheme = "https" if is_ssl(transport) else "http"
+
+    def has_room(self) -> bool:
+        """Return whether the server has room for one more request, as uvicorn counts."""
+        return max(len(self.connections), len(self.tasks)) < (self.limit_concurrency or math.inf)
+
+    def may_respond(self) -> bool:
+        """Return whether a response could be written now, to a request that comes now."""
+        return (not self.cycle or self.cycle.response_complete) and not self.flow.write_paused
+
+    def count_request(self) -> None:
+        """Count a request that had its response at once. It has left the timer as it was."""
+        self.server_state.total_requests += 1
+        self._used_at = self.loop.time()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection without a request, or wait on where one has left the timer as it was."""
+        rest = self._used_at + self.timeout_keep_alive - self.loop.time()
+        if rest > 0:
+            call = self.timeout_keep_alive_handler
+            self.timeout_keep_alive_task = self.loop.call_later(rest, call)
+        else:
+            super().timeout_keep_alive_handler()
 
     def find_addresses(self) -> None:
         """Look up the addresses of both ends, unless that was done."""

@@ -4,7 +4,7 @@ How it works: it stands where uvicorn's own cycle does, with the same attributes
 What uvicorn checks and writes for each header is done for the whole head at once. The head goes out
 together with the first piece of the body, and a system call less.
 
-`for_old` is beside it: what changes uvicorn's own cycle for a client that speaks HTTP/1.0.
+`for_http_1_0` is beside it: it changes uvicorn's own cycle for a client that speaks HTTP/1.0.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class ChunkWriter:
         return False
 
 
-class Signal:
-    """An `asyncio.Event` that one task at a time waits for: that one keeps 700 bytes for many."""
+class Flag:
+    """Stands in for an `asyncio.Event`, which keeps 700 bytes for many waiters: here one task waits."""
 
     __slots__ = ("_set", "_waiter")
 
@@ -64,17 +64,17 @@ class Signal:
         self._waiter: asyncio.Future[None] | None = None
 
     def set(self) -> None:
-        """Let the task go on that waits, or will."""
+        """Let the task that waits go on, and those that come until `clear`."""
         self._set = True
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def clear(self) -> None:
-        """Let the next task wait."""
+        """Let the next task wait again."""
         self._set = False
 
     async def wait(self) -> None:
-        """Wait until it is set."""
+        """Wait until it is set; return at once if it is."""
         if not self._set:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -99,7 +99,7 @@ class HotCycle(RequestResponseCycle):
         self.flow = protocol.flow
         self.logger = protocol.logger
         self.default_headers = protocol.server_state.default_headers
-        self.message_event = cast("asyncio.Event", Signal())
+        self.message_event = cast("asyncio.Event", Flag())
         self.on_response = protocol.on_response_complete
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = protocol.expect_100_continue
@@ -159,7 +159,7 @@ class HotCycle(RequestResponseCycle):
             self.on_response()
 
 
-def for_old(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
+def for_http_1_0(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Application:
     """Return an application that responds to a client of HTTP/1.0 with what that can read.
 
     It knows no chunks (RFC 9112, 6.1): a body of unknown length ends with the connection. Nor does it
@@ -168,16 +168,16 @@ def for_old(cycle: RequestResponseCycle, app: ASGI3Application) -> ASGI3Applicat
     cycle.waiting_for_100_continue = False
 
     async def respond(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        measured = True
+        sized = True
 
         async def tell(message: ASGISendEvent) -> None:
-            nonlocal measured
+            nonlocal sized
             if message["type"] == "http.response.start":
                 names = {name.lower() for name, _ in message.get("headers", ())}
-                measured = b"content-length" in names
-                if not measured:
-                    cycle.chunked_encoding = False
-            elif message["type"] == "http.response.body" and not measured:
+                sized = b"content-length" in names
+                if not sized:
+                    cycle.chunked_encoding = cycle.keep_alive = False
+            elif message["type"] == "http.response.body" and not sized:
                 cycle.expected_content_length = len(message.get("body", b""))
             await send(message)
 

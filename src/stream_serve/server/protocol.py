@@ -17,7 +17,8 @@ than `httptools.parse_url` reads, which a limit above 64 KiB lets in, gets 400 i
 
 Appends: a whole `POST` to a stream that is there at once goes to `web.streams.appends`, and its response
 is written in the same call, without a task. What that does not take goes the way of all requests, as does
-a body that comes in several pieces, and a response that cannot be written now.
+a body that comes in several pieces, and a response that cannot be written now. The head of an append that
+was taken is kept; if the next data is a whole request with the same head (`heads`), it is not parsed.
 
 Hot doors: what starts most runs is called in place of the application (`web.hot`), with a `HotCycle`.
 
@@ -31,7 +32,6 @@ body (RFC 9112, 7.1).
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from functools import partial
 from itertools import chain
@@ -42,7 +42,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from stream_serve.errors import BadRequest, HeadTooLarge
 from stream_serve.server.connection import Connection
-from stream_serve.server.cycle import ChunkWriter, HotCycle, for_old
+from stream_serve.server.cycle import ChunkWriter, HotCycle, for_http_1_0
+from stream_serve.server.heads import HeaderLines, known
 from stream_serve.web import problems
 from stream_serve.web.hot import STATE
 from stream_serve.web.stream import GONE, WRITE
@@ -56,9 +57,10 @@ if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
     from stream_serve.errors import StreamServeError
+    from stream_serve.server.heads import KnownHead
     from stream_serve.streams.decisions import Appended
     from stream_serve.web.hot import Hot
-    from stream_serve.web.streams.appends import Submitted
+    from stream_serve.web.streams.appends import Head, Submitted
 
 _DEFAULT_MAX_HEAD: Final = 32_768
 _MAX_ADDRESS: Final = 65_535  # `httptools.parse_url` reads no longer one
@@ -76,6 +78,7 @@ class Part(Enum):
 
 
 _HEAD: Final = Part.HEAD
+_NONE: Final = Part.NONE
 
 
 class HttpProtocol(Connection):
@@ -93,6 +96,8 @@ class HttpProtocol(Connection):
     _turn: RequestResponseCycle | None = None
     _held: bytes | None = None
     _submitted: Submitted | None = None
+    _taken: Submitted | None = None
+    _known: KnownHead[Head] | None = None
     _when_gone: Callable[[], object] | None = None
 
     def prepare(self) -> None:
@@ -101,8 +106,20 @@ class HttpProtocol(Connection):
         self._max_head = config.h11_max_incomplete_event_size or _DEFAULT_MAX_HEAD
         plain = not (self.root_path or config.access_log)
         self._hot: Hot | None = self.app_state.get(STATE) if plain else None
+        self._lines = HeaderLines()
 
     def data_received(self, data: bytes) -> None:
+        """Take an append that has the head of the one before it, or parse what came."""
+        idle = self._part is _NONE and not self._incomplete
+        if idle and self._known is not None and self._append_again(self._known, data):
+            return
+        self._known = self._taken = None
+        self._parse(data)
+        head = self._taken.head if idle and self._taken is not None else None
+        if head is not None:
+            self._known = known(data, head)
+
+    def _parse(self, data: bytes) -> None:
         """Parse `data` in pieces no larger than a head may still have; send 431 above the limit."""
         self.begin_reading()
         while data and self._refusal is None:
@@ -167,29 +184,46 @@ class HttpProtocol(Connection):
 
     def _may_append(self) -> bool:
         """Return whether a request may be taken without a task, by its head."""
-        if self._hot is None or not self.url.startswith(_PREFIX):
-            return False
-        parser = self.parser  # uvicorn has none after the end
         return (
-            parser.get_method() == b"POST"
-            and parser.get_http_version() == "1.1"
-            and (not self.cycle or self.cycle.response_complete)
-            and not (self.expect_100_continue or self.flow.write_paused or parser.should_upgrade())
-            and max(len(self.connections), len(self.tasks)) < (self.limit_concurrency or math.inf)
+            self._hot is not None
+            and self.url.startswith(_PREFIX)
+            and not self.expect_100_continue
+            and self._may_start()
+            and self.may_respond()
         )
 
     def _append(self, body: bytes) -> bool:
-        """Take an append; return whether its response was written."""
-        submitted = self._hot and self._hot.appends.submit(self.url, self.headers, body)
+        """Take an append, unless it was submitted; return whether its response was written."""
+        submitted = self._submitted
+        if submitted is None and self._hot is not None:
+            submitted = self._hot.appends.submit(self.url, self.headers, body)
         if submitted is not None and submitted.fine:
-            self._held = None
+            self._held = self._submitted = None
             parser = self.parser  # uvicorn has none after the end
-            self._respond(submitted, keep_alive=parser.should_keep_alive())
+            keep_alive = parser.should_keep_alive()
+            self._taken = submitted if keep_alive else None
+            self._respond(submitted, keep_alive=keep_alive)
             self.on_response_complete()
             return True
         self._submitted = submitted
         self._enter()
         return False
+
+    def _append_again(self, head: KnownHead[Head], data: bytes) -> bool:
+        """Take an append whose head is known; return whether its response was written.
+
+        One that was submitted, and whose response is not there yet, is still to be parsed.
+        """
+        body = head.body_of(data)
+        if not (body and self._hot and self.may_respond() and self.has_room()):
+            return False
+        submitted = self._hot.appends.submit_again(head.says, body)
+        if submitted is None or not submitted.fine:
+            self._submitted = submitted
+            return False
+        self._respond(submitted, keep_alive=True)
+        self.count_request()
+        return True
 
     def _enter(self) -> None:
         """Start a request, and add the extension to its scope before its task first runs."""
@@ -204,13 +238,13 @@ class HttpProtocol(Connection):
             super().on_body(body)
 
     def _may_start(self) -> bool:
-        """Return whether a request to a hot door is one that the door takes."""
+        """Return whether a request is one that a hot door takes, or that may be an append."""
         parser = self.parser  # uvicorn has none after the end
         return (
             parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
-            and max(len(self.connections), len(self.tasks)) < (self.limit_concurrency or math.inf)
+            and self.has_room()
         )
 
     def _begin(self, path: bytes, query: bytes, door: ASGI3Application) -> None:
@@ -262,7 +296,8 @@ class HttpProtocol(Connection):
     def open_writer(self, cycle: RequestResponseCycle) -> Callable[[bytes], bool]:
         """Return a function that writes a piece of the response's body, once a first one has been sent.
 
-        The function returns False, and writes nothing, when the client cannot take more.
+        The function returns False, and writes nothing, when the client cannot take more. The parser is
+        let go: the response may go on for minutes, and the next request makes another one.
         """
         if self._part is Part.NONE:
             self.rest_reading()
@@ -319,7 +354,7 @@ class HttpProtocol(Connection):
         self._turn = cycle
         self._unset_keepalive_if_required()  # an append before it in the same data has set it
         if cycle.scope["http_version"] != "1.1":
-            app = for_old(cycle, app)
+            app = for_http_1_0(cycle, app)
         submitted, self._submitted = self._submitted, None
         if submitted is None:
             super()._start_asgi_task(cycle, app)
@@ -349,11 +384,10 @@ class HttpProtocol(Connection):
 
     def _respond(self, submitted: Submitted, *, keep_alive: bool) -> None:
         """Write the response to an append."""
-        status, headers = submitted.response()
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        close = b"" if keep_alive else b"connection: close\r\n"
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, close, b"\r\n"]))
+        status, lines = submitted.response()
+        usual = self._lines.of(self.server_state.default_headers)
+        end = b"\r\n" if keep_alive else b"connection: close\r\n\r\n"
+        self.transport.write(b"".join((STATUS_LINE[status], usual, lines, end)))
         if not keep_alive:
             self.transport.close()
 
@@ -439,8 +473,10 @@ def _open_writer(
     connection, response = protocol(), cycle()
     if connection is None or response is None or response.disconnected:
         return None
-    hot = isinstance(response, HotCycle)
-    if response.headless if hot else response.scope["method"] == "HEAD":
+    if isinstance(response, HotCycle):
+        if response.headless:
+            return None
+    elif response.scope["method"] == "HEAD":
         return None
     if not response.chunked_encoding:
         return None

@@ -16,12 +16,12 @@ commits the draft if the stream has not changed meanwhile; otherwise it decides 
 from __future__ import annotations
 
 import secrets
-from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from stream_serve.errors import BadRequest
 from stream_serve.streams import messages
@@ -139,14 +139,18 @@ class Draft:
         self.pieces: list[bytes] = []
         self.changed = False
 
+    @property
+    def data(self) -> bytes:
+        """All that is appended."""
+        return self.pieces[0] if len(self.pieces) == 1 else b"".join(self.pieces)
+
     def change(self) -> State:
         """Return the state to change. What the draft was made of stays as it is."""
         if self.state is None:
             raise StreamNotFound(NOT_FOUND)
         if not self.changed:
             self.changed = True
-            self.state = copy(self.state)
-            self.state.version += 1
+            self.state = replace(self.state, version=self.state.version + 1)
             if self.state.producers:
                 self.state.producers = dict(self.state.producers)
         return self.state
@@ -156,13 +160,14 @@ class Draft:
         self.changed = True
         self.state = state
 
-    def put(self, data: bytes, now: float) -> None:
-        """Append bytes."""
+    def put(self, data: bytes, now: float) -> State:
+        """Append bytes; return the state to change."""
         state = self.change()
         state.written = state.touched = now
         if data:
             state.tail += len(data)
             self.pieces.append(data)
+        return state
 
 
 NOT_FOUND: Final = "there is no such stream"
@@ -261,8 +266,7 @@ def append(draft: Draft, request: Append, now: float, rules: Rules) -> Appended:
     if request.seq is not None and state.seq is not None and not _above(request.seq, state.seq):
         raise StreamConflict("Stream-Seq: it is not above the one of the last append")
     _check_size(state.tail + len(request.data), rules)
-    draft.put(request.data, now)
-    state = draft.change()
+    state = draft.put(request.data, now)
     if request.producer is not None:
         _remember(state, request.producer, now)
     if request.seq is not None:
@@ -303,8 +307,7 @@ def lapse(draft: Draft, now: float) -> None:
     state = draft.state
     if state is None or state.deleted or state.closed or state.lease is None or now < state.leased:
         return
-    draft.put(_end(now) if state.json else b"", now)
-    state = draft.change()
+    state = draft.put(_end(now) if state.json else b"", now)
     state.closed = state.lost = True
 
 
@@ -362,8 +365,7 @@ def _new(request: Create, content_type: str, now: float) -> State:
 
 
 def _begun(draft: Draft, request: Create, now: float) -> Created:
-    draft.put(request.data, now)
-    state = draft.change()
+    state = draft.put(request.data, now)
     state.closed = request.closed
     return _created(state, new=True)
 
@@ -419,8 +421,6 @@ def _append_to_closed(state: State, request: Append) -> Appended:
 _STALE: Final = (
     "a newer instance of this producer writes: end, or begin an epoch above that in Producer-Epoch"
 )
-
-
 _MISSING: Final = "earlier appends of this producer are missing"
 
 

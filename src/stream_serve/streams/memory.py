@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from stream_serve.streams.base import Totals, excess
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from stream_serve.streams.base import Change, Quota
     from stream_serve.streams.state import Key, State
+
+_NOTHING: Final = Totals()
 
 
 class MemoryStore:
@@ -42,15 +44,16 @@ class MemoryStore:
     def commit(self, changes: Sequence[Change], quota: Quota) -> asyncio.Future[bool]:
         """Make the changes now."""
         done = asyncio.get_running_loop().create_future()
+        streams = size = 0
         for one in changes:
             found = self._states.get(one.key)
             if (0 if found is None else found.version) != one.version:
                 done.set_result(False)
                 return done
+            streams += one.streams
+            size += one.bytes
         owner = changes[0].key[0]
-        totals = self._totals.get(owner, Totals())
-        streams = sum([one.streams for one in changes])
-        size = sum([one.bytes for one in changes])
+        totals = self._totals.get(owner, _NOTHING)
         full = excess(totals, quota, streams=streams, size=size)
         if full is not None:
             done.set_exception(full)
@@ -85,7 +88,7 @@ class MemoryStore:
 
     async def totals(self, owner: str) -> Totals:
         """Return what an owner has."""
-        return self._totals.get(owner, Totals())
+        return self._totals.get(owner, _NOTHING)
 
     def _apply(self, change: Change) -> None:
         if change.state is None:

@@ -13,6 +13,7 @@ from stream_serve.errors import BadRequest
 
 BEGINNING: Final = "-1"
 NOW: Final = "now"
+FORMAT: Final = "%016d"
 _ZERO: Final = f"{0:016d}_{0:016d}"
 """The beginning as other servers write it; the conformance suite forks there."""
 
@@ -21,7 +22,7 @@ _OFFSET: Final = re.compile(r"[0-9]{16}", re.ASCII)
 
 def text(position: int) -> str:
     """Return the offset of a position."""
-    return f"{position:016d}"
+    return FORMAT % position
 
 
 def position(offset: str) -> int | None:

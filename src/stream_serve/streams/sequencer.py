@@ -18,8 +18,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from weakref import WeakValueDictionary
 
-import msgspec
-
 from stream_serve.errors import StreamServeError
 from stream_serve.streams.base import FREE, Change
 from stream_serve.streams.decisions import Draft
@@ -101,7 +99,12 @@ class Sequencer:
         if self.closed:
             done.set_exception(ending())
             return done
-        entry.waiting.append(Waiting(decide, done, free=free))
+        one = Waiting(decide, done, free=free)
+        if entry.known and not (entry.busy or entry.waiting):
+            entry.busy = True
+            self._work(entry, [one], fresh=False)
+            return done
+        entry.waiting.append(one)
         if not entry.busy:
             self._next(entry)
         return done
@@ -131,7 +134,7 @@ class Sequencer:
         changed = {key: draft for key, draft in drafts.items() if draft.changed}
         if not changed:
             return True
-        changes = [_change(key, draft, self._retention) for key, draft in changed.items()]
+        changes = [_change(key, draft, self._due(draft)) for key, draft in changed.items()]
         try:
             return await self._store.commit(changes, self._quota)
         finally:
@@ -215,7 +218,7 @@ class Sequencer:
         if entry.waiting[0].decide is None:
             entry.waiting.popleft().done.set_result(None)
         elif entry.known:
-            self._work(entry, fresh=False)
+            self._work(entry, entry.batch(), fresh=False)
         else:
             self.spawn(self._load_and_work(entry))
 
@@ -231,37 +234,35 @@ class Sequencer:
             entry.known = False
             self._fail(entry, entry.batch(), ending())
             raise
-        self._work(entry, fresh=True)
+        self._work(entry, entry.batch(), fresh=True)
 
-    def _work(self, entry: Entry, *, fresh: bool) -> None:
-        """Decide what waits, and commit it."""
-        batch = entry.batch()
+    def _work(self, entry: Entry, batch: list[Waiting], *, fresh: bool) -> None:
+        """Decide requests, and commit what they change."""
         if not batch:
             self._next(entry)
             return
         draft = Draft(entry.state)
         before = _tail(entry.state)
-        answers: list[tuple[bool, Any]] = []
+        answers: list[Any] = []
         for one in batch:
             if _tail(draft.state) - before >= _MOST:
                 entry.put_back(batch[len(answers) :])
                 del batch[len(answers) :]
                 break
             try:
-                answers.append((True, cast("Any", one.decide)(draft)))
+                answers.append(cast("Any", one.decide)(draft))
             except StreamServeError as error:
-                answers.append((False, error))
+                answers.append(error)
             except Exception as error:  # noqa: BLE001 - a defect: raised where the requests wait
                 self._fail(entry, batch, error)
                 return
         if draft.changed:
             change = self._change(entry, draft)
             done = self._store.commit([change], FREE if batch[0].free else self._quota)
-            after = partial(self._committed, entry, draft, batch, answers)
             if done.done():
-                after(done)
+                self._committed(entry, draft, batch, answers, done)
             else:
-                done.add_done_callback(after)
+                done.add_done_callback(partial(self._committed, entry, draft, batch, answers))
         elif fresh:
             _settle(batch, answers)
             self._next(entry)
@@ -281,7 +282,7 @@ class Sequencer:
         entry: Entry,
         draft: Draft,
         batch: list[Waiting],
-        answers: list[tuple[bool, Any]],
+        answers: list[Any],
         done: asyncio.Future[bool],
     ) -> None:
         """Tell who waited what has become of it, or decide again."""
@@ -291,7 +292,7 @@ class Sequencer:
         error = done.exception()
         if error is None and done.result():
             entry.attempts = 0
-            entry.become(draft.state, b"".join(draft.pieces))
+            entry.become(draft.state, draft.data)
             _settle(batch, answers)
             if entry.alone:
                 # One after another, and not one inside another.
@@ -307,7 +308,7 @@ class Sequencer:
             # Some of them may fit, each for itself.
             entry.alone = len(batch)
             entry.put_back(batch)
-            self._work(entry, fresh=False)
+            self._work(entry, entry.batch(), fresh=False)
         else:
             entry.attempts = 0
             entry.known = entry.known and isinstance(error, StreamsFull)
@@ -321,13 +322,16 @@ class Sequencer:
 
     def _change(self, entry: Entry, draft: Draft) -> Change:
         """Return the change that makes the draft true."""
-        change = _change(entry.key, draft, self._retention)
-        due = change.due
+        due = self._due(draft)
         if entry.due is not None and due is not None and self._clock() < entry.due <= due:
             # A time that moves on is written when the one before it has come: not with each append.
-            return msgspec.structs.replace(change, due=None)
-        entry.due = due if change.state is not None else None
-        return change
+            return _change(entry.key, draft, None)
+        entry.due = due
+        return _change(entry.key, draft, due)
+
+    def _due(self, draft: Draft) -> float | None:
+        """Return when the stream is due next; None where there is none any more."""
+        return None if draft.state is None else draft.state.due(self._retention)
 
     async def _show(self, entry: Entry) -> None:
         """Tell the followers what has changed, as soon as the store says it."""
@@ -349,8 +353,8 @@ def _is_as_new(known: State | None, loaded: State | None) -> bool:
     return known is not None and loaded is not None and known.version >= loaded.version
 
 
-def _change(key: Key, draft: Draft, retention: float) -> Change:
-    """Return the change that makes a draft true."""
+def _change(key: Key, draft: Draft, due: float | None) -> Change:
+    """Return the change that makes a draft true; `due` is when the stream is due, None: as before."""
     before, state = draft.before, draft.state
     version = 0 if before is None else before.version
     if state is None:
@@ -360,14 +364,14 @@ def _change(key: Key, draft: Draft, retention: float) -> Change:
         return Change(
             key=key, version=version, state=None, data_id=before.data, streams=-1, bytes=-size
         )
-    data = draft.pieces[0] if len(draft.pieces) == 1 else b"".join(draft.pieces)
+    data = draft.data
     return Change(
         key=key,
         version=version,
         state=state,
         data_id=state.data,
         data=data,
-        due=state.due(retention),
+        due=due,
         streams=before is None,
         bytes=len(data) + state.names - (0 if before is None else before.names),
     )
@@ -377,14 +381,15 @@ def _tail(state: State | None) -> int:
     return 0 if state is None else state.tail
 
 
-def _settle(batch: list[Waiting], answers: list[tuple[bool, Any]]) -> None:
-    for one, (fine, answer) in zip(batch, answers, strict=True):
+def _settle(batch: list[Waiting], answers: list[Any]) -> None:
+    """Give each request its answer, which is an error where it was refused."""
+    for one, answer in zip(batch, answers, strict=True):
         if one.done.done():
             continue
-        if fine:
-            one.done.set_result(answer)
-        else:
+        if isinstance(answer, StreamServeError):
             one.done.set_exception(answer)
+        else:
+            one.done.set_result(answer)
 
 
 def ending() -> StreamsUnavailable:

@@ -11,6 +11,7 @@ what is before belongs to its `lineage`, pieces of its ancestors' data; what it 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -27,6 +28,7 @@ SLACK: Final = 1.0
 than it says, and at most so much longer."""
 
 _PART: Final = 20
+_MAX_TYPES: Final = 256
 
 Key = tuple[str, str]
 """An owner, and the path of one of its streams."""
@@ -163,6 +165,7 @@ def decode(kept: bytes) -> State:
         ) from None
 
 
+@lru_cache(_MAX_TYPES)
 def media_type(content_type: str) -> str:
     """Return a content type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower()

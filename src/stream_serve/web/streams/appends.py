@@ -4,6 +4,7 @@ How it works: an append is short, and what an application costs for each request
 itself. So the server's protocol (`server.protocol`) first offers each whole `POST` that it has read to
 `submit`. The rules are those of the endpoint, by the same functions: `security.Access` says whose the
 request is, `request` what it asks for, `Streams.append` what becomes of it, `appended` what is said then.
+Where a head comes again, the protocol says so (`submit_again`), and only the body is looked at.
 
 Whatever is not a plain append is left to the application before anything has happened, above all what
 will be refused. What fails afterwards is its task, too: it gets what was submitted (`SUBMITTED`) with the
@@ -21,16 +22,17 @@ from starlette.exceptions import HTTPException
 
 from stream_serve.errors import StreamServeError
 from stream_serve.streams import offsets
+from stream_serve.streams.decisions import Append, Appended
 from stream_serve.web.security import cors_headers
 from stream_serve.web.streams import request
-from stream_serve.web.streams.response import Raw
+from stream_serve.web.streams.response import Raw, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from stream_serve.quotas.places import Places
-    from stream_serve.streams.decisions import Append, Appended
     from stream_serve.streams.service import Streams
+    from stream_serve.streams.state import Key
     from stream_serve.web.security import Access
     from stream_serve.web.streams.request import Headers
 
@@ -52,28 +54,53 @@ _NOT_PLAIN: Final = frozenset({b"origin", b"content-encoding", b"transfer-encodi
 
 
 class Caller(Struct, frozen=True):
-    """Whose a request is, and the CORS headers of its response."""
+    """Whose a request is, and the CORS headers of its response.
+
+    `usual` are the lines of the response to an append of which there is nothing more to say than the
+    offset, with a place for that.
+    """
 
     owner: str
     cors: dict[str, str]
+    usual: bytes
+
+
+class Head(Struct, frozen=True):
+    """What the head of an append says, whatever its body is: whose it is, its stream, and its type."""
+
+    caller: Caller
+    key: Key
+    kind: str
 
 
 class Submitted(Struct, frozen=True):
-    """An append that was submitted; `done` is its future."""
+    """An append to the stream `key` that was submitted; `done` is its future."""
 
     asked: Append
     done: asyncio.Future[Appended]
     caller: Caller
+    key: Key
 
     @property
     def fine(self) -> bool:
         """Whether it is done, and its response can be given."""
         return self.done.done() and not self.done.cancelled() and self.done.exception() is None
 
-    def response(self) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Return the status and the headers of the response, which has no body."""
-        response = appended(self.asked, self.done.result())
-        return response.status, response.head(self.caller.cors)
+    @property
+    def head(self) -> Head | None:
+        """What its head says; None where that says something of this append alone."""
+        kind = self.asked.content_type
+        if kind is None or self.asked != Append(data=self.asked.data, content_type=kind):
+            return None
+        return Head(self.caller, self.key, kind)
+
+    def response(self) -> tuple[int, bytes]:
+        """Return the status and the header lines of the response, which has no body."""
+        done = self.done.result()
+        if self.asked.producer is None and not (done.closed or done.stop):
+            return 204, self.caller.usual % done.tail
+        response = appended(self.asked, done)
+        return response.status, written(response.head(self.caller.cors))
 
 
 class DirectAppends:
@@ -113,19 +140,37 @@ class DirectAppends:
             caller = self._caller(url, given)
             request.check_head(given, self._most)
             asked = request.append_of(given, body)
-            intake = request.Intake(self._places, caller.owner)
-            intake.take(len(body))
         except (StreamServeError, HTTPException):
             return None  # the application meets it again, and says it
-        self._on_append()
-        done = self._append((caller.owner, path), asked)
-        if done.done():
-            intake.close()
-        else:
-            done.add_done_callback(lambda _: intake.close())
-        return Submitted(asked, done, caller)
+        return self._take(caller, (caller.owner, path), asked, len(body))
 
-    def _append(self, key: tuple[str, str], asked: Append) -> asyncio.Future[Appended]:
+    def submit_again(self, head: Head, body: bytes) -> Submitted | None:
+        """Append a body that is not empty, and came with a head that is known; as `submit` does."""
+        if len(body) > self._most:
+            return None
+        try:
+            data = request.packed(body, head.kind)
+        except StreamServeError:
+            return None
+        if not data:
+            return None
+        return self._take(
+            head.caller, head.key, Append(data=data, content_type=head.kind), len(body)
+        )
+
+    def _take(self, caller: Caller, key: Key, asked: Append, size: int) -> Submitted | None:
+        """Append; return None where so many bytes more are too many at once for their owner."""
+        if size and not self._places.enter(caller.owner, size):
+            return None
+        self._on_append()
+        done = self._append(key, asked)
+        if size and done.done():
+            self._places.leave(caller.owner, size)
+        elif size:
+            done.add_done_callback(lambda _: self._places.leave(caller.owner, size))
+        return Submitted(asked, done, caller, key)
+
+    def _append(self, key: Key, asked: Append) -> asyncio.Future[Appended]:
         try:
             return self._streams.append(key, asked)
         except Exception as error:  # noqa: BLE001 - a defect: the application raises it
@@ -158,7 +203,15 @@ class DirectAppends:
             "headers": list(headers.items()),
         }
         self._access.check(scope)
-        return Caller(scope["state"]["owner"] or "", cors_headers(scope))
+        cors = cors_headers(scope)
+        return Caller(scope["state"]["owner"] or "", cors, _usual(cors))
+
+
+def _usual(cors: Mapping[str, str]) -> bytes:
+    """Return the header lines of the response to most appends, with a place for the offset."""
+    done = Appended(new=True, tail=0, closed=False, stop=False)
+    lines = written(appended(Append(data=b""), done).head(cors)).replace(b"%", b"%%")
+    return lines.replace(offsets.text(0).encode(), offsets.FORMAT.encode(), 1)
 
 
 def appended(asked: Append, done: Appended) -> Raw:

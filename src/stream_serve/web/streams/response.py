@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from starlette.types import Receive, Scope, Send
 
@@ -47,3 +47,8 @@ class Raw:
         headers = self.head(scope["state"].get("cors", {}))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})
+
+
+def written(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return headers as lines (RFC 9112, 5)."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])
