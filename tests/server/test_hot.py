@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+import aiohttp
 import httptools
 import pytest
 from hypothesis import event, given
@@ -19,16 +20,21 @@ from hypothesis import strategies as st
 from starlette.middleware import Middleware
 
 from stream_serve.app import create_app
+from stream_serve.producers.openai.chunks import Reading
+from stream_serve.producers.openai.thinking import ThinkSplitter
 from stream_serve.producers.provider import ChatRequest
 from stream_serve.server.cycle import HotCycle
 from stream_serve.settings import Settings
 from stream_serve.web import hot
 from stream_serve.web.hot import Hot, HotDoor
 from stream_serve.web.stream import WRITE, EventStream
+from support.client import ask, show, stop
 from support.properties import steady
 from support.service import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from starlette.types import Message, Receive, Scope, Send
 
     from stream_serve.testing import ScriptedUpstream
@@ -289,7 +295,8 @@ async def test_while_a_stream_goes_on_what_was_asked_is_not_kept(
     path: str, upstream: ScriptedUpstream
 ) -> None:
     loop = asyncio.get_running_loop()
-    before = {id(one) for one in _of_requests()}
+    before = _of_requests()  # kept, so that nothing new gets one of their ids
+    known = {id(one) for one in before}
     async with Service(upstream_url=upstream.url) as service:
         parts = urlsplit(service.url)
         asked = [{"role": "user", "content": "hi"}]
@@ -301,9 +308,35 @@ async def test_while_a_stream_goes_on_what_was_asked_is_not_kept(
             said = b""
             while said.count(b"content") < 2:
                 said += await loop.sock_recv(connection, 1_000)
-            kept = [one for one in _of_requests() if id(one) not in before]
+            kept = [one for one in _of_requests() if id(one) not in known]
             assert [type(one).__name__ for one in kept] == []
         await upstream.wait_for(lambda record: record.closed_by == "peer")
+
+
+@pytest.fixture
+def without_collector() -> Iterator[None]:
+    """Collect no garbage meanwhile: what refers to itself stays."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.usefixtures("without_collector")
+@pytest.mark.parametrize("model", ["answer?tokens=3", "hang-mid", "http-500"])
+async def test_of_a_run_that_is_over_nothing_that_was_read_is_kept(
+    model: str, upstream: ScriptedUpstream
+) -> None:
+    async with Service(upstream_url=upstream.url) as service, aiohttp.ClientSession() as client:
+        async with ask(client, service.url, model=model) as stream:
+            if model == "hang-mid":
+                await stream.next()
+                await stop(client, service.url, stream.run_id)
+            await stream.rest()
+            state = await show(client, service.url, stream.run_id)
+        assert state["upstreamClosed"] is (model != "answer?tokens=3")
+        kept = [one for one in gc.get_objects() if isinstance(one, Reading | ThinkSplitter)]
+        assert kept == []
 
 
 def _of_requests() -> list[object]:

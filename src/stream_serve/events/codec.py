@@ -24,6 +24,7 @@ ERROR_TITLE: Final = "服务器内部错误"
 
 _NO_BOUND: Final = 1 << 62
 _ID: Final = len(b"id: ")
+_ERROR: Final = b'"type":"error"'
 _DATA: Final = b"\ndata: "
 
 
@@ -94,6 +95,11 @@ def values(data: bytes) -> list[tuple[int, bytes]]:
     """Return what `split` does, with the events as their JSON."""
     parts = [one.partition(_DATA) for one in data.split(sse.BETWEEN)[:-1]]
     return [(int(number[_ID:]), value) for number, _, value in parts]
+
+
+def may_fail(data: bytes) -> bool:
+    """Return whether there may be an error in frames; there is none where this is False."""
+    return _ERROR in data
 
 
 class Reader:

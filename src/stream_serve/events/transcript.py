@@ -39,10 +39,10 @@ class Transcript:
         "_arguments",
         "_calls",
         "_reasoning",
-        "_said",
+        "_reasoning_pieces",
         "_sources",
         "_text",
-        "_thought",
+        "_text_pieces",
         "end",
         "start",
     )
@@ -52,7 +52,7 @@ class Transcript:
         self.end: End | Error | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
-        self._said = self._thought = 0
+        self._text_pieces = self._reasoning_pieces = 0
         self._calls: dict[int, ToolCall] = {}
         self._arguments: dict[int, list[str]] = {}
         self._sources: list[Source] = []
@@ -101,7 +101,7 @@ class Transcript:
     def add(self, deltas: Sequence[Delta]) -> None:
         """Add what has come. Arguments of a call that has not begun are left out.
 
-        What has come together is joined: a small string takes ten times the memory of its text.
+        What comes together is kept as one string: a small one takes ten times the memory of its text.
         """
         text: list[str] = []
         reasoning: list[str] = []
@@ -113,10 +113,10 @@ class Transcript:
             else:
                 self._add_rare(delta)
         if text:
-            self._said += sum(map(bool, text))
+            self._text_pieces += sum(map(bool, text))
             self._text.append("".join(text))
         if reasoning:
-            self._thought += sum(map(bool, reasoning))
+            self._reasoning_pieces += sum(map(bool, reasoning))
             self._reasoning.append("".join(reasoning))
 
     def estimate(self, prompt_tokens: int) -> Usage:
@@ -132,7 +132,7 @@ class Transcript:
     def pieces(self) -> tuple[int, int]:
         """In how many pieces the answer, with its tool calls, and the reasoning have come."""
         arguments = sum(sum(map(bool, pieces)) for pieces in self._arguments.values())
-        return self._said + arguments, self._thought
+        return self._text_pieces + arguments, self._reasoning_pieces
 
     def clear(self) -> None:
         """Let go of the text: whoever needs it reads the log."""
@@ -141,7 +141,7 @@ class Transcript:
         self._calls.clear()
         self._arguments.clear()
         self._sources.clear()
-        self._said = self._thought = 0
+        self._text_pieces = self._reasoning_pieces = 0
 
     def _add_rare(self, delta: Delta) -> None:
         match delta:

@@ -124,7 +124,7 @@ class Execution:
         return self.run.describe(self.presence.readers)
 
     def _summary(self) -> bytes:
-        """Return what is told of the run when it is not known here, so that nobody reads it here."""
+        """Return the state of the run for the summary beside its log, which counts no readers."""
         return view.encode(self.run.describe(0))
 
     async def receipt(self, since: float) -> Receipt:
@@ -150,8 +150,8 @@ class Execution:
         structlog.contextvars.bind_contextvars(run_id=run.id)  # the context is the task's own
         self._begun = True
         run.wait()
+        outcome: Finish | RunFailure | None = None
         try:
-            outcome: Finish | RunFailure
             try:
                 outcome = await relay(run, context.limits.run, context.on_piece)
                 if not isinstance(outcome, Finish):  # pyright: ignore[reportUnnecessaryIsInstance]
@@ -163,6 +163,7 @@ class Execution:
             if not self._stopped:  # else the producer says in its own way that it was cancelled
                 self._settle(outcome)
         finally:
+            outcome = None  # a failure refers to this frame: they would keep each other
             await run.producer.close()
 
     def _produced(self, task: asyncio.Task[None]) -> None:

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 
 _MAX_HEAD: Final = 65_536
 _USUAL_HEAD: Final = 4_096
-"""Of a head that is not larger, what is likely to stand in the next one too is kept."""
+"""Bytes of a head up to which what its lines mean is kept for the next heads."""
 _KEPT: Final = 256
+"""How many lines of each kind are kept: those that were read last."""
 _FOLDED: Final = " "
+"""Stands for the name of a line that goes on with the header before it; no header has this name."""
 _MAX_DIGITS: Final = 18
 _BEGIN: Final = b"http/"
 _STATUS: Final = re.compile(

@@ -34,7 +34,6 @@ from stream_serve.producers.openai import bodies, failures, models, redaction
 from stream_serve.producers.openai.chunks import Reading
 from stream_serve.producers.openai.connecting import connection_error
 from stream_serve.producers.openai.models import SoleModel
-from stream_serve.producers.openai.odd import Unread
 from stream_serve.producers.openai.receiver import Receiver
 from stream_serve.producers.openai.request import build, unsupported
 from stream_serve.producers.provider import Model
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from stream_serve.events.types import Usage
     from stream_serve.producers.base import Emit, Patience
     from stream_serve.producers.openai.endpoint import Endpoint
+    from stream_serve.producers.openai.odd import Unread
     from stream_serve.producers.provider import ChatRequest
 
 _USER_AGENT: Final = f"stream-serve/{__version__}"
@@ -56,6 +56,7 @@ _MAX_RETRY_AFTER: Final = 1.0
 _DIRECT: Final = http1.Access()
 _RETRY_PAUSE: Final = (0.1, 0.5)
 _REFUSAL_TIMEOUT: Final = 2.0
+_CLOSED: Final = "a producer that was closed does not ask"
 _log: Final = structlog.stdlib.get_logger("stream_serve.producers")
 
 
@@ -232,7 +233,7 @@ class OpenAIProducer:
         self._sockets: list[socket.socket] = []
         self._exchange: http1.HTTPExchange | None = None
         traits = provider.endpoint.traits
-        self._reading = Reading(split_thinking=traits.think_tags == "auto")
+        self._reading: Reading | None = Reading(split_thinking=traits.think_tags == "auto")
         self._finished = False
         self._refused = False
 
@@ -240,16 +241,16 @@ class OpenAIProducer:
     def prompt_tokens(self) -> int:
         """The estimated tokens of the prompt."""
         if self._prompt_tokens is None:
-            request, prompt = self._request, self._prompt
-            prompt = prompt if request is None else request.text
-            self._prompt_tokens = 0 if prompt is None else usage.count(prompt)
+            text = self._prompt if self._request is None else self._request.text
+            self._prompt_tokens = usage.count(text or "")
         return self._prompt_tokens
 
     @property
     def usage(self) -> Usage | None:
         """The newest usage that the provider has reported; None before that."""
-        if self._usage is None or not self._finished:  # else nothing more is read
-            self._usage = self._reading.usage
+        reading = self._reading
+        if reading is not None and (self._usage is None or not self._finished):
+            self._usage = reading.usage
         return self._usage
 
     @property
@@ -268,13 +269,16 @@ class OpenAIProducer:
         Raises `UpstreamError`. Cancelled, it emits nothing more; `close` then closes the connection.
         """
         exchange: http1.HTTPExchange | None = None
+        reading = self._reading
+        if reading is None:
+            raise RuntimeError(_CLOSED)
         try:
             exchange = await self._ask_with_retry()
             self._forget_request()
-            receiver = await self._read(exchange, emit)
-            if rest := self._reading.rest():
+            receiver = await self._read(exchange, reading, emit)
+            if rest := reading.rest():
                 emit(rest)
-            finish = self._conclude(receiver, exchange)
+            finish = self._conclude(reading, receiver, exchange)
         except UpstreamError as error:
             self._refused = exchange is None
             self._provider.hide_secrets(error)
@@ -287,15 +291,18 @@ class OpenAIProducer:
         if self._request is not None:
             self._prompt, self._request = self._request.text, None
 
-    def _conclude(self, receiver: Receiver, exchange: http1.HTTPExchange) -> Finish:
+    def _conclude(
+        self, reading: Reading, receiver: Receiver, exchange: http1.HTTPExchange
+    ) -> Finish:
         """Return how the provider ended the answer. Raises `UpstreamError` if it did not end properly."""
-        reading, endpoint = self._reading, self._provider.endpoint
+        endpoint = self._provider.endpoint
         if receiver.other:
             raise self._not_a_stream(receiver.body, exchange)
         if reading.error is not None:
-            raise self._to_error(reading.error.error, reading.error.request_id)
+            error = reading.error
+            raise self._to_error(error.error, error.request_id, said=reading.said)
         if receiver.failure is not None:
-            raise self._to_error(bodies.of_event(receiver.failure), None)
+            raise self._to_error(bodies.of_event(receiver.failure), None, said=reading.said)
         if reading.broken is not None:
             raise failures.from_ending(reading.broken, key=endpoint.key, key_name=endpoint.key_name)
         if reading.unread.lost is not None:
@@ -320,18 +327,19 @@ class OpenAIProducer:
         return Finish(reason, self._provider.without_secrets(word))
 
     async def close(self) -> None:
-        """Give the connection back after a finished answer, else close it; let go of the prompt."""
-        self._log_unread()
+        """Give the connection back after a finished answer, else close it; let go of what was read."""
+        if self._reading is not None:
+            self._log_unread(self._reading.unread)
         if self.usage is None and not self._refused:
             _ = self.prompt_tokens  # counted while there is a prompt, for who asks later
-        self._request = self._prompt = None
+        self._request = self._prompt = self._reading = None
         exchange, self._exchange = self._exchange, None
         if exchange is not None and self._finished:
             await exchange.finish(_DRAIN_TIMEOUT)
         elif exchange is not None:
             await exchange.close()
 
-    async def _read(self, exchange: http1.HTTPExchange, emit: Emit) -> Receiver:
+    async def _read(self, exchange: http1.HTTPExchange, reading: Reading, emit: Emit) -> Receiver:
         """Read the stream to its end; return what received it.
 
         If the connection breaks after a finish_reason, nothing is lost, and it is no error, unless
@@ -339,7 +347,7 @@ class OpenAIProducer:
         """
         receiver = Receiver(
             exchange,
-            self._reading,
+            reading,
             self._provider.max_event_bytes,
             emit,
             comments=self._provider.endpoint.traits.comments,
@@ -357,7 +365,7 @@ class OpenAIProducer:
         except http1.IncompleteResponse as error:
             receiver.learn_name()
             known = receiver.other or receiver.failure is not None
-            if not known and (receiver.midway or not _is_over(self._reading)):
+            if not known and (receiver.midway or not _is_over(reading)):
                 raise UpstreamDisconnected(
                     "the connection to the provider broke in the middle of the answer"
                 ) from error
@@ -379,7 +387,7 @@ class OpenAIProducer:
         """Send the request; return the exchange whose response is a stream. Raises `UpstreamError`."""
         request, provider = self._request, self._provider
         if request is None:
-            raise RuntimeError("a producer that was closed does not ask")
+            raise RuntimeError(_CLOSED)
         body = msgspec.json.encode(build(request, provider.endpoint))
         try:
             exchange = await self._send(body)
@@ -445,9 +453,8 @@ class OpenAIProducer:
             key_name=endpoint.key_name,
         )
 
-    def _log_unread(self) -> None:
-        """Log once how much of the answer could not be read."""
-        unread = self._reading.unread
+    def _log_unread(self, unread: Unread) -> None:
+        """Log how much of the answer could not be read."""
         if unread.count:
             _log.warning(
                 "parts of a provider's answer could not be read",
@@ -457,13 +464,12 @@ class OpenAIProducer:
                 model=self.model,
                 host=self._provider.host,
             )
-            self._reading.unread = Unread()
 
-    def _to_error(self, error: object, request_id: str | None) -> UpstreamError:
+    def _to_error(self, error: object, request_id: str | None, *, said: bool) -> UpstreamError:
         endpoint = self._provider.endpoint
         details = failures.read(error, request_id=request_id, key=endpoint.key)
         failure = failures.from_error(details, key_name=endpoint.key_name)
-        return failure if self._reading.said else failures.of_length(failure)
+        return failure if said else failures.of_length(failure)
 
 
 def _is_over(reading: Reading) -> bool:

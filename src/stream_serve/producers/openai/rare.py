@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class RareParts:
-    """The tool calls and the extras of one answer, made when the first of them comes."""
+    """The tool calls and the extras of one answer, each made when it is asked for first."""
 
     __slots__ = ("_calls", "_extras", "_unread")
 

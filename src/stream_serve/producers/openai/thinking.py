@@ -34,25 +34,28 @@ class ThinkSplitter:
         self._held = ""
         self._close = ""
         self._leading = True
-        self._split = self._begin
+        # Functions, not methods: one of its own methods would keep it until garbage is collected.
+        self._split = ThinkSplitter._begin
         self.over = False
 
     def add(self, text: str) -> tuple[str, str]:
         """Add a piece of the text; return the thinking and the answer that are known now."""
-        return self._split(self._held + text)
+        return self._split(self, self._held + text)
 
     def rest(self) -> tuple[str, str]:
         """Return what is still held back at the end of the text, as thinking and answer."""
         held, self._held = self._held, ""
-        split, self._split = self._split, self._after
+        split, self._split = self._split, ThinkSplitter._after
         self.over = True
-        if split == self._inside:
+        if split == ThinkSplitter._inside:
             return self._thinking(held), ""
-        return ("", held) if split == self._begin else ("", "")
+        return ("", held) if split == ThinkSplitter._begin else ("", "")
 
     def interrupt(self) -> str:
         """Return text that is held back at the beginning: something else came, so it becomes no tag."""
-        held, self._held = (self._held, "") if self._split == self._begin else ("", self._held)
+        held, self._held = (
+            (self._held, "") if self._split == ThinkSplitter._begin else ("", self._held)
+        )
         if held:
             self._end("")
         return held
@@ -64,7 +67,7 @@ class ThinkSplitter:
         for opening, closing in TAGS:
             if start.startswith(opening):
                 self._close = closing
-                self._split = self._inside
+                self._split = ThinkSplitter._inside
                 return self._inside(start[len(opening) :])
         if len(text) < _MAX_SPACE and any(opening.startswith(start) for opening, _ in TAGS):
             self._held = text
@@ -74,7 +77,7 @@ class ThinkSplitter:
     def _inside(self, text: str) -> tuple[str, str]:
         before, tag, after = text.partition(self._close)
         if tag:
-            self._split = self._gap
+            self._split = ThinkSplitter._gap
             thinking = self._thinking(before)
             return thinking, self._gap(after)[1]
         sizes = range(len(self._close) - 1, -1, -1)  # of the beginning of a tag at the end, or 0
@@ -95,7 +98,7 @@ class ThinkSplitter:
 
     def _end(self, text: str) -> tuple[str, str]:
         self._held = ""
-        self._split = self._after
+        self._split = ThinkSplitter._after
         self.over = True
         return "", text
 
