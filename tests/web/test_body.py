@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from stream_serve.errors import BadRequest, InvalidFields
@@ -257,3 +259,39 @@ def test_a_level_is_what_has_values_in_it(text: str, levels: int) -> None:
     if levels:
         with pytest.raises(ValueError, match=f"{levels - 1} levels deep"):
             check_values(value, None, levels=levels - 1)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.text(max_size=3)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.integers(-(2**70), 2**70)
+    | st.sampled_from([2**64 - 1, 2**64, 1 - 2**64, -(2**64), 10**19 - 1, 10**19]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=8,
+)
+
+
+def nested(value: object, levels: int) -> object:
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@given(VALUES, st.sampled_from([0, 1, 197, 198, 199, 200, 201, 300]))
+@example([0] * 50_000, 0)
+@example([0] * 49_999, 0)
+@example("[" * 300 + "9" * 30, 0)
+async def test_a_body_of_a_foreign_format_is_taken_as_its_values_are(
+    inner: object, levels: int
+) -> None:
+    value = {"a": nested(inner, levels)}
+    raw = json.dumps(value, separators=(",", ":"))
+    try:
+        check_values(value, ValueBudget(len(raw)))
+    except ValueError:
+        with pytest.raises(BadRequest, match="the body cannot be taken"):
+            await read_object(request(raw), max_bytes=SIZE)
+    else:
+        assert await read_object(request(raw), max_bytes=SIZE) == value

@@ -38,7 +38,7 @@ STATE: Final = "hot"
 """What is `Hot` in the state of the application's lifespan; without it there is nothing."""
 
 _KEPT: Final = ("type", "extensions")
-"""What a response takes of the scope."""
+"""What a response that streams needs of the scope."""
 
 _ENDPOINTS: Final[dict[str, Endpoint]] = {
     "/ai/chat/stream-sse": chat.stream_chat,
@@ -113,8 +113,10 @@ class HotDoor:
 
 
 def _rest_of(scope: Scope) -> Scope:
-    """Return what a response takes of a scope, and empty that: what a request has said would be kept for
-    minutes."""
+    """Return what a response that streams needs of a scope, and empty the scope.
+
+    The server keeps the scope until the stream's end, and would keep with it what the request has said.
+    """
     rest = {name: scope[name] for name in _KEPT if name in scope}
     scope.clear()
     return rest

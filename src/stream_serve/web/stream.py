@@ -62,6 +62,8 @@ Whoever calls it reads no more of the request's body."""
 _HELD: Final = 2.0
 """For how long a head is held back at most: a provider refuses within some round trips, and a client that
 shows that it is connected, or that wants the run's id, waits no longer."""
+_START: Final = 1
+"""The number of a run's first event, which says no more than that it has started."""
 _QUARTERS: Final = 4
 _STREAMS: Final = "stream_serve.streams"
 _HEADERS: Final = {
@@ -106,6 +108,12 @@ def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
     return {
         name.lower().encode("latin-1"): value.encode("latin-1") for name, value in headers.items()
     }
+
+
+def _error_in(frames: bytes) -> Error | None:
+    """Return the first event after a run's start in frames of its beginning, if that is its error."""
+    said = next((event for _, event in events_in(frames) if not isinstance(event, Start)), None)
+    return said if isinstance(said, Error) else None
 
 
 class Streamed(Response):
@@ -251,10 +259,9 @@ class EventStream(Streamed):
         try:
             while loop.time() < until and (data := await reader.read()) is not None:
                 found += data
-                said = [event for _, event in events_in(found) if not isinstance(event, Start)]
-                if said and isinstance(said[0], Error):
-                    return refusal(said[0], self._headers)
-                if said:
+                if data and reader.cursor > _START:
+                    if codec.may_fail(data) and (error := _error_in(found)) is not None:
+                        return refusal(error, self._headers)
                     return found
         except LogLost:
             return refusal(Error.of(LOST, str(LOST)), self._headers)

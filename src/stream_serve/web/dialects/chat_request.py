@@ -23,6 +23,7 @@ _ROLES: Final = ("assistant", "developer", "function", "system", "tool", "user")
 _OWN: Final = frozenset(
     {"model", "messages", "prompt", "stream", "stream_options", "n", "best_of", "on_disconnect"}
 )
+_ONE: Final = ONE_ANSWER | {"best_of"}
 _LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _STANDARD: Final = frozenset(
     (
@@ -128,24 +129,27 @@ def _message(where: str, value: object) -> Json:
     if message.get("role") not in _ROLES:
         raise invalid(f"{where}.role", f"should be one of {', '.join(_ROLES)}")
     content = message.get("content")
-    parts = cast("list[object]", content) if isinstance(content, list) else None
-    if not (content is None or isinstance(content, str) or parts is not None) or not all(
-        isinstance(part, dict) for part in parts or ()
-    ):
+    if content is not None and not isinstance(content, str) and not _are_parts(content):
         raise invalid(f"{where}.content", "should be text, null, or a list of content parts")
     return message
 
 
+def _are_parts(content: object) -> bool:
+    return isinstance(content, list) and all(
+        isinstance(part, dict) for part in cast("list[object]", content)
+    )
+
+
 def _check_one_answer(fields: Json) -> None:
-    for name in sorted(ONE_ANSWER & fields.keys() | {"best_of"} & fields.keys()):
+    for name in sorted(_ONE & fields.keys()):
         if fields[name] not in (None, 1) or isinstance(fields[name], bool):
             raise invalid(name, "may only be 1 here: a run has one answer")
 
 
 def _limit(fields: Json) -> int | None:
     """Return the most tokens of the answer, under whichever name they are; each has to be a number."""
-    limits = [tokens(fields, name) for name in _LIMITS]
-    return next((one for one in limits if one is not None), None)
+    limits = [tokens(fields, name) for name in _LIMITS if fields.get(name) is not None]
+    return limits[0] if limits else None
 
 
 def tokens(fields: Json, name: str) -> int | None:
