@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
 
 import pytest
 
+from stream_serve.conversations.sql.schema import VERSION_TABLE
 from support.process import running
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +98,43 @@ async def test_the_service_loads_a_database_and_redis_only_where_they_are_used()
     result, out = await python(code + "create_app()\n" + LOADED)
     assert result == 0
     assert not {"sqlalchemy", "alembic", "redis", "asyncpg", "aiohttp"} & set(out.split())
+
+
+STARTED = """
+import asyncio, sys
+from stream_serve.app import Hooks, create_app
+from stream_serve.settings import Settings
+later = []
+def databases():
+    return sorted({"sqlalchemy", "alembic"} & sys.modules.keys())
+async def main():
+    app = create_app(Settings.load(), hooks=Hooks(open_later=later.append))
+    async with app.router.lifespan_context(app):
+        print("started", *databases())
+        for open_them in later:
+            await open_them()
+            print("opened", *databases())
+asyncio.run(main())
+"""
+
+
+async def test_a_start_with_a_current_file_loads_the_database_once_it_listens(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "chat.db"
+    place = {"STREAM_SERVE_DATABASE_URL": str(file)}
+    assert await python(STARTED, **place) == (0, "started\n")
+    code, _ = await python(command("migrate"), **place)
+    assert code == 0
+    assert await python(STARTED, **place) == (0, "started\nopened alembic sqlalchemy\n")
+    kept = {**place, "STREAM_SERVE_RUN_LOG": "disk"}
+    before = (0, "started alembic sqlalchemy\n")
+    assert await python(STARTED, **kept) == before, "runs that were left are stored as they open"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
+    code, said = await python(STARTED, **place)
+    assert code != 0
+    assert "made by a newer stream-serve" in said
 
 
 LEAN = "from stream_serve.server.loading import load_libraries\nload_libraries()\n"

@@ -17,7 +17,12 @@ import structlog
 from msgspec import Struct
 
 from stream_serve import backends
-from stream_serve.errors import HistoryUnavailable, SettingsError, StreamServeError
+from stream_serve.errors import (
+    HistorySchemaError,
+    HistoryUnavailable,
+    SettingsError,
+    StreamServeError,
+)
 from stream_serve.quotas.places import Places
 from stream_serve.quotas.readers import Readers
 from stream_serve.runs.log_line import RunLog
@@ -162,8 +167,8 @@ def _lifespan(
 
     file = plain_file(settings.database_url)
     new = file is not None and not file.exists()
-    # What an earlier process left of its runs is stored when the runs open, and at once.
-    leaves = settings.run_log == "disk" or settings.redis_url is not None
+    # What earlier processes left of their runs is stored in the conversations as soon as the runs open.
+    recovers = settings.run_log == "disk" or settings.redis_url is not None
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[dict[str, object]]:
@@ -186,8 +191,8 @@ def _lifespan(
             # The last one first: runs end before what they need.
             for one in (conversations, recorder, provider, streams):
                 last.push_async_callback(one.close)
-            if not leaves and hooks.open_later and file is not None and is_current(file):
-                hooks.open_later(partial(_look, conversations))
+            if not recovers and hooks.open_later and file is not None and is_current(file):
+                hooks.open_later(partial(_look_late, conversations))
             elif not new:
                 await _look(conversations)
             last.push_async_callback(runs.close)
@@ -262,6 +267,14 @@ async def _look(conversations: Conversations) -> None:
         await conversations.history()
     except HistoryUnavailable as error:
         _log.warning("the conversations cannot be reached yet", error=explain_to_operator(error))
+
+
+async def _look_late(conversations: Conversations) -> None:
+    """Do the same once requests come: a wrong schema is logged, and each question is told it."""
+    try:
+        await _look(conversations)
+    except HistorySchemaError as error:
+        _log.error("the conversations cannot be used", error=explain_to_operator(error))
 
 
 async def _show_description(app: FastAPI, request: object) -> Response:

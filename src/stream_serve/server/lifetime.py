@@ -118,6 +118,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application and the listeners, tune the process, and announce that it serves.
 
+        What the application has left for then (`Hooks.open_later`) goes on in tasks after that.
         Raises `StreamServeError` for what keeps the application from starting.
         """
         try:
