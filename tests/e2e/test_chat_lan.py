@@ -39,7 +39,7 @@ async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
         await chat.ask("Hello")
         await chat.grows()
         other = Chat(await chat.page.context.new_page())
-        await other.page.goto(chat.page.url)
+        await other.page.goto(await chat.address())
         await other.grows(100)
         upstream.release()
         for tab in (chat, other):
@@ -57,6 +57,6 @@ async def test_asking_copying_drafts_and_two_tabs_work_in_a_lan(
 
 async def _markdown(chat: Chat) -> str:
     """Return the answer as the service has it."""
-    path = "ai/conversations/" + chat.page.url.partition("/c/")[2] + "/messages"
+    path = "ai/conversations/" + (await chat.address()).partition("/c/")[2] + "/messages"
     messages = "async (path) => (await (await fetch(`/${path}`)).json()).messages.at(-1).content"
     return await chat.page.evaluate(messages, path)

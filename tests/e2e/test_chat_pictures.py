@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import pytest
 from playwright.async_api import expect
 
-from support.chat import Chat, visit
+from support.chat import Chat, unheard, visit
 from support.models import seeing
 from support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    import aiohttp
     from playwright.async_api import FilePayload
 
     from stream_serve.testing import ScriptedUpstream
@@ -140,6 +141,20 @@ async def test_a_picture_that_is_chosen_pasted_or_dropped_is_sent_and_there_afte
     await expect(chat.heading).to_have_text("what are these?")
     await send(chat, "and in one word?", upstream)
     assert upstream.requests[-1].body["messages"][1]["content"] == sent
+
+
+async def test_a_reload_before_a_question_is_heard_of_brings_its_picture_back(
+    service: Service, page_context: PageFactory, client: aiohttp.ClientSession
+) -> None:
+    chat = await visit(page_context, service)
+    began = await unheard(chat, client)
+    await choose(chat, png(40, 30))
+    await expect(chat.page.locator(".chip img")).to_have_count(1)
+    await chat.ask("what is this?")
+    await began.wait()
+    await chat.page.reload()
+    await expect(chat.questions).to_contain_text(["what is this?"])
+    await expect(chat.questions.locator("img")).to_have_count(1)
 
 
 async def test_a_picture_stays_with_the_conversation_that_it_was_chosen_in(

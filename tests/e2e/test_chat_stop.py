@@ -161,7 +161,7 @@ async def test_after_a_reload_and_in_another_tab(
     await chat.page.reload()
     await chat.grows(100)
     other = Chat(await chat.page.context.new_page())
-    await other.page.goto(chat.page.url)
+    await other.page.goto(await chat.address())
     await other.grows(100)
     await expect(other.button("Stop")).to_be_visible()
     await other.page.keyboard.press("Escape")

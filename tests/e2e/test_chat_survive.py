@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from stream_serve.testing import ANSWER, pieces
-from support.chat import Chat, visit
+from support.chat import Chat, unheard, visit
 from support.page import PATIENCE
 from support.proxy import Proxy
 from support.service import Service
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import aiohttp
-    from playwright.async_api import Route
 
     from stream_serve.testing import ScriptedUpstream
     from support.chat import Serve
@@ -74,7 +72,7 @@ async def test_reloads_in_the_middle_lose_and_double_nothing(
     chat = await visit(page_context, service, **DESK)
     await chat.ask("And so on")
     await chat.grows(100)
-    conversation = chat.page.url.rpartition("/")[2]
+    conversation = (await chat.address()).rpartition("/")[2]
     for characters in (150, 300):
         await chat.page.reload()
         await chat.grows(characters)
@@ -97,19 +95,7 @@ async def test_a_reload_before_a_sent_question_is_heard_of_again_shows_it_with_i
     client: aiohttp.ClientSession,
 ) -> None:
     chat = await visit(page_context, service, **DESK)
-    began = asyncio.Event()
-
-    async def unanswered(route: Route) -> None:
-        """Let the question arrive, and nothing come back."""
-        if began.is_set():
-            await route.continue_()
-            return
-        asked = route.request
-        async with client.post(asked.url, data=asked.post_data, headers=asked.headers) as response:
-            await response.content.readany()
-        began.set()
-
-    await chat.page.route("**/ai/chat/stream-sse", unanswered)
+    began = await unheard(chat, client)
     await chat.ask("And so on")
     await began.wait()
     await chat.page.reload()
@@ -130,7 +116,7 @@ async def test_a_second_tab_shows_the_same_answer_as_it_comes(
     await chat.ask("And so on")
     await chat.grows(40)
     other = Chat(await chat.page.context.new_page())
-    await other.page.goto(chat.page.url)
+    await other.page.goto(await chat.address())
     await other.grows(200)
     upstream.release()
     await is_whole(other)

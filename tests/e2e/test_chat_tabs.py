@@ -73,7 +73,7 @@ async def test_a_tab_that_has_not_heard_of_an_answer_sends_nothing_early(
         await chat.grows(10)
         other = Chat(await chat.page.context.new_page())
         await other.page.add_init_script(ALONE)
-        await other.page.goto(chat.page.url)
+        await other.page.goto(await chat.address())
         await other.grows(10)
         for question in ("second", "third"):
             await chat.box.fill(question)
@@ -108,7 +108,7 @@ async def test_a_question_that_waits_is_sent_by_the_tab_that_is_left(
     await chat.grows(10)
     tabs = [Chat(await chat.page.context.new_page()) for _ in range(2)]
     for tab in tabs:
-        await tab.page.goto(chat.page.url)
+        await tab.page.goto(await chat.address())
         await tab.grows(10)
     for question in ("second", "third"):
         await chat.box.fill(question)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from playwright.async_api import expect
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from playwright.async_api import Locator, Page
+    import aiohttp
+    from playwright.async_api import Locator, Page, Route
 
     from support import service
     from support.page import PageFactory, Service
@@ -81,6 +83,11 @@ class Chat:
         """Wait until so much of the newest answer is shown."""
         some = re.compile(rf".{{{characters}}}", re.DOTALL)
         await expect(self.answer).to_contain_text(some)
+
+    async def address(self) -> str:
+        """Return the address of the conversation, as soon as the page is there."""
+        await expect(self.page).to_have_url(re.compile(r"/c/"))
+        return self.page.url
 
     async def ends(self) -> None:
         """Wait until no answer is on its way."""
@@ -155,3 +162,20 @@ async def visit(
     async with page.expect_response("**/ai/conversations?**"):
         await page.goto(service.url + path)
     return Chat(page)
+
+
+async def unheard(chat: Chat, client: aiohttp.ClientSession) -> asyncio.Event:
+    """Let the next question arrive, and nothing come back; return what is set when its run has begun."""
+    began = asyncio.Event()
+
+    async def unanswered(route: Route) -> None:
+        if began.is_set():
+            await route.continue_()
+            return
+        asked = route.request
+        async with client.post(asked.url, data=asked.post_data, headers=asked.headers) as response:
+            await response.content.readany()
+        began.set()
+
+    await chat.page.route("**/ai/chat/stream-sse", unanswered)
+    return began

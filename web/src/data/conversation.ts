@@ -56,6 +56,7 @@ export class Conversation {
   #stale = false; // something has changed while it was read
   #stopped = new Set<MessageNode>(); // here, by the person
   #now: string | undefined; // what is sent as soon as the stop is through
+  #rejoined: string | undefined; // the run of a question of which the text alone is known
   #before = new Map<MessageNode, MessageNode>(); // the answer that another one is to replace
 
   constructor(shared: Shared, id?: string) {
@@ -288,13 +289,13 @@ export class Conversation {
     const moved = await homes.settled(this.#home);
     if (moved) for (const one of [this.queue, this.preferences]) one.recall();
     const here = (runId: string) => answerOf(this.#tree, runId) !== undefined;
-    const text = await recovered(drafts, api, this.place, { here, join: (text, runId) => this.#rejoin(text, runId) });
+    const text = await recovered(drafts, api, this.place, { here, rejoin: (text, runId) => this.#rejoin(text, runId) });
     if (moved || text !== undefined) this.box.value = { text: drafts.get(this.place) };
   }
 
-  /** The new conversation began with this question: with its run's id it is not asked again, but read. */
+  /** The new conversation began with this question: with its run's id it is not asked again, but read; its pictures, too. */
   #rejoin(text: string, runId: string): void {
-    if (!this.id.peek() && !this.#closed && !this.#tree.path().length) this.#ask(text, undefined, runId);
+    if (!this.id.peek() && !this.#closed && !this.#tree.path().length) this.#ask(text, undefined, (this.#rejoined = runId));
   }
 
   #wait(content: Content): void {
@@ -403,6 +404,7 @@ export class Conversation {
       this.#draw();
     });
     if (conversationId) tabs.tell("run", conversationId);
+    if (runId === this.#rejoined) void this.reread();
   }
 
   /** The conversation has got its id. */
@@ -417,8 +419,7 @@ export class Conversation {
 
   async #stored({ answerId }: Turn): Promise<Stored | undefined> {
     const id = this.id.peek();
-    const messages = id && answerId ? await this.#pages.newest(id) : [];
-    const message = messages.find((one) => one.id === answerId);
+    const message = (id && answerId ? await this.#pages.newest(id) : []).find((one) => one.id === answerId);
     return message && storedOf(message);
   }
 

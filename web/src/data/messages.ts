@@ -31,6 +31,7 @@ export function name(tree: Tree<MessageNode>, answer: MessageNode, questionId: s
 export function update(node: MessageNode, message: Message, read: boolean): void {
   node.message = message;
   node.feedback.value = message.feedback;
+  if (!node.turn && typeof node.content === "string") node.content = message.content; // only its text may have been known here
   const turn = node.turn?.peek();
   if (!turn || read || message.status === "generating") return;
   // Nothing comes after a stop's mark. Of what was cut the storage may know more.

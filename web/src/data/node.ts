@@ -15,7 +15,7 @@ export class MessageNode implements TreeNode {
   id: string;
   parentId: string | null;
   readonly role: Message["role"];
-  readonly content: Content;
+  content: Content;
   /** ISO 8601. */
   readonly createdAt: string;
   /** Whether the service has it. */

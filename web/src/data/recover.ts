@@ -6,13 +6,13 @@ import { joined, type Drafts } from "./drafts.js";
 export interface Page {
   /** Whether the page knows a run. */
   here(runId: string): boolean;
-  /** This tab sent it, and has not heard that it began. */
-  join(text: string, runId: string): void;
+  /** Show a question that this tab has sent, and read its answer: the tab has not heard that the run began. */
+  rejoin(text: string, runId: string): void;
 }
 
 /**
  * Return what is to be in the box where questions were on their way when the page was left and the service does not have
- * them; undefined where there are none. Nothing is sent again by itself.
+ * them; undefined where there are none. Nothing is sent again by itself. Runs of this tab that the page does not know are rejoined.
  */
 export async function recovered(drafts: Drafts, api: Api, place: string, page: Page): Promise<string | undefined> {
   const back: string[] = [];
@@ -22,7 +22,7 @@ export async function recovered(drafts: Drafts, api: Api, place: string, page: P
     const mine = drafts.mine().includes(runId);
     drafts.arrived(place, runId);
     if (!has) back.push(text);
-    else if (mine && !page.here(runId)) page.join(text, runId);
+    else if (mine && !page.here(runId)) page.rejoin(text, runId);
   }
   return back.length ? drafts.returned(place, joined(back)) : undefined;
 }

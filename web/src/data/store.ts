@@ -7,7 +7,7 @@ const PREFIX = "stream-serve.";
 export class Store {
   /** The names of what the browser does not keep. */
   readonly unkept: Signal<readonly string[]> = signal([]);
-  /** What the browser does not do: a text that it does not keep, undefined for one that it does not remove. */
+  /** Where the browser fails: a text that it does not keep, undefined for one that it does not remove. */
   #memory = new Map<string, string | undefined>();
   #place: () => Storage;
 

@@ -24,7 +24,8 @@ export class QuestionView {
   #place: Place = { at: 1, of: 1 };
   #answer: MessageNode | undefined;
   #editor: Editor | undefined;
-  #spoken = language.peek(); // what the contents speak
+  #shown: MessageNode["content"] | undefined; // what the bubble has, and speaks
+  #spoken = language.peek();
   #frames: Frames;
   #stop: () => void;
   #unwatch: () => void = () => {};
@@ -32,7 +33,6 @@ export class QuestionView {
   constructor(node: MessageNode, context: Context) {
     this.node = node;
     this.#context = context;
-    this.#bubble.append(...contents(node));
     this.#frames = new Frames(() => this.#draw(), context.frame);
     this.#stop = effect(() => {
       void [language.value, context.conversation.live.value];
@@ -42,7 +42,7 @@ export class QuestionView {
   }
 
   set place(place: Place) {
-    if (place.at === this.#place.at && place.of === this.#place.of) return;
+    if (place.at === this.#place.at && place.of === this.#place.of && this.#shown === this.node.content) return;
     this.#place = place;
     // The switch that was pressed is to have the focus at once.
     this.#frames.now();
@@ -105,7 +105,8 @@ export class QuestionView {
     const you = say("turns.you");
     const { at, of } = this.#place;
     text(this.#who, you);
-    if (this.#spoken !== language.peek()) this.#bubble.replaceChildren(...contents(this.node));
+    if (this.#shown !== this.node.content || this.#spoken !== language.peek()) this.#bubble.replaceChildren(...contents(this.node));
+    this.#shown = this.node.content;
     this.#spoken = language.peek();
     this.element.setAttribute("aria-label", of > 1 ? `${you}, ${say("turns.branch", { number: at, count: of })}` : you);
     this.#bar.setAttribute("aria-label", say("turns.actions"));

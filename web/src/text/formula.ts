@@ -38,10 +38,10 @@ export function draw(tex: string, display: boolean, into: HTMLElement): boolean 
   return true;
 }
 
-/** What of the slice of this task is used, in ms. */
+/** So many ms of this task are used. */
 let used = 0;
 
-/** Draw all that wait, at once while there is time in this task. */
+/** Draw all that wait, also what comes meanwhile: at once while there is time in this task, and then in the next ones. */
 export async function sliced(waiting: Set<() => void>): Promise<void> {
   for (const show of waiting) {
     if (used > SLICE) await new Promise((resolve) => setTimeout(resolve));

@@ -20,7 +20,7 @@ const itemOf = (kind: string, token: Loose, text: string, inner: () => Item[] = 
 const BLOCKS = new Set(["blockquote", "list", "table", "code", "hr", "footnote", "draft"]);
 const SPANS = new Set(["strong", "em", "del", "br", "image", "checkbox", "reference"]);
 
-/** A text of more formulas, links, and pieces between them than these is in runs, with lines of their own. */
+/** A text of more pieces (formulas, links, the words between them) is shown in runs, each with lines of its own. */
 const LONG = 1000;
 /** So many are in a run: a text is laid out whole when anything in it changes. */
 const RUN = 250;
