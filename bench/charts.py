@@ -51,7 +51,7 @@ def fill(axes, report, bars, title):
     """Draw bars."""
     middles = [bar[0] for bar in bars]
     spread = [[bar[0] - bar[1] for bar in bars], [bar[2] - bar[0] for bar in bars]]
-    colours = [OURS if bar[3] == "ours" else OTHERS for bar in bars]
+    colours = [OURS if bar[3].startswith("ours") else OTHERS for bar in bars]
     names = [report["targets"][bar[3]] for bar in bars]
     drawn = axes.barh(names, middles, xerr=spread, color=colours, capsize=3, ecolor="#57606a")
     labels = [f"{middle:,.3g}" if middle < 1000 else f"{middle:,.0f}" for middle in middles]

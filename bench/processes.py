@@ -55,6 +55,8 @@ class Server:
         self._cpus = cpus
         self._log = folder / "output.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.ready_cpu = 0.0
+        """The CPU time in seconds until it listened; looked at every 50 ms."""
 
     @property
     def pid(self) -> int:
@@ -128,6 +130,7 @@ class Server:
             if process.poll() is not None:
                 break
             with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                self.ready_cpu = self.cpu()
                 return
             time.sleep(0.05)
         words = " ".join(self._log.read_text(errors="replace").split())[-400:]

@@ -42,6 +42,10 @@ _COLUMNS: Final = {
         ("first_p99_ms", "first token p99, ms"),
         ("server_cpu_share", "server's CPU share"),
     ),
+    "listen": (
+        ("cpu_s_listening", "CPU until it listens, s"),
+        ("idle_mb", "memory then, MB"),
+    ),
     "runs": _RUNS,
     "starts": _RUNS,
     "burst": (

@@ -116,6 +116,15 @@ def burst(stage: Stage) -> Sample:
     }
 
 
+def listening(stage: Stage) -> Sample:
+    """From the command until it listens: CPU seconds, and the memory then."""
+    return {"cpu_s_listening": stage.server.ready_cpu, "idle_mb": stage.server.memory() / 1e6}
+
+
+def _cold(stage: Stage) -> None:
+    """Ask a server nothing before it is measured."""
+
+
 def runs(stage: Stage) -> Sample:
     """Runs of two tokens, four at a time: CPU a run, on a new connection each and on kept ones."""
     sample: Sample = {}
@@ -311,6 +320,13 @@ def _wait_for_end(caller: Caller, run_id: str, run: Request) -> int:
 _PEERS: Final = (NGINX, *GATEWAYS, NODE, FASTAPI, LITELLM)
 
 SCENARIOS: Final = (
+    Scenario(
+        "listen",
+        "from the command until it listens, in an empty folder",
+        listening,
+        (OURS, *_PEERS),
+        warm_up=_cold,
+    ),
     Scenario(
         "cpu",
         "100 streams at 50 tokens a second, 100 arriving a second, start and end included: of 800 tokens "

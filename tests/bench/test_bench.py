@@ -314,6 +314,32 @@ def test_the_report_names_what_is_missing_and_what_was_not_measured() -> None:
     assert "- litellm: missing: its installation failed" in text
 
 
+@pytest.mark.parametrize(
+    ("one", "many", "met"),
+    [
+        (0.4, 0.7, ["met", "met"]),
+        (0.39, 0.69, ["NOT MET", "NOT MET"]),
+        (1.0, 1.0, ["met", "aim met"]),
+    ],
+)
+def test_appends_in_memory_are_judged_beside_the_reference(
+    one: float, many: float, met: list[str]
+) -> None:
+    peer = {"appends_1": 1_000.0, "appends_64": 1_000.0}
+    ours = {"appends_1": 1_000 * one, "appends_64": 1_000 * many}
+    made = Results(
+        made="",
+        command="",
+        machine={},
+        rounds=1,
+        titles={"appends": ""},
+        targets={"ours-streams-memory": "ours", "reference-memory": "reference"},
+        samples={"appends": {"ours-streams-memory": [ours], "reference-memory": [peer]}},
+    )
+    found = [row.met for row in verdicts(made) if "memory" in row.what]
+    assert found == met
+
+
 def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_the_same() -> None:
     made = Results(
         made="",
