@@ -96,12 +96,15 @@ class Target:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what would change our service's settings."""
-    ours = {"DASHSCOPE_API_KEY", "PORT", "WEB_CONCURRENCY"}
+    """Return this process's environment without what would change our service's settings.
+
+    Servers in Python keep what they have compiled, as they do where nothing else is said.
+    """
+    left_out = {"DASHSCOPE_API_KEY", "PORT", "WEB_CONCURRENCY", "PYTHONDONTWRITEBYTECODE"}
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("STREAM_SERVE_") and name not in ours
+        if not name.startswith("STREAM_SERVE_") and name not in left_out
     }
 
 
