@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stream_serve.app import create_app
@@ -173,6 +173,7 @@ def compare(urls: Sequence[str], key: str) -> None:
 
     @steady(1)
     @given(REQUESTS, st.lists(APPENDS, max_size=8))
+    @example([APPEND, APPEND], [])
     def same(requests: list[Request], together: list[Request]) -> None:
         prefix = f"{next(numbers)}-"
         answers = [
