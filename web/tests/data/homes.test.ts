@@ -65,7 +65,7 @@ it("a tab that is there for long keeps what is its own, and nothing is left of o
   await talk.exchange(one, "Hello", "first");
   data.close();
   const names = Array.from({ length: talk.local.length }, (_, at) => talk.local.key(at)!);
-  expect(names.filter((name) => name.includes(one.place))).toEqual([]);
+  expect(names.filter((name) => name.endsWith(`.${one.place}`))).toEqual([]);
 });
 
 const heard = () => dispatchEvent(new Event("storage"));
