@@ -270,7 +270,7 @@ async def _look(conversations: Conversations) -> None:
 
 
 async def _look_late(conversations: Conversations) -> None:
-    """Do the same once requests come: a wrong schema is logged, and each question is told it."""
+    """Do the same once the server listens: a wrong schema is logged, and each question is told it."""
     try:
         await _look(conversations)
     except HistorySchemaError as error:

@@ -143,8 +143,7 @@ class Worker:
             driver.execute(begin)
             return work(connection)
         except BaseException as failure:
-            # Rows that it has not read would go on seeing the file as it was, for all later work.
-            clear_frames(failure.__traceback__)
+            _let_rows_go(failure)
             raise
         finally:
             self._roll_back(connection, driver)
@@ -180,6 +179,17 @@ class Worker:
         self._ended = True
         if self._connection is not None:
             self._connection.close()
+
+
+def _let_rows_go(failure: BaseException) -> None:
+    """Clear the frames that an error, and what it was raised for, has passed.
+
+    Rows that were not read there would go on seeing the file as it was, for all later work.
+    """
+    error: BaseException | None = failure
+    while error is not None:
+        clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _tell(done: asyncio.Future[Any], told: tuple[object, BaseException | None]) -> None:
