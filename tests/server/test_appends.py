@@ -37,7 +37,7 @@ from support.service import Service
 from support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -143,12 +143,6 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return watched(monkeypatch, "submit")
 
 
-@pytest.fixture
-def again(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each request whose head was known was taken."""
-    return watched(monkeypatch, "submit_again")
-
-
 @pytest.mark.parametrize("settings", SETTINGS)
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 async def test_an_append_has_the_same_response_in_both_ways(
@@ -191,13 +185,6 @@ def compare(urls: Sequence[str], key: str) -> None:
     finally:
         for one in clients:
             one.close()
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service(streams_url="memory") as made:
-        await asyncio.to_thread(asked, made.url, MADE)
-        yield made
 
 
 async def test_an_append_that_fails_is_not_done_again(

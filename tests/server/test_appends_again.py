@@ -5,34 +5,18 @@ from __future__ import annotations
 import asyncio
 import re
 from contextlib import closing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import pytest
 
 from stream_serve.streams.decisions import Appended
 from stream_serve.streams.errors import StreamsUnavailable
-from support.appends import APPEND, MADE, READS, Client, Held, Request, asked, exchanged, watched
+from support.appends import APPEND, MADE, READS, Client, Held, Request, asked, exchanged
 from support.service import Service
 from support.waiting import until
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 MOST: Final = 300
 ASKED: Final = re.compile(rb'"asked":"[^"]*"')
-
-
-@pytest.fixture
-def again(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each request whose head was known was taken."""
-    return watched(monkeypatch, "submit_again")
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    async with Service(streams_url="memory") as made:
-        await asyncio.to_thread(asked, made.url, MADE)
-        yield made
 
 
 def with_body(body: bytes, kind: str = "text", how: str = "whole") -> Request:
@@ -76,6 +60,22 @@ async def test_an_append_with_the_head_of_the_one_before_has_the_same_response(
     assert again == known
 
 
+@pytest.mark.parametrize("room", [0, 1, 2, 3, 4, 40])
+async def test_a_longer_length_does_not_lead_past_the_limit_of_a_head(room: int) -> None:
+    said: list[bytes] = []
+    for direct in (True, False):
+        async with Service(streams_url="memory", max_head_bytes=1_024, direct=direct) as service:
+            await asyncio.to_thread(asked, service.url, MADE)
+            size = ONE.written("", "").index(b"one")
+            padding = "X: " + "x" * (1_024 - room - size - len("X: \r\n"))
+            appends = [
+                Request("POST", "text", [*ONE.headers, padding], body, "whole")
+                for body in (b"x", b"x" * 1_000)
+            ]
+            said.append((await asyncio.to_thread(asked, service.url, appends))[1])
+    assert said[0] == said[1]
+
+
 async def test_a_body_that_reads_like_the_append_before_is_a_body(service: Service) -> None:
     with closing(Client(service.url)) as client:
         await asyncio.to_thread(exchanged, client, [ONE], "", "")
@@ -114,9 +114,10 @@ async def test_a_connection_is_kept_for_as_long_after_an_append_with_a_known_hea
         await asyncio.to_thread(exchanged, client, [APPEND, APPEND], "", "")
         assert again == [True]
         (connection,) = service.connections
-        now = connection.loop.time()
+        now, first = connection.loop.time(), connection.timeout_keep_alive_task
         connection.timeout_keep_alive_handler()  # as the timer of the first one would
         assert not connection.transport.is_closing()
+        assert connection.timeout_keep_alive_task is not first
         assert connection.timeout_keep_alive_task.when() > now
         monkeypatch.setattr(connection, "timeout_keep_alive", 0)
         connection.timeout_keep_alive_handler()

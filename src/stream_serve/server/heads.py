@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]+)\r\n", re.IGNORECASE)
 _MAX_DIGITS: Final = 9
-_MAX_KEPT: Final = 1_024
-"""Bytes of a head that is kept with its connection."""
+_MAX_KEPT: Final = 1_000
+"""Bytes of a head that is kept with its connection: with a longer length, too, it is below any limit for
+heads (STREAM_SERVE_MAX_HEAD_BYTES)."""
 
 _Said = TypeVar("_Said")
 
@@ -44,8 +45,8 @@ class KnownHead(Generic[_Said]):
         length = data[start:end]
         if end < 0 or not length.isdigit() or not data.startswith(after, end):
             return b""
-        body = data[end + len(after) :]
-        return body if len(body) == int(length) else b""
+        begin = end + len(after)
+        return data[begin:] if len(data) - begin == int(length) else b""
 
 
 def known(data: bytes, says: _Said) -> KnownHead[_Said] | None:
