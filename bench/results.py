@@ -41,9 +41,15 @@ class Results(Struct):
         samples = self.samples.get(scenario, {}).get(target, [])
         return [sample[name] for sample in samples if name in sample]
 
-    def ratios(self, scenario: str, name: str, peer: str, target: str = "ours") -> list[float]:
-        """Return a figure beside a peer's, round by round: what slows a round slows both."""
-        ours, theirs = self.values(scenario, target, name), self.values(scenario, peer, name)
+    def ratios(
+        self, scenario: str, name: str, peer: str, target: str = "ours", peer_name: str = ""
+    ) -> list[float]:
+        """Return a figure beside a peer's, round by round: what slows a round slows both.
+
+        The peer's figure is the same one, or that of `peer_name`.
+        """
+        ours = self.values(scenario, target, name)
+        theirs = self.values(scenario, peer, peer_name or name)
         return [one / other for one, other in zip(ours, theirs, strict=False) if other > 0]
 
 

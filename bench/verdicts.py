@@ -100,8 +100,10 @@ def _ours(scenario: str, name: str) -> Measure:
     return lambda results: median(results.values(scenario, "ours", name))
 
 
-def _beside(peer: str, scenario: str, name: str = _COST, target: str = "ours") -> Measure:
-    return lambda results: median(results.ratios(scenario, name, peer, target))
+def _beside(
+    peer: str, scenario: str, name: str = _COST, target: str = "ours", peer_name: str = ""
+) -> Measure:
+    return lambda results: median(results.ratios(scenario, name, peer, target, peer_name))
 
 
 def _least(door: Door) -> Measure:
@@ -145,18 +147,8 @@ def _runs() -> Generator[Bound]:
         new = _beside("nginx", "runs", "cpu_us_a_run_new", target)
         yield Bound("runs", f"CPU a run beside nginx, new, {target}", 8, 5.5, "×", new)
         what = f"CPU a run, kept, beside nginx's, new, {target}"
-        yield Bound("runs", what, _KEPT, _KEPT_AIM, "×", _kept(target))
-
-
-def _kept(target: str) -> Measure:
-    """Compare a run on a kept connection with nginx's on a new one, round by round."""
-
-    def measure(results: Results) -> float | None:
-        ours = results.values("runs", target, "cpu_us_a_run_kept")
-        theirs = results.values("runs", "nginx", "cpu_us_a_run_new")
-        return median([one / other for one, other in zip(ours, theirs, strict=False) if other > 0])
-
-    return measure
+        kept = _beside("nginx", "runs", "cpu_us_a_run_kept", target, "cpu_us_a_run_new")
+        yield Bound("runs", what, _KEPT, _KEPT_AIM, "×", kept)
 
 
 def _dialects() -> Generator[Bound]:

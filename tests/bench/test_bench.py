@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import aiohttp
 import pytest
 from bench.report import markdown
-from bench.results import Results
+from bench.results import Figures, Results
 from bench.verdicts import QUICK_RUN_LIMIT, quick_problem, verdicts
 
 from bench import dialects
@@ -268,6 +268,19 @@ async def test_the_upstream_tells_when_a_marked_run_was_closed(programs: Path, p
             assert await response.json() == {"at": None}
 
 
+def of(samples: Figures) -> Results:
+    """Results of these samples and nothing else."""
+    return Results(
+        made="",
+        command="",
+        machine={},
+        rounds=max(len(rounds) for one in samples.values() for rounds in one.values()),
+        titles=dict.fromkeys(samples, ""),
+        targets={target: target for one in samples.values() for target in one},
+        samples=samples,
+    )
+
+
 def results(ours: list[float], nginx: list[float], run: float = 80.0) -> Results:
     """Results of the cost of a token in each round; a run costs nginx 10 in each, and us `run`."""
     both = (("ours", ours), ("nginx", nginx))
@@ -279,15 +292,7 @@ def results(ours: list[float], nginx: list[float], run: float = 80.0) -> Results
         name: [{"cpu_us_a_run_new": cost, "failed_new": 0.0} for _ in figures]
         for (name, figures), cost in zip(both, (run, 10.0), strict=True)
     }
-    return Results(
-        made="",
-        command="",
-        machine={},
-        rounds=len(ours),
-        titles={"cpu": ""},
-        targets={"ours": "ours", "nginx": "nginx"},
-        samples={"cpu": samples, "runs": runs},
-    )
+    return of({"cpu": samples, "runs": runs})
 
 
 def test_the_quick_run_fails_only_beyond_the_bound_and_its_margin() -> None:
@@ -327,35 +332,30 @@ def test_appends_in_memory_are_judged_beside_the_reference(
 ) -> None:
     peer = {"appends_1": 1_000.0, "appends_64": 1_000.0}
     ours = {"appends_1": 1_000 * one, "appends_64": 1_000 * many}
-    made = Results(
-        made="",
-        command="",
-        machine={},
-        rounds=1,
-        titles={"appends": ""},
-        targets={"ours-streams-memory": "ours", "reference-memory": "reference"},
-        samples={"appends": {"ours-streams-memory": [ours], "reference-memory": [peer]}},
-    )
+    made = of({"appends": {"ours-streams-memory": [ours], "reference-memory": [peer]}})
     found = [row.met for row in verdicts(made) if "memory" in row.what]
     assert found == met
 
 
+def test_a_run_on_a_kept_connection_is_judged_beside_nginxs_on_a_new_one() -> None:
+    ours = {"cpu_us_a_run_new": 800.0, "cpu_us_a_run_kept": 710.0}
+    nginx = {"cpu_us_a_run_new": 100.0, "cpu_us_a_run_kept": 50.0}
+    made = of({"runs": {"ours": [ours], "nginx": [nginx]}})
+    found = {row.what: (row.measured, row.met) for row in verdicts(made)}
+    assert found["CPU a run beside nginx, new, ours"] == (8.0, "met")
+    assert found["CPU a run, kept, beside nginx's, new, ours"] == (7.1, "met")
+
+
 def test_a_dialect_is_judged_by_its_least_cost_beside_the_native_door_that_does_the_same() -> None:
-    made = Results(
-        made="",
-        command="",
-        machine={},
-        rounds=2,
-        titles={"dialects": ""},
-        targets={"ours": "ours"},
-        samples={
+    made = of(
+        {
             "dialects": {
                 "ours": [
                     {"native_us": 20.0, "ag-ui_us": 90.0, "native-kept_us": 40.0},
                     {"native_us": 50.0, "ag-ui_us": 31.0, "ai-sdk-kept_us": 50.0},
                 ]
             }
-        },
+        }
     )
     found = {verdict.what: verdict for verdict in verdicts(made)}
     assert found["CPU a token, ag-ui beside native"].measured == 31 / 20
