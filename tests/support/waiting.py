@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, Protocol, TypeVar
+
+import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
 PATIENCE: Final = 60.0
 """Seconds after which what is waited for does not come; a busy machine is slow."""
@@ -30,6 +32,15 @@ async def until(holds: Callable[[], bool | Awaitable[bool]], seconds: float = PA
                 return
             await asyncio.sleep(pause)
             pause = min(1.1 * pause, longest)
+
+
+async def cut_off(work: Coroutine[Any, Any, object]) -> None:
+    """Begin something, and cancel it as soon as it waits."""
+    task = asyncio.create_task(work)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 class Openable(Protocol):

@@ -24,8 +24,8 @@ export class QuestionView {
   #place: Place = { at: 1, of: 1 };
   #answer: MessageNode | undefined;
   #editor: Editor | undefined;
-  #shown: MessageNode["content"] | undefined; // what the bubble has, and speaks
-  #spoken = language.peek();
+  #shown: MessageNode["content"] | undefined; // what the bubble has
+  #spoken = language.peek(); // and in which language
   #frames: Frames;
   #stop: () => void;
   #unwatch: () => void = () => {};
